@@ -1,0 +1,1 @@
+"""What happens. Nothing here opens a socket or imports a transport."""

@@ -1,0 +1,142 @@
+"""What hosts the tasks and timers that outlive a request.
+
+An ASGI application gets a task per request and nothing else. A handler must outlive the carrier that brought its event,
+and a session waits for its next carrier while no request is there. So such tasks run on the event loop itself: an
+asyncio task that we hold a reference to, or a Trio system task. Neither needs a lifespan.
+
+All timers of a server share one heap and one sleeping task, which exists only while a timer does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import logging
+from collections.abc import Awaitable, Callable
+from itertools import count
+from typing import Any, Protocol
+
+import anyio
+import sniffio
+
+__all__ = ["Clock", "Host", "LoopClock", "Timer"]
+
+logger = logging.getLogger("holdfast.host")
+
+
+class Clock(Protocol):
+    """Where time comes from. Tests hand in one that they move themselves."""
+
+    def now(self) -> float:
+        """Seconds on a monotonic clock."""
+        ...
+
+    async def sleep_until(self, when: float, changed: anyio.Event) -> None:
+        """Return at ``when``, or as soon as ``changed`` is set."""
+        ...
+
+
+class LoopClock:
+    """The event loop's own clock."""
+
+    def now(self) -> float:
+        return anyio.current_time()
+
+    async def sleep_until(self, when: float, changed: anyio.Event) -> None:
+        with anyio.move_on_at(when):
+            await changed.wait()
+
+
+class Timer:
+    """One pending call. `cancel` is idempotent and allowed after the call."""
+
+    __slots__ = ("_call",)
+
+    def __init__(self, call: Callable[[], None]) -> None:
+        self._call: Callable[[], None] | None = call
+
+    def cancel(self) -> None:
+        self._call = None
+
+    def fire(self) -> None:
+        call, self._call = self._call, None
+        if call is not None:
+            call()
+
+    @property
+    def cancelled(self) -> bool:
+        return self._call is None
+
+
+class Host:
+    """Runs coroutines and timers beside the requests, on asyncio and on Trio."""
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock: Clock = clock or LoopClock()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._heap: list[tuple[float, int, Timer]] = []
+        self._order = count()
+        self._changed: anyio.Event | None = None
+        self._sleeping_until = 0.0
+
+    def now(self) -> float:
+        """Seconds on the host's clock."""
+        return self._clock.now()
+
+    def spawn(self, function: Callable[..., Awaitable[None]], *args: Any) -> None:
+        """Start a coroutine that nobody waits for. What it raises is logged, once, with its traceback."""
+        if sniffio.current_async_library() == "trio":
+            import trio
+
+            trio.lowlevel.spawn_system_task(self._run, function, args)
+        else:
+            task = asyncio.get_running_loop().create_task(self._run(function, args))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _run(self, function: Callable[..., Awaitable[None]], args: tuple[Any, ...]) -> None:
+        try:
+            await function(*args)
+        except Exception:
+            # Nobody awaits this task, so this is the last place where its failure can be seen; on Trio an
+            # exception that left here would end the program.
+            logger.exception("a background task failed")
+
+    def call_at(self, when: float, call: Callable[[], None]) -> Timer:
+        """Call a function that does not wait at ``when``, in the order of the times asked for."""
+        timer = Timer(call)
+        heapq.heappush(self._heap, (when, next(self._order), timer))
+        if self._changed is None:
+            self._changed = anyio.Event()
+            self.spawn(self._keep_time)
+        elif when < self._sleeping_until:
+            self._changed.set()
+        return timer
+
+    def call_later(self, delay: float, call: Callable[[], None]) -> Timer:
+        """`call_at` with seconds from now."""
+        return self.call_at(self.now() + delay, call)
+
+    async def _keep_time(self) -> None:
+        try:
+            while self._heap:
+                when, _, timer = self._heap[0]
+                if timer.cancelled:
+                    heapq.heappop(self._heap)
+                elif when <= self.now():
+                    heapq.heappop(self._heap)
+                    self._fire(timer)
+                else:
+                    self._changed = anyio.Event()
+                    self._sleeping_until = when
+                    await self._clock.sleep_until(when, self._changed)
+        finally:
+            self._changed = None
+
+    @staticmethod
+    def _fire(timer: Timer) -> None:
+        try:
+            timer.fire()
+        except Exception:
+            # One session's timer must not stop the clock of all the others.
+            logger.exception("a timer failed")

@@ -1,0 +1,1 @@
+"""Values: bytes and text to packets and back. No state, no I/O, no clock."""

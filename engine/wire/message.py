@@ -1,0 +1,66 @@
+"""A message, and the forms in which it crosses the wire. Values only.
+
+Engine.IO 4, "Packet encoding"; docs/protocol.md, section 3.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+
+from ..errors import LocalProtocolError
+
+__all__ = ["SEPARATOR", "Message"]
+
+SEPARATOR = "\x1e"
+
+
+class Message:
+    """One message, encoded at most once however many sessions send it.
+
+    Args:
+        data: Text or bytes. Bytes-like objects other than `bytes` are copied.
+
+    Raises:
+        LocalProtocolError: the text holds a lone surrogate, which UTF-8 cannot carry.
+    """
+
+    __slots__ = ("_base64", "_counting", "data", "size_bytes")
+
+    def __init__(self, data: str | bytes | bytearray | memoryview) -> None:
+        if isinstance(data, str):
+            try:
+                size = len(data) if data.isascii() else len(data.encode())
+            except UnicodeEncodeError as error:
+                raise LocalProtocolError(
+                    f"text with a lone surrogate at index {error.start} cannot be sent"
+                ) from error
+        else:
+            data = bytes(data)
+            size = len(data)
+        self.data: str | bytes = data
+        self.size_bytes = size
+        self._counting: str | None = None
+        self._base64: str | None = None
+
+    @property
+    def is_text(self) -> bool:
+        return isinstance(self.data, str)
+
+    def counting_text(self) -> str:
+        """The packet of a text message between counting peers: ``4…``, or ``j…`` (section 3)."""
+        if self._counting is None:
+            assert isinstance(self.data, str)
+            text = self.data
+            if SEPARATOR in text or "\r" in text or "\n" in text:
+                self._counting = "j" + json.dumps(text, ensure_ascii=False)
+            else:
+                self._counting = "4" + text
+        return self._counting
+
+    def base64(self) -> str:
+        """The packet of a binary message in a payload: ``b…``."""
+        if self._base64 is None:
+            assert isinstance(self.data, bytes)
+            self._base64 = "b" + b64encode(self.data).decode("ascii")
+        return self._base64
