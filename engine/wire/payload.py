@@ -1,0 +1,74 @@
+"""Several packets in one HTTP body, stream event or WebSocket message.
+
+Engine.IO 4, "HTTP long-polling", "Payload"; docs/protocol.md, section 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from ..errors import RemoteProtocolError
+from .message import SEPARATOR, Message
+from .packet import Packet, decode_packet, encode_message
+
+__all__ = ["decode_payload", "decode_payload_bytes", "encode_frames", "encode_payload"]
+
+
+def encode_payload(packets: Iterable[str | Message], *, counting: bool) -> str:
+    """Join encoded packets and messages into one payload."""
+    return SEPARATOR.join(
+        [p if isinstance(p, str) else encode_message(p, counting=counting) for p in packets]
+    )
+
+
+def encode_frames(packets: Iterable[str | Message], *, counting: bool) -> list[str | bytes]:
+    """The WebSocket messages that carry these packets, in order.
+
+    Binary messages stand alone, as bytes. Text packets are joined for a counting peer; a plain peer gets each alone.
+    """
+    frames: list[str | bytes] = []
+    waiting: list[str] = []
+    for packet in packets:
+        if isinstance(packet, Message) and isinstance(packet.data, bytes):
+            if waiting:
+                frames.append(SEPARATOR.join(waiting))
+                waiting = []
+            frames.append(packet.data)
+            continue
+        text = packet if isinstance(packet, str) else encode_message(packet, counting=counting)
+        if counting:
+            waiting.append(text)
+        else:
+            frames.append(text)
+    if waiting:
+        frames.append(SEPARATOR.join(waiting))
+    return frames
+
+
+def decode_payload(text: str, *, counting: bool) -> Iterator[Packet]:
+    """Decode the packets of a payload one by one, so that the first wrong one ends the work.
+
+    Raises:
+        RemoteProtocolError: while iterating, at the first packet that is wrong; an empty packet is wrong.
+    """
+    start = 0
+    while True:
+        end = text.find(SEPARATOR, start)
+        if end < 0:
+            yield decode_packet(text[start:] if start else text, counting=counting)
+            return
+        yield decode_packet(text[start:end], counting=counting)
+        start = end + 1
+
+
+def decode_payload_bytes(body: bytes | bytearray, *, counting: bool) -> Iterator[Packet]:
+    """`decode_payload` of a POST body.
+
+    Raises:
+        RemoteProtocolError: the body is not UTF-8, at once; else as `decode_payload`.
+    """
+    try:
+        text = body.decode()
+    except UnicodeDecodeError as error:
+        raise RemoteProtocolError("the body is not UTF-8") from error
+    return decode_payload(text, counting=counting)
