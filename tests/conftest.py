@@ -1,0 +1,39 @@
+"""What every test shares: both event loops, and how hard Hypothesis tries.
+
+`HYPOTHESIS_PROFILE=large` searches at random and for long; the default is small and gives the same examples every time,
+so that a red build is red for everybody.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+__all__ = ["anyio_backend"]
+
+_SLOW_IS_FINE = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
+
+settings.register_profile(
+    "small",
+    derandomize=True,
+    database=None,
+    deadline=None,
+    max_examples=100,
+    suppress_health_check=_SLOW_IS_FINE,
+)
+settings.register_profile(
+    "large",
+    deadline=None,
+    max_examples=20_000,
+    print_blob=True,
+    suppress_health_check=_SLOW_IS_FINE,
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "small"))
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> str:
+    """Every async test runs on both."""
+    return request.param
