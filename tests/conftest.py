@@ -1,7 +1,7 @@
 """What every test shares: both event loops, and how hard Hypothesis tries.
 
-`HYPOTHESIS_PROFILE=large` searches at random and for long; the default is small and gives the same examples every time,
-so that a red build is red for everybody.
+`HYPOTHESIS_PROFILE=large` searches at random and for long; the default is small and gives the same examples every
+time, so that a red build is red for everybody.
 """
 
 from __future__ import annotations

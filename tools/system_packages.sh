@@ -1,0 +1,17 @@
+#!/bin/sh
+# Installs what the browser and proxy tests need from the system, or says in one line how to.
+set -eu
+missing=""
+command -v chromium >/dev/null 2>&1 || missing="$missing chromium"
+command -v nginx >/dev/null 2>&1 || [ -x /usr/sbin/nginx ] || missing="$missing nginx-light"
+[ -n "$missing" ] || exit 0
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+    echo "installing$missing"
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq
+    # shellcheck disable=SC2086 - a list of words
+    apt-get install -y -qq --no-install-recommends $missing >/dev/null
+else
+    echo "make test needs$missing; install with: sudo apt-get install$missing" >&2
+    exit 1
+fi
