@@ -1,0 +1,86 @@
+"""The client's end of a session: it numbers its attaches and proves itself on each."""
+
+from __future__ import annotations
+
+from ..errors import RemoteProtocolError
+from ..wire.handshake import Attach, decode_attached, encode_attach
+from ..wire.message import Message
+from ..wire.packet import Packet, PacketType, encode_packet
+from .carrier import Carrier, Role
+from .session import Session
+
+__all__ = ["ClientSession"]
+
+
+class ClientSession(Session):
+    """A counting peer's side; Python clients and the random network use it.
+
+    Args:
+        key: The resume key from the open packet.
+        transport: What the session was opened with.
+        limit_bytes: Bytes kept for the server before the session is closed.
+    """
+
+    def __init__(self, *, key: str, transport: str, limit_bytes: int) -> None:
+        super().__init__(counting=True, limit_bytes=limit_bytes)
+        self.key = key
+        self.opening = Carrier(transport, Role.WRITER, number=1, next_in=1, written=0)
+        self._last_number = 1
+        self._current = 1
+        if transport == "websocket":
+            self.writer = self.opening
+        else:
+            self.opening.role = Role.BRINGER
+
+    def attach(self, transport: str) -> Carrier:
+        """Number a new carrier. It becomes a writer when the server has answered, if it can write at all."""
+        self._last_number += 1
+        return Carrier(transport, Role.BRINGER, number=self._last_number)
+
+    def attach_value(self, carrier: Carrier) -> Attach:
+        """What the client says on that carrier; in a header, or after ``7`` in a packet."""
+        return Attach(key=self.key, received=self.told(), carrier=carrier.number)
+
+    def post(self, *, limit_bytes: int | None = None) -> list[str | Message]:
+        """The packets of one POST: our position, and what is not acknowledged yet."""
+        position = self.outbox.acknowledged
+        packets: list[str | Message] = [
+            encode_packet(PacketType.ATTACH, encode_attach(Attach(key=self.key, received=self.told())))
+        ]
+        messages = self.outbox.after(position, limit_bytes)
+        if messages:
+            packets.append(encode_packet(PacketType.NEXT, str(position + 1)))
+            packets.extend(messages)
+            self.outbox.mark_written(position + len(messages))
+        return packets
+
+    def receive(self, carrier: Carrier, packet: Packet, *, now: float) -> str | bytes | None:
+        """As `Session.receive`; takes the server's answer to an attach or a POST as well."""
+        if packet.type is PacketType.ATTACH:
+            self._receive_answer(carrier, packet.data)
+            return None
+        return super().receive(carrier, packet, now=now)
+
+    def _receive_answer(self, carrier: Carrier, data: str | bytes) -> None:
+        answer = decode_attached(data)
+        self._acknowledge(answer.received)
+        if answer.carrier is None:
+            return
+        if answer.carrier != carrier.number:
+            raise RemoteProtocolError("the answer is for another carrier")
+        # Answers may overtake one another as attaches do; the highest number decides here too (rule 6).
+        if answer.carrier < self._current or carrier.role is Role.DETACHED:
+            return
+        self._current = answer.carrier
+        if carrier.transport != "websocket":
+            if self.writer is not None:
+                self.writer.role = Role.REPLACED
+                self.writer = None
+                self._forget()
+            return
+        position = self.outbox.acknowledged
+        carrier.role = Role.WRITER
+        carrier.written = position
+        carrier.control.append(encode_packet(PacketType.NEXT, str(position + 1)))
+        self._replace_writer(carrier)
+        self._forget()

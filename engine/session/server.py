@@ -1,0 +1,220 @@
+"""The server's end of a session: it accepts attaches, keeps the heartbeat, and gives up after the grace period."""
+
+from __future__ import annotations
+
+from ..errors import RemoteProtocolError, StaleAttach
+from ..wire.handshake import Attached, Closing, encode_attached, encode_closing
+from ..wire.packet import PacketType, encode_packet
+from .carrier import Carrier, Role
+from .heartbeat import Beat, Heartbeat
+from .reason import CloseReason
+from .session import Life, Session
+
+__all__ = ["ServerSession"]
+
+_LINGER = 30.0
+
+# A writer of these transports may be named again by its own number: intermediaries repeat a GET (rule 6).
+_REPEATABLE = ("polling", "stream")
+
+
+class ServerSession(Session):
+    """One peer, across its carriers.
+
+    Args:
+        transport: What the peer opened with.
+        counting: Whether the peer asked for positions.
+        ping_interval: Seconds between pings.
+        ping_timeout: Seconds that a ping may stay unanswered.
+        grace: Seconds that a counting session is kept without a carrier.
+        limit_bytes: Bytes kept for the peer before the session is closed.
+        now: Seconds on any monotonic clock.
+
+    Attributes:
+        opening: The carrier of the opening request.
+        transport: What carries the session, or carried it last.
+        life: Whether it is open.
+        reason: Why it ended.
+    """
+
+    def __init__(
+        self,
+        *,
+        transport: str,
+        counting: bool,
+        ping_interval: float,
+        ping_timeout: float,
+        grace: float,
+        limit_bytes: int,
+        now: float,
+    ) -> None:
+        super().__init__(counting=counting, limit_bytes=limit_bytes)
+        self.transport = transport
+        self.opening = Carrier(transport, Role.WRITER, number=1, next_in=1, written=0)
+        self.writer = self.opening
+        self._attach_number = 1
+        self._interval = ping_interval
+        self._timeout = ping_timeout
+        self._grace = grace
+        self._heartbeat = Heartbeat(interval=ping_interval, timeout=ping_timeout, now=now)
+        self._waiting: list[str] = []
+        self._gone_at: float | None = None
+        self._gone_reason = CloseReason.TRANSPORT_CLOSE
+
+    def attach(
+        self, transport: str, *, now: float, number: int | None = None, received: int | None = None
+    ) -> Carrier:
+        """Put a new carrier that writes under the session; the one before is replaced.
+
+        Args:
+            number: The client's number for it; None from a plain peer.
+            received: How far the client has our stream; None from a plain peer.
+
+        Raises:
+            StaleAttach: a newer carrier exists; ``received`` still counted (rule 6).
+            RemoteProtocolError: ``received`` was never sent; close the session.
+        """
+        if received is not None:
+            self._acknowledge(received)
+        if number is not None:
+            self._check_number(number, transport)
+            self._attach_number = number
+        carrier = Carrier(transport, Role.WRITER, number=number, written=self.outbox.acknowledged)
+        if self.counting:
+            # Rules 3 and 4: both positions, before anything else is written here.
+            position = self.outbox.acknowledged
+            answer = Attached(carrier=number, received=self.told())
+            carrier.control = [encode_attached(answer), encode_packet(PacketType.NEXT, str(position + 1))]
+            self._heartbeat = Heartbeat(interval=self._interval, timeout=self._timeout, now=now)
+        else:
+            # A ping that the old poll did not come to write still has to be asked.
+            carrier.control = self._waiting + (self.writer.control if self.writer is not None else [])
+            self._waiting = []
+        self._replace_writer(carrier)
+        self.transport = transport
+        self._gone_at = None
+        self._forget()
+        return carrier
+
+    def _check_number(self, number: int, transport: str) -> None:
+        if number > self._attach_number:
+            return
+        if number == self._attach_number and transport in _REPEATABLE and self.transport == transport:
+            return
+        raise StaleAttach(f"carrier {number} is not newer than carrier {self._attach_number}")
+
+    def bring(self, *, now: float, received: int | None = None) -> Carrier:
+        """Attach a carrier that only brings: a POST.
+
+        Raises:
+            RemoteProtocolError: ``received`` was never sent; close the session.
+        """
+        if received is not None:
+            self._acknowledge(received)
+            self._heartbeat.heard(now)
+        return Carrier("polling", Role.BRINGER)
+
+    def answer_to_post(self) -> str:
+        """What a counting peer's POST is answered with (docs/protocol.md, section 5)."""
+        return encode_attached(Attached(received=self.told(), sent=self.outbox.written))
+
+    def _receive_control(self, carrier: Carrier, kind: PacketType, data: str | bytes, now: float) -> None:
+        if self.counting or kind is PacketType.PONG:
+            self._heartbeat.heard(now)
+        super()._receive_control(carrier, kind, data, now)
+
+    def _receive_ping(self, carrier: Carrier, data: str) -> None:
+        if not self.counting:
+            raise RemoteProtocolError("pings go from the server to the client")
+        if carrier.role is Role.WRITER:
+            super()._receive_ping(carrier, data)
+        elif carrier.role is Role.BRINGER and self.writer is not None and data == str(self.writer.number):
+            super()._receive_ping(self.writer, data)
+
+    def _owe_ack(self, size_bytes: int, now: float) -> None:
+        if self.counting:
+            self._heartbeat.heard(now)
+        super()._owe_ack(size_bytes, now)
+
+    def detach(
+        self, carrier: Carrier, *, now: float, reason: CloseReason = CloseReason.TRANSPORT_CLOSE
+    ) -> bool:
+        """A carrier is over; idempotent. Only the writer's end matters (rule 6).
+
+        A counting session then waits ``grace`` seconds for the next carrier; a plain one lives on if a poll has ended
+        (`close` it if that poll was cut short).
+        """
+        was_writer = super().detach(carrier, now=now)
+        if was_writer and self.counting:
+            self._gone_at = now
+            self._gone_reason = reason
+        return was_writer
+
+    def close(self, reason: CloseReason, *, now: float) -> None:
+        """End the session from this side; what was sent before still goes out, for at most 30 s."""
+        if self.life is not Life.OPEN:
+            return
+        self._end(Life.CLOSING, reason)
+        self._gone_at = now
+
+    def fail(self, reason: CloseReason, *, code: int | None = None, message: str | None = None) -> None:
+        """End the session at once: the peer broke the protocol or is gone. A carrier that can write tells it why."""
+        if self.life is Life.CLOSED:
+            return
+        self._end(Life.CLOSED, reason)
+        if self.writer is not None:
+            data = Closing(code=code, message=message, received=self.inbox.received)
+            self.writer.control.append(
+                encode_packet(PacketType.CLOSE, encode_closing(data) if self.counting else "")
+            )
+
+    def _overrun(self, now: float) -> None:
+        self.fail(CloseReason.BUFFER_FULL, message="more bytes wait for this client than the server keeps")
+
+    def _farewell(self) -> str:
+        if not self.counting:
+            return encode_packet(PacketType.CLOSE)
+        closing = Closing(message=self.reason, received=self.inbox.received)
+        return encode_packet(PacketType.CLOSE, encode_closing(closing))
+
+    def deadline(self) -> float | None:
+        """When `tick` has to be called next; None when nothing waits for time."""
+        if self.life is Life.CLOSED:
+            return None
+        if self.life is Life.CLOSING:
+            return (self._gone_at or 0.0) + _LINGER
+        if not self.counting:
+            return self._heartbeat.deadline()
+        if self.writer is None:
+            return None if self._gone_at is None else self._gone_at + self._grace
+        if self.writer.transport == "polling":
+            return None
+        due = self._heartbeat.deadline()
+        return due if self._ack_at is None or self._ack_at > due else self._ack_at
+
+    def tick(self, *, now: float) -> Carrier | None:
+        """Do what is due at ``now``. Returns a carrier that has to be cut because its peer is silent."""
+        due = self.deadline()
+        if due is None or now < due:
+            return None
+        if self.life is Life.CLOSING:
+            self._end(Life.CLOSED, CloseReason.FORCED_SERVER_CLOSE)
+        elif self.counting and self.writer is None:
+            self._end(Life.CLOSED, self._gone_reason)
+        else:
+            return self._beat(now)
+        return None
+
+    def _beat(self, now: float) -> Carrier | None:
+        beat = self._heartbeat.due(now)
+        if beat is Beat.PING:
+            control = self.writer.control if self.writer is not None else self._waiting
+            control.append(encode_packet(PacketType.PING))
+        elif beat is Beat.DEAD:
+            silent = self.writer
+            if not self.counting:
+                self._end(Life.CLOSED, CloseReason.PING_TIMEOUT)
+            elif silent is not None:
+                self.detach(silent, now=now, reason=CloseReason.PING_TIMEOUT)
+            return silent
+        return None

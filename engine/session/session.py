@@ -1,0 +1,245 @@
+"""The session: two numbered streams, and the carriers that come and go under them. No I/O, no clock.
+
+Theory of operation
+===================
+
+A session owns an `Outbox` (our stream) and an `Inbox` (the peer's). Everything else is about carriers:
+
+* At most one carrier is the *writer*. It carries our messages from its own position on; a newer carrier that can write
+  replaces it, and it never writes again (rule 2). It is still read.
+* Every carrier has its own count of what comes next on it, each way, stated before the first message (rule 4). So a
+  message needs no number of its own, and an acknowledgement that overtakes an attach renumbers nothing (rule 3).
+* The outbox lets go of a message when it is acknowledged *and* the writer has written it (rule 5).
+
+The caller drives a session in a fixed order: hand in what arrived (`attach`, `receive`, `detach`, `tick`), then write what
+`packets_to_send` gives for the writer, then wait until `deadline`. Calls return values; a session calls nobody.
+
+`Session` is what both ends share. `ServerSession` accepts attaches and keeps time; `ClientSession` numbers its own.
+The rules are those of docs/protocol.md, section 2.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from ..errors import LocalProtocolError, RemoteProtocolError, SessionClosed
+from ..wire.message import SEPARATOR, Message
+from ..wire.packet import Packet, PacketType, decode_position, encode_packet
+from .carrier import Carrier, Role
+from .reason import CloseReason
+from .streams import Inbox, Outbox
+
+__all__ = ["ACK_DELAY", "ACK_EVERY_BYTES", "ACK_EVERY_MESSAGES", "Life", "Session"]
+
+ACK_DELAY = 1.0
+ACK_EVERY_MESSAGES = 64
+ACK_EVERY_BYTES = 65_536
+
+
+class Life(Enum):
+    """A session is OPEN; CLOSING while what was sent before the end still waits for a carrier; then CLOSED."""
+
+    OPEN = "open"
+    CLOSING = "closing"
+    CLOSED = "closed"
+
+
+class Session:
+    """What both ends of a session share.
+
+    Args:
+        counting: Whether positions were negotiated. A plain peer's messages are forgotten when written.
+        limit_bytes: How much the outbox may keep before the session is closed.
+    """
+
+    def __init__(self, *, counting: bool, limit_bytes: int) -> None:
+        self.counting = counting
+        self.limit_bytes = limit_bytes
+        self.outbox = Outbox()
+        self.inbox = Inbox()
+        self.life = Life.OPEN
+        self.reason: CloseReason | None = None
+        self.writer: Carrier | None = None
+        self._told = 0
+        self._untold_bytes = 0
+        self._ack_at: float | None = None
+
+    # -- our stream
+
+    def send(self, message: Message, *, now: float) -> int:
+        """Keep a message for the peer and return its number.
+
+        Raises:
+            SessionClosed: the session is over or ending.
+            LocalProtocolError: a plain peer on polling cannot be sent U+001E (Engine.IO 4, "Payload").
+        """
+        if self.life is not Life.OPEN:
+            raise SessionClosed("the session is closed")
+        if not self.counting and isinstance(message.data, str) and SEPARATOR in message.data:
+            raise LocalProtocolError("standard Engine.IO cannot carry U+001E to this peer; send it as bytes")
+        number = self.outbox.append(message)
+        if self.outbox.size_bytes > self.limit_bytes:
+            self._overrun(now)
+        return number
+
+    def _overrun(self, now: float) -> None:
+        self._end(Life.CLOSED, CloseReason.BUFFER_FULL)
+
+    def has_packets(self, carrier: Carrier, *, now: float) -> bool:
+        """Whether `packets_to_send` has something for this carrier."""
+        if carrier.role is not Role.WRITER:
+            return False
+        if self.life is Life.CLOSED:
+            return bool(carrier.control)
+        return (
+            bool(carrier.control)
+            or self.life is Life.CLOSING
+            or (carrier.written is not None and carrier.written < self.outbox.last)
+            or self._ack_due(now)
+        )
+
+    def packets_to_send(
+        self, carrier: Carrier, *, now: float, limit_bytes: int | None = None
+    ) -> list[str | Message]:
+        """What this carrier has to write now: encoded control packets and messages, in order.
+
+        They count as written with this call: if writing fails, `detach` the carrier. Nothing for a carrier that is not
+        the writer (rule 2).
+        """
+        if carrier.role is not Role.WRITER:
+            return []
+        packets: list[str | Message] = []
+        if carrier.control:
+            packets.extend(carrier.control)
+            carrier.control.clear()
+        written = carrier.written
+        if written is None or self.life is Life.CLOSED:
+            return packets
+        outbox = self.outbox
+        if written < outbox.last:
+            messages = outbox.after(written, limit_bytes)
+            carrier.written = written + len(messages)
+            outbox.mark_written(carrier.written)
+            if not self.counting:
+                outbox.acknowledge(carrier.written)
+            if self._told < self.inbox.received and self.counting:
+                packets.append(self._tell())
+            packets.extend(messages)
+            self._forget()
+        elif self._ack_due(now) or (packets and self.counting and self._told < self.inbox.received):
+            packets.append(self._tell())
+        if self.life is Life.CLOSING and carrier.written == outbox.last:
+            packets.append(self._farewell())
+            self._end(Life.CLOSED, self.reason or CloseReason.FORCED_SERVER_CLOSE)
+        return packets
+
+    def _farewell(self) -> str:
+        return encode_packet(PacketType.CLOSE)
+
+    def _forget(self) -> None:
+        # Rule 5: an acknowledgement that came through another carrier does not excuse the writer from what it owes;
+        # its numbers would jump, and the peer would take the next message for a repeat.
+        position = self.outbox.acknowledged
+        writer = self.writer
+        if writer is not None and writer.written is not None and writer.written < position:
+            position = writer.written
+        self.outbox.forget(position)
+
+    # -- the peer's stream
+
+    def receive(self, carrier: Carrier, packet: Packet, *, now: float) -> str | bytes | None:
+        """Take one packet that arrived on a carrier; return the message if one counts now.
+
+        Raises:
+            MissingMessages: end this carrier; the session lives (rule 1).
+            RemoteProtocolError: close the session.
+        """
+        kind, data = packet
+        if kind is PacketType.MESSAGE:
+            if self.life is not Life.OPEN:
+                return None
+            if self._take(carrier):
+                self._owe_ack(len(data), now)
+                return data
+            return None
+        self._receive_control(carrier, kind, data, now)
+        return None
+
+    def _take(self, carrier: Carrier) -> bool:
+        if not self.counting:
+            self.inbox.received += 1
+            return True
+        number = carrier.next_in
+        if number is None:
+            raise RemoteProtocolError("a message came before the carrier's next number was stated")
+        taken = self.inbox.take(number)
+        carrier.next_in = number + 1
+        return taken
+
+    def _receive_control(self, carrier: Carrier, kind: PacketType, data: str | bytes, now: float) -> None:
+        if kind is PacketType.ACK:
+            self._acknowledge(decode_position(data))
+        elif kind is PacketType.NEXT:
+            carrier.next_in = decode_position(data, lowest=1)
+        elif kind is PacketType.PONG:
+            pass
+        elif kind is PacketType.PING:
+            self._receive_ping(carrier, str(data))
+        elif kind is PacketType.CLOSE:
+            self._end(Life.CLOSED, CloseReason.TRANSPORT_CLOSE)
+        elif kind is not PacketType.NOOP:
+            raise RemoteProtocolError(f"a packet of type {kind.value} is out of place")
+
+    def _receive_ping(self, carrier: Carrier, data: str) -> None:
+        carrier.control.append(encode_packet(PacketType.PONG, data))
+
+    def _acknowledge(self, position: int) -> None:
+        self.outbox.acknowledge(position)
+        self._forget()
+
+    def _owe_ack(self, size_bytes: int, now: float) -> None:
+        if not self.counting:
+            return
+        self._untold_bytes += size_bytes
+        if self._ack_at is None:
+            self._ack_at = now + ACK_DELAY
+
+    def _ack_due(self, now: float) -> bool:
+        return self._ack_at is not None and (
+            now >= self._ack_at
+            or self._untold_bytes >= ACK_EVERY_BYTES
+            or self.inbox.received - self._told >= ACK_EVERY_MESSAGES
+        )
+
+    def told(self) -> int:
+        """Our position, to be told to the peer now in whatever form."""
+        self._told = self.inbox.received
+        self._untold_bytes = 0
+        self._ack_at = None
+        return self._told
+
+    def _tell(self) -> str:
+        return encode_packet(PacketType.ACK, str(self.told()))
+
+    # -- carriers
+
+    def _replace_writer(self, carrier: Carrier) -> Carrier | None:
+        old, self.writer = self.writer, carrier
+        if old is not None:
+            old.role = Role.REPLACED
+        return old
+
+    def detach(self, carrier: Carrier, *, now: float) -> bool:
+        """A carrier is over; idempotent. Whether it was the writer, that is: whether the session has none now."""
+        carrier.role = Role.DETACHED
+        if self.writer is not carrier:
+            return False
+        self.writer = None
+        self._forget()
+        return True
+
+    def _end(self, life: Life, reason: CloseReason) -> None:
+        if self.life is not Life.CLOSED:
+            self.life = life
+            if self.reason is None:
+                self.reason = reason

@@ -1,0 +1,118 @@
+"""The two streams of a session: what we still owe the peer, and how far we have taken over what it sends.
+
+Rules 1 and 5 of docs/protocol.md live here; the carriers that move the messages know nothing of them.
+"""
+
+from __future__ import annotations
+
+from ..errors import MissingMessages, RemoteProtocolError
+from ..wire.message import Message
+from ..wire.packet import HIGHEST_NUMBER
+
+__all__ = ["Inbox", "Outbox"]
+
+
+class Outbox:
+    """Our stream: messages in order, kept until nobody can need them any more.
+
+    Attributes:
+        last: Number of the newest message, 0 for none.
+        written: Highest number that any carrier has written.
+        acknowledged: The peer's position in our stream.
+        size_bytes: Bytes of the messages that are kept.
+    """
+
+    __slots__ = ("_floor", "_head", "_messages", "acknowledged", "last", "size_bytes", "written")
+
+    def __init__(self) -> None:
+        self._messages: list[Message] = []
+        self._head = 0  # index in the list of message number _floor + 1
+        self._floor = 0
+        self.last = 0
+        self.written = 0
+        self.acknowledged = 0
+        self.size_bytes = 0
+
+    def append(self, message: Message) -> int:
+        """Keep one more message and return its number."""
+        self._messages.append(message)
+        self.size_bytes += message.size_bytes
+        self.last += 1
+        return self.last
+
+    def after(self, position: int, limit_bytes: int | None = None) -> list[Message]:
+        """The messages after ``position``: all, or at least one and then no more than ``limit_bytes``."""
+        start = self._head + position - self._floor
+        messages = self._messages[start:]
+        if limit_bytes is None:
+            return messages
+        size = 0
+        for count, message in enumerate(messages):
+            # A third more for base64, and some bytes for type and separator.
+            size += message.size_bytes * 4 // 3 + 8
+            if size > limit_bytes and count:
+                return messages[:count]
+        return messages
+
+    def mark_written(self, position: int) -> None:
+        """A carrier has written up to ``position``."""
+        if position > self.written:
+            self.written = position
+
+    def acknowledge(self, position: int) -> None:
+        """Take the peer's word for how far it has come (rule 1); an older word changes nothing.
+
+        Raises:
+            RemoteProtocolError: that was never sent.
+        """
+        if position > self.written:
+            raise RemoteProtocolError("an acknowledgement of messages that were never sent")
+        if position > self.acknowledged:
+            self.acknowledged = position
+
+    def forget(self, position: int) -> None:
+        """Let go of everything up to ``position``."""
+        count = position - self._floor
+        if count <= 0:
+            return
+        head = self._head
+        for index in range(head, head + count):
+            self.size_bytes -= self._messages[index].size_bytes
+        self._floor = position
+        self._head = head + count
+        # Cutting the list at each acknowledgement would make a long backlog quadratic.
+        if self._head == len(self._messages):
+            self._messages.clear()
+            self._head = 0
+        elif self._head > 64 and self._head * 2 > len(self._messages):
+            del self._messages[: self._head]
+            self._head = 0
+
+
+class Inbox:
+    """The peer's stream: how far we have taken it over.
+
+    Attributes:
+        received: Our position; the highest number taken over in order.
+    """
+
+    __slots__ = ("received",)
+
+    def __init__(self) -> None:
+        self.received = 0
+
+    def take(self, number: int) -> bool:
+        """Whether message ``number`` is the next one (and now counts) or a repeat (and does not).
+
+        Raises:
+            MissingMessages: it is neither: messages before it are missing.
+            RemoteProtocolError: numbers are used up.
+        """
+        if number == self.received + 1:
+            if number > HIGHEST_NUMBER:
+                raise RemoteProtocolError("the numbers of this session are used up")
+            self.received = number
+            return True
+        if number <= self.received:
+            return False
+        raise MissingMessages(number, self.received)
