@@ -41,7 +41,7 @@ types: $(DEV) tools/node_modules/.package-lock.json .make/typing/holdfast
 
 imports: $(DEV)
 	@echo "== import contracts"
-	@$(PY) -c 'import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(no_logo=True))'
+	@$(PY) -c 'from importlinter.cli import lint_imports; raise SystemExit(lint_imports(no_logo=True))'
 
 # 100 % of the layers without I/O, branches included: the list is in pyproject.toml.
 unit: $(DEV)
@@ -64,7 +64,7 @@ bench: $(DEV)
 	@$(PY) benchmarks/run.py $(ARGS)
 
 build: $(DEV)
-	@$(PY) -m build --quiet --outdir dist .
+	@$(PY) -m build --quiet --no-isolation --outdir dist .
 	@ls -l dist
 
 clean:
