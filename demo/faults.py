@@ -1,0 +1,217 @@
+"""What can go wrong between page and server: faults that last, mishaps that happen once, and the count of both."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from random import Random
+
+import anyio
+
+__all__ = ["CARRIERS", "Faults", "Kind", "Mishap", "Plan", "Rules", "Stats", "Traffic"]
+
+
+class Kind(StrEnum):
+    """What a request is for. A response of type text/event-stream makes any request a stream."""
+
+    WEBSOCKET = "websocket"
+    STREAM = "stream"
+    POLL = "poll"
+    POST = "post"
+    OTHER = "other"
+
+
+CARRIERS = (Kind.WEBSOCKET, Kind.STREAM, Kind.POLL)
+"""The kinds that hold a connection open for what the server has to say."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Faults:
+    """Faults that last until they are taken away. All of them combine.
+
+    Attributes:
+        refuse_websocket: A WebSocket handshake is answered with 403 and never reaches the server.
+        hang_websocket: A WebSocket handshake is swallowed; no answer ever comes.
+        swallow_websocket: The handshake succeeds, then both directions are silent. An open WebSocket falls silent too.
+        close_websocket: The handshake succeeds, then the connection ends.
+        strip_upgrade: The handshake arrives without its Upgrade field, as behind a plain `proxy_pass`.
+        hold_streams: Bytes of a streaming response wait here until it ends (or this fault does).
+        hold_stream_heads: With `hold_streams`: its head waits too.
+        hold_under_bytes: Bytes of a streaming response wait until this many have come together, or until it ends.
+        end_streams_after: Seconds after which a streaming response is cut off, in the middle.
+        end_streams_after_bytes: Bytes of data after which a streaming response is cut off.
+        end_websockets_after: Seconds after which a WebSocket is cut off.
+        delay_up: Seconds that bytes take from client to server. Order is kept.
+        delay_down: Seconds that bytes take from server to client. Order is kept.
+        jitter: Seconds; each delay grows by a random part of it.
+        bad_gateway: Everything but pages (`Kind.OTHER`) is answered with 502 and an HTML page.
+        html_page: Everything but pages is answered with 200 and an HTML page, as captive portals do.
+        mishaps: How likely (0 to 1) each mishap is to befall a request it fits.
+    """
+
+    refuse_websocket: bool = False
+    hang_websocket: bool = False
+    swallow_websocket: bool = False
+    close_websocket: bool = False
+    strip_upgrade: bool = False
+    hold_streams: bool = False
+    hold_stream_heads: bool = False
+    hold_under_bytes: int = 0
+    end_streams_after: float | None = None
+    end_streams_after_bytes: int | None = None
+    end_websockets_after: float | None = None
+    delay_up: float = 0.0
+    delay_down: float = 0.0
+    jitter: float = 0.0
+    bad_gateway: bool = False
+    html_page: bool = False
+    mishaps: tuple[tuple[Mishap, float], ...] = ()
+
+
+class Mishap(StrEnum):
+    """What can befall one request."""
+
+    CUT_RESPONSE = "cut response"
+    """The connection is reset in the middle of the response's body."""
+    CUT_REQUEST = "cut request"
+    """The connection is reset in the middle of the request's body."""
+    LOSE_ANSWER = "lose answer"
+    """The server gets the request, its response is thrown away and the connection reset."""
+    REPEAT = "repeat"
+    """The server gets the request twice, the client one answer."""
+    BAD_GATEWAY = "bad gateway"
+    """502 with an HTML page; the server gets nothing."""
+    HTML_PAGE = "html page"
+    """200 with an HTML page; the server gets nothing."""
+
+
+_ANSWERED = (Kind.POLL, Kind.POST)
+_FITS: dict[Mishap, tuple[Kind, ...]] = {
+    Mishap.CUT_RESPONSE: (Kind.WEBSOCKET, Kind.STREAM, Kind.POLL, Kind.POST),
+    Mishap.CUT_REQUEST: (Kind.POST,),
+    Mishap.LOSE_ANSWER: _ANSWERED,
+    Mishap.REPEAT: (Kind.POST,),
+    Mishap.BAD_GATEWAY: (Kind.WEBSOCKET, Kind.STREAM, Kind.POLL, Kind.POST),
+    Mishap.HTML_PAGE: (Kind.WEBSOCKET, Kind.STREAM, Kind.POLL, Kind.POST),
+}
+
+
+@dataclass(eq=False)
+class Plan:
+    """A mishap that waits for its request; what `MisbehavingProxy.next` returns.
+
+    Attributes:
+        mishap: What will happen.
+        kinds: To which kinds of request.
+        after_bytes: For the two cuts: how many bytes of the body still pass. A body that is no longer is left whole,
+            and the plan waits for the next one.
+        delay: For REPEAT: seconds after which the copy follows. 0: the copy is answered before the original is sent.
+        times: How often it is still to happen.
+        happened: How often it has.
+    """
+
+    mishap: Mishap
+    kinds: tuple[Kind, ...]
+    after_bytes: int = 0
+    delay: float = 0.0
+    times: int = 1
+    happened: int = 0
+    _done: anyio.Event = field(default_factory=anyio.Event)
+
+    def count(self) -> None:
+        """Note that it happened."""
+        self.happened += 1
+        if self.times == 0:
+            self._done.set()
+
+    async def wait(self) -> None:
+        """Return when it has happened as often as was asked for."""
+        await self._done.wait()
+
+
+@dataclass
+class Traffic:
+    """Bytes of HTTP in one direction: heads, and everything else (bodies, their framing, WebSocket frames)."""
+
+    head_bytes: int = 0
+    body_bytes: int = 0
+
+
+@dataclass
+class Stats:
+    """What has flowed since the proxy started. `open_carriers` is of this moment."""
+
+    connections: int = 0
+    requests: Counter[Kind] = field(default_factory=Counter[Kind])
+    open_carriers: Counter[Kind] = field(default_factory=Counter[Kind])
+    faults: Counter[str] = field(default_factory=Counter[str])
+    up: Traffic = field(default_factory=Traffic)
+    down: Traffic = field(default_factory=Traffic)
+
+
+class Rules:
+    """The state that all connections of a proxy share: which faults, which plans, whether anything gets through."""
+
+    def __init__(self, faults: Faults) -> None:
+        self.faults = faults
+        self.plans: list[Plan] = []
+        self.stats = Stats()
+        self._dark_until = 0.0
+        self._changed = anyio.Event()
+
+    def changed(self) -> None:
+        """Wake everyone who waits for a change."""
+        self._changed.set()
+        self._changed = anyio.Event()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Return when the condition is true; it is asked after every change."""
+        while not condition():
+            await self._changed.wait()
+
+    def count(self, fault: str) -> None:
+        """Note that a fault has struck."""
+        self.stats.faults[fault] += 1
+        self.changed()
+
+    def plan_for(self, kind: Kind, random: Random) -> Plan | None:
+        """The mishap of a new request, taken off the list."""
+        for plan in self.plans:
+            if kind in plan.kinds:
+                plan.times -= 1
+                if not plan.times:
+                    self.plans.remove(plan)
+                return plan
+        for mishap, chance in self.faults.mishaps:
+            if kind in _FITS[mishap] and random.random() < chance:
+                return Plan(mishap, (kind,), after_bytes=random.randrange(64), times=0)
+        return None
+
+    def put_back(self, plan: Plan) -> None:
+        """The request had no place for it: it waits for the next one."""
+        plan.times += 1
+        if plan not in self.plans:
+            self.plans.insert(0, plan)
+
+    def darken(self, until: float) -> None:
+        self._dark_until = until
+        self.changed()
+
+    @property
+    def dark(self) -> bool:
+        """Whether all bytes vanish now."""
+        return anyio.current_time() < self._dark_until
+
+    async def light(self) -> None:
+        """Return when bytes no longer vanish."""
+        while self.dark:
+            changed = self._changed
+            with anyio.move_on_at(self._dark_until):
+                await changed.wait()
+
+
+def fitting(mishap: Mishap) -> tuple[Kind, ...]:
+    """The kinds of request that a mishap can befall."""
+    return _FITS[mishap]
