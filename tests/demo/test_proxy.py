@@ -454,7 +454,8 @@ async def test_cut_all_refuses_new_connections_until_the_time_is_over() -> None:
         client, _ = await net.pair()
         assert net.proxy.cut_all(math.inf) == 1
         assert await client.gone()
-        assert await (await net.dial()).gone()
+        with suppress(OSError):  # Some notice the reset while they still connect.
+            assert await (await net.dial()).gone()
         assert net.proxy.stats.faults["refused connection"] == 1
         net.proxy.clear()
         client, server = await net.pair()
