@@ -1,0 +1,282 @@
+"""Socket.IO packets in the default (JSON) format: text and attachments to a value and back.
+
+Socket.IO 5, "Packet encoding"; docs/protocol.md, section 9. Everything that decodes here raises `RemoteProtocolError`
+for input that is wrong, whatever is wrong with it, and never quotes the input.
+
+The two binary types exist on the wire alone: as a value, an event is an EVENT whether it holds bytes or not.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from enum import IntEnum
+from typing import NamedTuple, cast
+
+from ..errors import LocalProtocolError, RemoteProtocolError
+from .packet import HIGHEST_NUMBER
+
+__all__ = [
+    "MAX_ATTACHMENTS",
+    "MAX_NAMESPACE_LENGTH",
+    "RESERVED_EVENTS",
+    "BinaryHeader",
+    "SocketPacket",
+    "SocketPacketType",
+    "check_data",
+    "check_event_name",
+    "decode_socket_packet",
+    "encode_socket_packet",
+]
+
+MAX_ATTACHMENTS = 10
+MAX_NAMESPACE_LENGTH = 256
+RESERVED_EVENTS = frozenset(
+    ("connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener")
+)
+
+
+class SocketPacketType(IntEnum):
+    """What a packet is for. BINARY_EVENT and BINARY_ACK are how the JSON format writes EVENT and ACK with bytes."""
+
+    CONNECT = 0
+    DISCONNECT = 1
+    EVENT = 2
+    ACK = 3
+    CONNECT_ERROR = 4
+    BINARY_EVENT = 5
+    BINARY_ACK = 6
+
+
+class SocketPacket(NamedTuple):
+    """One packet of one namespace.
+
+    Attributes:
+        type: Never a binary type.
+        data: EVENT: a list, first the event's name. ACK: a list. CONNECT: a dict or None. CONNECT_ERROR: a dict
+            or text. DISCONNECT: None.
+        id: Of the acknowledgement that an EVENT asks for or an ACK is.
+    """
+
+    type: SocketPacketType
+    namespace: str
+    data: object = None
+    id: int | None = None
+
+
+class BinaryHeader(NamedTuple):
+    """The text half of a packet whose attachments are still to come. Already checked."""
+
+    type: SocketPacketType
+    namespace: str
+    id: int | None
+    attachments: int
+    text: str
+
+    def complete(self, attachments: Sequence[bytes]) -> SocketPacket:
+        """Put the attachments into their places."""
+
+        def fill(value: dict[str, object]) -> object:
+            if value.get("_placeholder") is True:
+                return attachments[cast("int", value["num"])]
+            return value
+
+        return SocketPacket(self.type, self.namespace, json.loads(self.text, object_hook=fill), self.id)
+
+
+_TYPES = {str(type.value): type for type in SocketPacketType}
+_BINARY = {
+    SocketPacketType.BINARY_EVENT: SocketPacketType.EVENT,
+    SocketPacketType.BINARY_ACK: SocketPacketType.ACK,
+}
+_NOT_DIGIT = re.compile(r"[^0-9]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def check_event_name(name: object) -> None:
+    """Refuse what cannot be the name of an event that travels.
+
+    Raises:
+        LocalProtocolError: not a text, or a name that Socket.IO keeps for itself.
+    """
+    if not isinstance(name, str):
+        raise LocalProtocolError("the name of an event is a text")
+    if name in RESERVED_EVENTS:
+        raise LocalProtocolError(f"{name!r} is a reserved name")
+
+
+def check_data(type: SocketPacketType, data: object, id: int | None) -> None:
+    """Check what a packet of this type may hold, in either format.
+
+    Raises:
+        RemoteProtocolError: the data or the id does not belong to the type.
+    """
+    if type is SocketPacketType.EVENT:
+        if not isinstance(data, list) or not data or not isinstance(data[0], str):
+            raise RemoteProtocolError("an event is not an array that begins with its name")
+        if data[0] in RESERVED_EVENTS:
+            raise RemoteProtocolError("an event has a reserved name")
+        return
+    if type is SocketPacketType.ACK:
+        if not isinstance(data, list) or id is None:
+            raise RemoteProtocolError("an acknowledgement is not an array with an id")
+        return
+    if id is not None:
+        raise RemoteProtocolError("only events and acknowledgements have an id")
+    if type is SocketPacketType.CONNECT:
+        valid = data is None or isinstance(data, dict)
+    elif type is SocketPacketType.DISCONNECT:
+        valid = data is None
+    else:
+        valid = isinstance(data, dict | str)
+    if not valid:
+        raise RemoteProtocolError("a packet holds what its type does not allow")
+
+
+def decode_socket_packet(text: str, *, max_attachments: int = MAX_ATTACHMENTS) -> SocketPacket | BinaryHeader:
+    """Decode a text message.
+
+    Returns:
+        A packet, or the header of one that ``attachments`` binary messages will complete.
+
+    Raises:
+        RemoteProtocolError: anything that a conforming encoder does not write.
+    """
+    type = _TYPES.get(text[:1])
+    if type is None:
+        raise RemoteProtocolError("unknown packet type of Socket.IO")
+    at = 1
+    attachments = 0
+    if type in _BINARY:
+        attachments, at = _decode_attachments(text, max_attachments)
+    namespace = "/"
+    if text.startswith("/", at):
+        comma = text.find(",", at)
+        end = len(text) if comma < 0 else comma
+        namespace = text[at:end]
+        if len(namespace) > MAX_NAMESPACE_LENGTH:
+            raise RemoteProtocolError("the name of a namespace is too long")
+        at = end + 1
+    id: int | None = None
+    if "0" <= text[at : at + 1] <= "9":
+        id, at = _decode_id(text, at)
+    if attachments:
+        return _decode_header(_BINARY[type], namespace, id, attachments, text[at:])
+    data = _decode_json(text[at:]) if at < len(text) else None
+    # `null` is not the same as nothing: no type allows it.
+    if data is None and at < len(text):
+        raise RemoteProtocolError("a packet holds what its type does not allow")
+    check_data(type, data, id)
+    return SocketPacket(type, namespace, data, id)
+
+
+def _decode_attachments(text: str, limit: int) -> tuple[int, int]:
+    dash = text.find("-", 1, 5)
+    digits = text[1:dash]
+    if dash < 0 or not digits.isascii() or not digits.isdigit() or digits[0] == "0":
+        raise RemoteProtocolError("the number of attachments is not a plain number")
+    number = int(digits)
+    if number > limit:
+        raise RemoteProtocolError("too many attachments")
+    return number, dash + 1
+
+
+def _decode_id(text: str, at: int) -> tuple[int, int]:
+    found = _NOT_DIGIT.search(text, at)
+    end = found.start() if found else len(text)
+    # 16 digits first: Python's int() takes quadratic time, and refuses more than 4,300 digits.
+    if end - at > 16 or (id := int(text[at:end])) > HIGHEST_NUMBER:
+        raise RemoteProtocolError("the id of an acknowledgement is out of range")
+    return id, end
+
+
+def _refuse_constant(name: str) -> object:
+    raise ValueError(name)
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+
+
+def _decode_json(text: str, decoder: json.JSONDecoder = _DECODER) -> object:
+    try:
+        return decoder.decode(text)
+    except (ValueError, RecursionError) as error:
+        raise RemoteProtocolError("a packet is not JSON") from error
+
+
+def _decode_header(
+    type: SocketPacketType, namespace: str, id: int | None, attachments: int, text: str
+) -> BinaryHeader:
+    numbers: list[object] = []
+
+    def note(value: dict[str, object]) -> object:
+        if value.get("_placeholder") is True:
+            numbers.append(value.get("num"))
+            return None
+        return value
+
+    decoder = json.JSONDecoder(parse_constant=_refuse_constant, object_hook=note)
+    check_data(type, _decode_json(text, decoder), id)
+    # A bool is an int in Python, and 1.0 == 1: only the exact type is a number here.
+    if any(number.__class__ is not int for number in numbers) or sorted(cast("list[int]", numbers)) != list(
+        range(attachments)
+    ):
+        raise RemoteProtocolError("placeholders and attachments do not match")
+    return BinaryHeader(type, namespace, id, attachments, text)
+
+
+def encode_socket_packet(
+    packet: SocketPacket, *, max_attachments: int = MAX_ATTACHMENTS
+) -> tuple[str, list[bytes]]:
+    """Encode a packet as its text and the attachments that follow it, as socket.io-parser writes them.
+
+    Bytes-like values become attachments; an aware `datetime` becomes the text that JavaScript makes of a ``Date``;
+    lone surrogates are escaped. Floats are written as Python writes them, which every JSON parser reads as the same
+    number.
+
+    Raises:
+        LocalProtocolError: a value that JSON cannot carry (NaN and Infinity too), or too many attachments.
+    """
+    attachments: list[bytes] = []
+
+    def default(value: object) -> object:
+        if isinstance(value, bytes | bytearray | memoryview):
+            attachments.append(bytes(cast("bytes", value)))
+            return {"_placeholder": True, "num": len(attachments) - 1}
+        if isinstance(value, datetime):
+            return _javascript_date(value)
+        raise TypeError(f"{value.__class__.__name__} cannot be sent")
+
+    type = packet.type.value
+    body = ""
+    if packet.data is not None:
+        body = _encode_json(packet.data, default)
+    prefix = str(type)
+    if attachments:
+        if len(attachments) > max_attachments:
+            raise LocalProtocolError(f"an event carries at most {max_attachments} binary attachments")
+        prefix = f"{type + 3}{len(attachments)}-"
+    if packet.namespace != "/":
+        prefix += packet.namespace + ","
+    if packet.id is not None:
+        prefix += str(packet.id)
+    return prefix + body, attachments
+
+
+def _encode_json(data: object, default: Callable[[object], object]) -> str:
+    try:
+        text = json.dumps(data, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=default)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise LocalProtocolError(f"JSON cannot carry this: {error}") from error
+    if not text.isascii():
+        # JSON.stringify escapes a lone surrogate; UTF-8 could not carry it.
+        text = _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return text
+
+
+def _javascript_date(value: datetime) -> str:
+    if value.tzinfo is None:
+        raise TypeError("a datetime without a time zone cannot be sent")
+    return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
