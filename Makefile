@@ -11,7 +11,7 @@ DEV := .make/dev-$(HERE)
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test check lint types imports unit tests js bundle system bench build clean setup
+.PHONY: help demo test check lint types imports unit rest js bundle system bench build clean setup
 
 help:
 	@echo "make demo    the forced-fallback demo (starts a server and prints its address)"
@@ -26,7 +26,7 @@ help:
 demo: $(DEMO) bundle
 	@$(PY) -m holdfast.demo $(ARGS)
 
-test: lint types imports js bundle system tests
+test: lint types imports js bundle system unit rest
 
 check: lint types imports unit
 
@@ -49,10 +49,9 @@ unit: $(DEV)
 	@$(PY) -m coverage run -m pytest -q -m "not browser and not servers and not slow" $(ARGS)
 	@$(PY) -m coverage report
 
-tests: $(DEV)
-	@echo "== all Python tests"
-	@$(PY) -m coverage run -m pytest -q $(ARGS)
-	@$(PY) -m coverage report
+rest: $(DEV) tools/node_modules/.package-lock.json
+	@echo "== slow tests, real servers, Chromium"
+	@$(PY) -m pytest -q -m "browser or servers or slow" $(ARGS)
 
 js: client_js/node_modules/.package-lock.json
 	@echo "== types (JavaScript)"
