@@ -165,6 +165,8 @@ def test_the_import_contracts_hold(checkout: Path) -> None:
         ("engine/session/streams.py", "import anyio", "Values and state know no I/O"),
         ("engine/subprotocols/planted.py", "import secrets", "Values and state know no I/O"),
         ("engine/session/streams.py", "from ..host import Host", "Values and state know no I/O"),
+        ("transports/polling.py", "from .stream import __all__", "No transport knows another"),
+        ("transports/http.py", "from .polling import __all__", "No transport knows another"),
         ("engine/host.py", "import starlette.requests", "Only the transports know the web framework"),
     ],
 )
