@@ -17,6 +17,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
 
 __all__ = [
@@ -132,7 +133,15 @@ class ConnectionRefusedError(HoldfastError):  # noqa: A001 - python-socketio's n
 
 
 class AckTimeout(HoldfastError):
-    """The acknowledgement did not arrive in time; whether the event did is unknown."""
+    """The acknowledgement did not arrive in time; whether the event did is unknown.
+
+    Attributes:
+        answers: Of a broadcast: what those answered who did.
+    """
+
+    def __init__(self, message: str, *, answers: Sequence[object] = ()) -> None:
+        super().__init__(message)
+        self.answers = list(answers)
 
 
 class Disconnected(HoldfastError):

@@ -1,7 +1,7 @@
 """Which request of a plain peer the standard lets in.
 
-Engine.IO 4, "Transports" and "Upgrade"; what the official suite tests. A counting peer needs no table: its newest carrier
-wins (rule 6).
+Engine.IO 4, "Transports" and "Upgrade"; what the official suite tests. A counting peer needs no table: its newest
+carrier wins (rule 6).
 """
 
 from __future__ import annotations

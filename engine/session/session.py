@@ -11,8 +11,8 @@ A session owns an `Outbox` (our stream) and an `Inbox` (the peer's). Everything 
   message needs no number of its own, and an acknowledgement that overtakes an attach renumbers nothing (rule 3).
 * The outbox lets go of a message when it is acknowledged *and* the writer has written it (rule 5).
 
-The caller drives a session in a fixed order: hand in what arrived (`attach`, `receive`, `detach`, `tick`), then write what
-`packets_to_send` gives for the writer, then wait until `deadline`. Calls return values; a session calls nobody.
+The caller drives a session in a fixed order: hand in what arrived (`attach`, `receive`, `detach`, `tick`), then write
+what `packets_to_send` gives for the writer, then wait until `deadline`. Calls return values; a session calls nobody.
 
 `Session` is what both ends share. `ServerSession` accepts attaches and keeps time; `ClientSession` numbers its own.
 The rules are those of docs/protocol.md, section 2.

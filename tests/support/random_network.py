@@ -45,7 +45,16 @@ KINDS = (
     "time_passes",
 )
 
-TEXTS: tuple[str | bytes, ...] = ("", "\x1e", "a\r\nb", "\ufeffé\x00", "4", "\U0001f600", b"", b"\x00\xff\x1e")
+TEXTS: tuple[str | bytes, ...] = (
+    "",
+    "\x1e",
+    "a\r\nb",
+    "\ufeffé\x00",
+    "4",
+    "\U0001f600",
+    b"",
+    b"\x00\xff\x1e",
+)
 
 
 def _frames(text: str | bytes) -> list[Packet]:
@@ -119,7 +128,9 @@ class RandomNetwork:
     def check(self) -> None:
         for speaker, hearer in (("client", "server"), ("server", "client")):
             heard = self.heard[hearer]
-            assert heard == self.said[speaker][: len(heard)], f"{hearer} did not hear a prefix of what {speaker} said"
+            assert heard == self.said[speaker][: len(heard)], (
+                f"{hearer} did not hear a prefix of what {speaker} said"
+            )
         newest = self._newest_line()
         assert newest is None or self.server.writer is newest.server, "the newest carrier does not write"
         assert self.server.life is Life.OPEN, self.server.reason
@@ -185,7 +196,11 @@ class RandomNetwork:
 
     def _arrive_again(self, choice: int) -> None:
         """An intermediary repeats a GET; the first response goes nowhere."""
-        lines = [line for line in self.lines if line.arrived and line.attach and line.client.transport != "websocket"]
+        lines = [
+            line
+            for line in self.lines
+            if line.arrived and line.attach and line.client.transport != "websocket"
+        ]
         if lines:
             line = lines[choice % len(lines)]
             self.lines.append(Line(line.client, line.attach, client_over=True, alive=False))
@@ -234,7 +249,11 @@ class RandomNetwork:
 
     def _write_client(self, choice: int) -> None:
         for line in self.lines:
-            if line.client is self.client.writer and line.client.transport == "websocket" and not line.client_over:
+            if (
+                line.client is self.client.writer
+                and line.client.transport == "websocket"
+                and not line.client_over
+            ):
                 packets = self.client.packets_to_send(line.client, now=self.now)
                 line.up.extend(encode_frames(packets, counting=True))
 

@@ -1,0 +1,126 @@
+"""The bare session: messages in order, both ways, and nothing else."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Self
+
+import anyio
+
+from ..errors import SessionClosed
+from ..live import Handshake, LiveSession, SessionHandler
+from ..session import CloseReason
+from ..wire.message import Message
+
+__all__ = ["Session", "SessionFunction", "handler_maker"]
+
+
+class Session:
+    """One peer that sends and receives messages, whatever carries them.
+
+    ``async for message in session`` ends when the session does. Text arrives as `str`, binary as `bytes`.
+    """
+
+    def __init__(self, live: LiveSession) -> None:
+        self._live = live
+        self._waiting: deque[str | bytes] = deque()
+        self._waiting_bytes = 0
+        self._bell: anyio.Event | None = None
+
+    @property
+    def transport(self) -> str:
+        """What carries the session now, or carried it last."""
+        return self._live.transport
+
+    @property
+    def request(self) -> Handshake:
+        """The request that opened the session."""
+        return self._live.request
+
+    @property
+    def is_open(self) -> bool:
+        return self._live.is_open
+
+    @property
+    def reason(self) -> CloseReason | None:
+        """Why the session ended; None while it is open."""
+        return self._live.ended_with()
+
+    async def send(self, data: str | bytes) -> None:
+        """Send one message; waits while too much is kept for a slow peer.
+
+        Raises:
+            SessionClosed: the session is over; the message is not delivered.
+            LocalProtocolError: the text cannot be encoded, or not for this peer.
+        """
+        await self._live.send(Message(data))
+
+    async def receive(self) -> str | bytes:
+        """The next message.
+
+        Raises:
+            SessionClosed: the session is over, and every message that had arrived was taken.
+        """
+        while not self._waiting:
+            if not self._live.is_open:
+                raise SessionClosed(f"the session is closed: {self.reason}")
+            self._bell = anyio.Event()
+            await self._bell.wait()
+        data = self._waiting.popleft()
+        self._waiting_bytes -= len(data)
+        return data
+
+    def close(self) -> None:
+        """End the session. What was sent before still goes out."""
+        self._live.close()
+
+    def __aiter__(self) -> AsyncIterator[str | bytes]:
+        return self
+
+    async def __anext__(self) -> str | bytes:
+        try:
+            return await self.receive()
+        except SessionClosed:
+            raise StopAsyncIteration from None
+
+    # -- called by the live session
+
+    def message_received(self, data: str | bytes) -> None:
+        """See `SessionHandler`."""
+        self._waiting.append(data)
+        self._waiting_bytes += len(data)
+        self._ring()
+        if self._waiting_bytes > self._live.max_payload * 16:
+            # Nobody takes what the peer sends; without a bound it would all be kept here.
+            self._live.fail(CloseReason.BUFFER_FULL, message="the application does not take its messages")
+
+    def session_closed(self, reason: CloseReason) -> None:
+        """See `SessionHandler`."""
+        self._ring()
+
+    def _ring(self) -> None:
+        if self._bell is not None:
+            self._bell.set()
+            self._bell = None
+
+    async def run(self, function: Callable[[Self], Awaitable[None]]) -> None:
+        """Run the application's function to its end, then end the session."""
+        try:
+            await function(self)
+        finally:
+            self._live.close()
+
+
+SessionFunction = Callable[[Session], Awaitable[None]]
+
+
+def handler_maker(function: SessionFunction) -> Callable[[LiveSession], SessionHandler]:
+    """What a `SessionTable` calls with each new session."""
+
+    def make(live: LiveSession) -> SessionHandler:
+        session = Session(live)
+        live.host.spawn(session.run, function)
+        return session
+
+    return make

@@ -1,0 +1,478 @@
+"""A session that lives: with a clock, an application above it and coroutines of transports below.
+
+Whoever is awake writes. What arrives is handed to the application at once, on the coroutine that read it; what the
+application sends is pulled by the coroutine of the carrier that writes now, everything that waits together. There is no
+task and no queue hop per message.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Protocol
+
+import anyio
+
+from .errors import MissingMessages, RemoteProtocolError, StaleAttach
+from .host import Host, Timer
+from .session import Carrier, CloseReason, Life, Role, ServerSession
+from .wire.message import Message
+from .wire.packet import Packet
+
+__all__ = ["Attachment", "Handshake", "LiveSession", "SessionHandler", "short_hash"]
+
+logger = logging.getLogger("holdfast.session")
+
+_MAX_CANDIDATES = 4
+
+
+def short_hash(secret: str) -> str:
+    """What stands in logs for a secret."""
+    return hashlib.sha256(secret.encode()).hexdigest()[:8]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handshake:
+    """The request that opened the session.
+
+    Attributes:
+        headers: Lower-case names; of a repeated header the last value.
+        query: The query string; of a repeated key the last value.
+        address: Host and port of the TCP peer.
+        secure: Whether it came by TLS, as far as the server knows.
+        url: Path and query.
+        time: When it came.
+    """
+
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    query: Mapping[str, str] = field(default_factory=dict[str, str])
+    address: tuple[str, int] | None = None
+    secure: bool = False
+    url: str = "/"
+    time: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+
+class SessionHandler(Protocol):
+    """What runs above a session. Calls come in order and must not wait."""
+
+    def message_received(self, data: str | bytes) -> None:
+        """One message. `RemoteProtocolError` closes the session with "parse error"."""
+        ...
+
+    def session_closed(self, reason: CloseReason) -> None:
+        """The session is over; called once."""
+        ...
+
+
+class Attachment:
+    """A carrier and the coroutine that serves it."""
+
+    __slots__ = ("_bell", "_session", "carrier", "scope")
+
+    def __init__(self, carrier: Carrier, session: LiveSession) -> None:
+        self.carrier = carrier
+        self.scope = anyio.CancelScope()
+        self._session = session
+        self._bell: anyio.Event | None = None
+
+    @property
+    def writes(self) -> bool:
+        """Whether it is still this carrier that carries our messages."""
+        return self.carrier.role is Role.WRITER
+
+    def take(self, limit_bytes: int | None = None) -> list[str | Message]:
+        """What has to be written now. If writing then fails or is cut short, the carrier must end."""
+        return self._session.take(self, limit_bytes)
+
+    @property
+    def is_candidate(self) -> bool:
+        """Whether it is a stream that has not been attached yet."""
+        return self.carrier.role is Role.BRINGER
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing will be written here any more."""
+        return self.carrier.role not in (Role.WRITER, Role.BRINGER) or self._session.life is Life.CLOSED
+
+    async def wait(self) -> None:
+        """Return when there may be something to write, or when this carrier does not write any more."""
+        if self.over or self._session.has_packets(self):
+            return
+        self._bell = anyio.Event()
+        await self._bell.wait()
+
+    def ring(self) -> None:
+        """Let `wait` return."""
+        if self._bell is not None:
+            self._bell.set()
+            self._bell = None
+
+
+class LiveSession:
+    """One peer, as its application sees it.
+
+    Attributes:
+        sid: Engine.IO's id: a secret half; never shown to other peers.
+        key: The resume key of a counting peer.
+        counting: Whether positions were negotiated.
+        codec: What was negotiated; None for a plain peer, recognised by its first packet.
+        request: The request that opened the session.
+        host: What runs tasks and timers for it.
+        max_payload: The largest message in bytes that is taken from the peer.
+    """
+
+    def __init__(
+        self,
+        core: ServerSession,
+        *,
+        sid: str,
+        key: str,
+        codec: str | None,
+        request: Handshake,
+        host: Host,
+        max_payload: int = 1_000_000,
+    ) -> None:
+        self.sid = sid
+        self.key = key
+        self.codec = codec
+        self.request = request
+        self.host = host
+        self.max_payload = max_payload
+        self.name = short_hash(sid)
+        self.handler: SessionHandler | None = None
+        self.ended = anyio.Event()
+        self._core = core
+        self._attachments: dict[Carrier, Attachment] = {}
+        self._candidates: dict[int, Attachment] = {}
+        self._timer: Timer | None = None
+        self._timer_at: float | None = None
+        self._room: anyio.Event | None = None
+        self._was_open = True
+        self._probing = 0
+        self._posting = 0
+        self._on_end: Callable[[LiveSession], None] | None = None
+
+    def start(self, handler: SessionHandler) -> None:
+        """Put the application above the session, and start its time."""
+        self.handler = handler
+        self._settle()
+
+    def on_end(self, call: Callable[[LiveSession], None]) -> None:
+        """Have the owner told, once, when the session is over for good."""
+        self._on_end = call
+
+    # -- what an application asks
+
+    @property
+    def counting(self) -> bool:
+        return self._core.counting
+
+    @property
+    def transport(self) -> str:
+        """What carries the session, or carried it last: "websocket", "stream" or "polling"."""
+        return self._core.transport
+
+    @property
+    def attached(self) -> bool:
+        """Whether a carrier that can write is attached at this moment; between two polls there is none."""
+        return self._core.writer is not None
+
+    @property
+    def is_open(self) -> bool:
+        return self._core.life is Life.OPEN
+
+    @property
+    def life(self) -> Life:
+        return self._core.life
+
+    @property
+    def received(self) -> int:
+        """How many messages of the peer were taken over."""
+        return self._core.inbox.received
+
+    @property
+    def buffered_bytes(self) -> int:
+        """Bytes kept for the peer: not written yet or not acknowledged yet."""
+        return self._core.outbox.size_bytes
+
+    def send_nowait(self, *messages: Message) -> None:
+        """Send without waiting. A session whose bound this exceeds is closed with "buffer full".
+
+        Raises:
+            SessionClosed: the session is over; nothing was sent.
+            LocalProtocolError: a plain peer cannot be sent U+001E as text.
+        """
+        now = self.host.now()
+        for message in messages:
+            self._core.send(message, now=now)
+        self._settle()
+
+    async def send(self, *messages: Message) -> None:
+        """Send; wait first while more than half of the session's bound is kept for a slow peer.
+
+        Raises:
+            SessionClosed: the session is over, before or while waiting; nothing was sent.
+            LocalProtocolError: as `send_nowait`.
+        """
+        while self.is_open and self.buffered_bytes * 2 > self._core.limit_bytes:
+            if self._room is None:
+                self._room = anyio.Event()
+            await self._room.wait()
+        self.send_nowait(*messages)
+
+    def close(self, reason: CloseReason = CloseReason.FORCED_SERVER_CLOSE) -> None:
+        """End the session. What was sent before still goes out."""
+        self._core.close(reason, now=self.host.now())
+        self._settle()
+
+    def fail(self, reason: CloseReason, *, code: int | None = None, message: str | None = None) -> None:
+        """End the session at once and tell the peer why."""
+        self._core.fail(reason, code=code, message=message)
+        self._settle()
+
+    # -- what a transport does
+
+    def opening(self) -> Attachment:
+        """The attachment of the request that opened the session."""
+        return self._serve(self._core.opening)
+
+    def attach(self, transport: str, *, number: int | None = None, received: int | None = None) -> Attachment:
+        """Put a new carrier that writes under the session.
+
+        Raises:
+            StaleAttach: a newer carrier exists; the session is unharmed.
+            RemoteProtocolError: the session has been closed for it.
+        """
+        try:
+            carrier = self._core.attach(transport, number=number, received=received, now=self.host.now())
+        except StaleAttach:
+            self._settle()
+            raise
+        except RemoteProtocolError as error:
+            self._refuse(error)
+            raise
+        attachment = self._serve(carrier)
+        self._settle()
+        return attachment
+
+    def bring(self, *, received: int | None = None) -> Carrier:
+        """Attach a carrier that only brings: a POST.
+
+        Raises:
+            RemoteProtocolError: the session has been closed for it.
+        """
+        try:
+            return self._core.bring(received=received, now=self.host.now())
+        except RemoteProtocolError as error:
+            self._refuse(error)
+            raise
+
+    def _serve(self, carrier: Carrier) -> Attachment:
+        attachment = Attachment(carrier, self)
+        self._attachments[carrier] = attachment
+        return attachment
+
+    def receive(self, carrier: Carrier, packets: Iterable[Packet]) -> None:
+        """Take what arrived on a carrier, and hand its messages to the application.
+
+        Raises:
+            MissingMessages: end this carrier; the session lives.
+            RemoteProtocolError: the session has been closed with "parse error".
+        """
+        core, handler = self._core, self.handler
+        now = self.host.now()
+        try:
+            for packet in packets:
+                message = core.receive(carrier, packet, now=now)
+                if message is not None and handler is not None:
+                    handler.message_received(message)
+        except MissingMessages:
+            self._settle()
+            raise
+        except RemoteProtocolError as error:
+            self._refuse(error)
+            raise
+        self._settle()
+
+    def _refuse(self, error: RemoteProtocolError) -> None:
+        logger.info("session %s closed: %s", self.name, error)
+        self._core.fail(CloseReason.PARSE_ERROR, code=int(error.code), message=str(error))
+        self._settle()
+
+    def answer_to_post(self) -> str:
+        """What a counting peer's POST is answered with."""
+        return self._core.answer_to_post()
+
+    def has_packets(self, attachment: Attachment) -> bool:
+        """Whether the carrier has something to write; a stream that is not attached yet has only pongs."""
+        if attachment.carrier.role is Role.BRINGER:
+            return bool(attachment.carrier.control)
+        return self._core.has_packets(attachment.carrier, now=self.host.now())
+
+    def take(self, attachment: Attachment, limit_bytes: int | None = None) -> list[str | Message]:
+        """See `Attachment.take`."""
+        if attachment.carrier.role is Role.BRINGER:
+            pongs = list[str | Message](attachment.carrier.control)
+            attachment.carrier.control.clear()
+            return pongs
+        packets = self._core.packets_to_send(attachment.carrier, now=self.host.now(), limit_bytes=limit_bytes)
+        if not self.counting or self._core.life is not Life.OPEN:
+            self._settle()
+        return packets
+
+    def written(self) -> int:
+        """Our highest number that any carrier has written."""
+        return self._core.outbox.written
+
+    def detach(self, attachment: Attachment, reason: CloseReason = CloseReason.TRANSPORT_CLOSE) -> None:
+        """The carrier is over; idempotent. A plain peer that loses a carrier that can write loses its session."""
+        self._attachments.pop(attachment.carrier, None)
+        was_writer = self._core.detach(attachment.carrier, now=self.host.now(), reason=reason)
+        if was_writer and not self.counting:
+            self._core.fail(reason)
+        self._settle()
+
+    def poll_answered(self, attachment: Attachment) -> None:
+        """A poll has been answered in full: the ordinary end of that carrier."""
+        self._attachments.pop(attachment.carrier, None)
+        self._core.detach(attachment.carrier, now=self.host.now())
+        self._settle()
+
+    # -- probes: not carriers yet, so the session core has not heard of them
+
+    @property
+    def probing(self) -> bool:
+        """Whether a plain peer is upgrading: its polls must not be held."""
+        return self._probing > 0
+
+    @asynccontextmanager
+    async def probe(self) -> AsyncIterator[None]:
+        """While a plain WebSocket has answered its probe and not yet upgraded."""
+        self._probing += 1
+        self.release_poll()
+        try:
+            yield
+        finally:
+            self._probing -= 1
+
+    def release_poll(self) -> None:
+        """Let the poll that is held answer at once."""
+        writer = self._core.writer
+        if writer is not None and writer.transport == "polling" and writer in self._attachments:
+            self._attachments[writer].ring()
+
+    @asynccontextmanager
+    async def posting(self) -> AsyncIterator[bool]:
+        """While a POST of a plain peer is read; yields whether another one is under way."""
+        self._posting += 1
+        try:
+            yield self._posting > 1
+        finally:
+            self._posting -= 1
+
+    def add_candidate(self, number: int) -> Attachment:
+        """A stream that is not to be attached yet (docs/protocol.md, section 7)."""
+        candidate = Attachment(Carrier("stream", Role.BRINGER, number=number), self)
+        old = self._candidates.pop(number, None)
+        self._candidates[number] = candidate
+        if old is None and len(self._candidates) > _MAX_CANDIDATES:
+            old = self._candidates.pop(next(iter(self._candidates)))
+        if old is not None:
+            old.scope.cancel()
+        return candidate
+
+    def drop_candidate(self, candidate: Attachment) -> None:
+        """The candidate is over, attached or not."""
+        number = candidate.carrier.number or 0
+        if self._candidates.get(number) is candidate:
+            del self._candidates[number]
+
+    def pong_candidate(self, data: str) -> bool:
+        """Answer a ping for a candidate; whether there is such a one."""
+        candidate = self._candidates.get(int(data)) if data.isdecimal() and len(data) < 17 else None
+        if candidate is None:
+            return False
+        candidate.carrier.control.append(f"3{data}")
+        candidate.ring()
+        return True
+
+    def attach_candidate(self, number: int, *, received: int) -> None:
+        """Attach the stream that waits under this number.
+
+        Raises:
+            StaleAttach: there is none, or a newer carrier exists.
+            RemoteProtocolError: the session has been closed for it.
+        """
+        candidate = self._candidates.get(number)
+        if candidate is None:
+            raise StaleAttach("no stream waits under this number")
+        attachment = self.attach("stream", number=number, received=received)
+        # The coroutine that serves the candidate goes on with the carrier that it has become.
+        self._attachments[attachment.carrier] = candidate
+        candidate.carrier = attachment.carrier
+        candidate.ring()
+
+    # -- after every change
+
+    def _settle(self) -> None:
+        core = self._core
+        writer = core.writer
+        attachments = self._attachments
+        if writer is not None:
+            attachment = attachments.get(writer)
+            if attachment is not None and core.has_packets(writer, now=self.host.now()):
+                attachment.ring()
+        if len(attachments) > 1 or core.life is Life.CLOSED:
+            for attachment in attachments.values():
+                if not attachment.writes or core.life is Life.CLOSED:
+                    attachment.ring()
+        if self._room is not None and (
+            core.life is not Life.OPEN or core.outbox.size_bytes * 2 <= core.limit_bytes
+        ):
+            self._room.set()
+            self._room = None
+        if self._was_open and core.life is not Life.OPEN:
+            self._was_open = False
+            self._announce_end()
+        if core.life is Life.CLOSED and not self.ended.is_set():
+            self.ended.set()
+            if self._timer is not None:
+                self._timer.cancel()
+            if self._on_end is not None:
+                self._on_end(self)
+            for candidate in list(self._candidates.values()):
+                candidate.scope.cancel()
+        self._schedule()
+
+    def _announce_end(self) -> None:
+        reason = self._core.reason or CloseReason.FORCED_CLOSE
+        logger.debug("session %s ended: %s", self.name, reason)
+        if self.handler is not None:
+            self.handler.session_closed(reason)
+
+    def _schedule(self) -> None:
+        due = self._core.deadline()
+        if due is None or (self._timer_at is not None and self._timer_at <= due):
+            # An early timer looks again and sleeps on: cheaper than moving it with every message.
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = due
+        self._timer = self.host.call_at(due, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = self._timer_at = None
+        silent = self._core.tick(now=self.host.now())
+        if silent is not None:
+            attachment = self._attachments.pop(silent, None)
+            if attachment is not None:
+                attachment.scope.cancel()
+        self._settle()
+
+    def ended_with(self) -> CloseReason | None:
+        """Why the session ended; None while it is open."""
+        return self._core.reason

@@ -1,0 +1,163 @@
+"""The server that makes sessions, finds them again and remembers the ended ones. No ASGI here."""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import secrets
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import anyio
+
+from .errors import ErrorCode, RequestRefused, WrongKey
+from .host import Host
+from .live import Handshake, LiveSession, SessionHandler
+from .session import CloseReason, Life, ServerSession
+from .settings import Settings
+from .wire.handshake import OpenPacket, encode_open
+
+__all__ = ["SessionTable"]
+
+logger = logging.getLogger("holdfast.server")
+
+CODECS = ("json", "msgpack")
+
+
+@dataclass(frozen=True, slots=True)
+class _Tombstone:
+    key: str
+    received: int
+    until: float
+
+
+class SessionTable:
+    """All sessions of one endpoint.
+
+    Args:
+        settings: Limits and intervals.
+        host: Runs the tasks and timers.
+        open_handler: Called with each new session before any message of it; returns what runs above it.
+    """
+
+    def __init__(
+        self, settings: Settings, host: Host, open_handler: Callable[[LiveSession], SessionHandler]
+    ) -> None:
+        self.settings = settings
+        self.host = host
+        self.sessions: dict[str, LiveSession] = {}
+        self._open_handler = open_handler
+        self._tombstones: OrderedDict[str, _Tombstone] = OrderedDict()
+        self._closing = False
+
+    def open(
+        self, transport: str, request: Handshake, *, counting: bool, codecs: Sequence[str] = ()
+    ) -> LiveSession:
+        """Make a session; its first carrier has the open packet to write.
+
+        Raises:
+            RequestRefused: the server is shutting down or full (status 503).
+        """
+        settings = self.settings
+        if self._closing:
+            raise RequestRefused(ErrorCode.FORBIDDEN, "the server is shutting down", status=503)
+        if len(self.sessions) >= settings.max_sessions:
+            message = f"the server has its {settings.max_sessions} sessions (setting max_sessions)"
+            raise RequestRefused(ErrorCode.FORBIDDEN, message, status=503)
+        sid, key = secrets.token_urlsafe(18), secrets.token_urlsafe(24)
+        interval = settings.counting_ping_interval if counting else settings.ping_interval
+        timeout = settings.counting_ping_timeout if counting else settings.ping_timeout
+        core = ServerSession(
+            transport=transport,
+            counting=counting,
+            ping_interval=interval,
+            ping_timeout=timeout,
+            grace=settings.grace_period,
+            limit_bytes=settings.buffer_limit,
+            now=self.host.now(),
+        )
+        codec = next((codec for codec in codecs if codec in CODECS), "json") if counting else None
+        session = LiveSession(
+            core,
+            sid=sid,
+            key=key,
+            codec=codec,
+            request=request,
+            host=self.host,
+            max_payload=settings.max_payload,
+        )
+        packet = OpenPacket(
+            sid=sid,
+            upgrades=() if transport == "websocket" else ("websocket",),
+            ping_interval_ms=round(interval * 1000),
+            ping_timeout_ms=round(timeout * 1000),
+            max_payload_bytes=settings.max_payload,
+            key=key if counting else None,
+            codec=codec or "json",
+            grace_ms=round(settings.grace_period * 1000),
+        )
+        core.opening.control.append(encode_open(packet))
+        self.sessions[sid] = session
+        session.on_end(self._forget)
+        session.start(self._open_handler(session))
+        logger.debug("session %s opened by %s%s", session.name, transport, " (counting)" if counting else "")
+        return session
+
+    def _forget(self, session: LiveSession) -> None:
+        self.sessions.pop(session.sid, None)
+        if not session.counting:
+            return
+        now = self.host.now()
+        tombstones = self._tombstones
+        tombstones[session.sid] = _Tombstone(
+            session.key, session.received, now + self.settings.tombstone_period
+        )
+        while tombstones:
+            oldest = next(iter(tombstones.values()))
+            if oldest.until > now and len(tombstones) <= self.settings.max_tombstones:
+                break
+            tombstones.popitem(last=False)
+
+    def find(self, sid: str, *, key: str | None = None) -> LiveSession:
+        """The session of a request, its resume key checked if it is a counting one.
+
+        Raises:
+            RequestRefused: unknown or over (with how far the server had got, if the key is right).
+            WrongKey: the key is not this session's.
+        """
+        session = self.sessions.get(sid)
+        if session is None:
+            raise self.unknown(sid, key)
+        if session.counting and not _same_secret(session.key, key):
+            raise WrongKey("the resume key is not the one of this session")
+        return session
+
+    def unknown(self, sid: str, key: str | None) -> RequestRefused:
+        """The refusal for a session that is not there (docs/protocol.md, section 8)."""
+        tombstone = self._tombstones.get(sid)
+        received = None
+        remembered = tombstone is not None and tombstone.until > self.host.now()
+        if tombstone is not None and remembered and _same_secret(tombstone.key, key):
+            received = tombstone.received
+        return RequestRefused(ErrorCode.SESSION_UNKNOWN, "Session ID unknown", received=received)
+
+    async def shutdown(self, timeout: float = 5.0) -> None:
+        """Take no more sessions, end all of them, and wait until they have heard of it, at most ``timeout`` seconds."""
+        self._closing = True
+        sessions = list(self.sessions.values())
+        for session in sessions:
+            session.close(CloseReason.SERVER_SHUTTING_DOWN)
+        with anyio.move_on_after(timeout):
+            for session in sessions:
+                # One that has no carrier now is not waited for; its client learns it by its next request.
+                if session.attached:
+                    await session.ended.wait()
+        for session in sessions:
+            if session.life is not Life.CLOSED:
+                session.fail(CloseReason.SERVER_SHUTTING_DOWN)
+
+
+def _same_secret(secret: str, shown: str | None) -> bool:
+    # "surrogatepass": JSON can bring lone surrogates, and a wrong key must be a refusal, not a failure.
+    return hmac.compare_digest(secret.encode(), (shown or "").encode(errors="surrogatepass"))

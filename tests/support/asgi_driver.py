@@ -1,0 +1,263 @@
+"""Drives an ASGI application in-process, message by message, streaming bodies included.
+
+Starlette's TestClient and httpx's ASGITransport hold a streaming body back until it ends; this one hands out each chunk
+as the application sends it, and disconnects when the test says so.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+import anyio
+from anyio.abc import TaskGroup
+
+__all__ = ["Client", "Exchange", "ManualClock", "WebSocketExchange", "settled"]
+
+App = Callable[..., Awaitable[None]]
+
+
+async def settled() -> None:
+    """Let every task run until it waits."""
+    await anyio.wait_all_tasks_blocked()
+
+
+class ManualClock:
+    """A clock that moves only when the test says so."""
+
+    def __init__(self) -> None:
+        self._now = 1000.0
+        self._sleepers: list[tuple[float, anyio.Event]] = []
+
+    def now(self) -> float:
+        return self._now
+
+    async def sleep_until(self, when: float, changed: anyio.Event) -> None:
+        self._sleepers.append((when, changed))
+        await changed.wait()
+
+    async def advance(self, seconds: float) -> None:
+        """Move time on and let everything happen that is due, in order."""
+        end = self._now + seconds
+        await settled()
+        while True:
+            due = [sleeper for sleeper in self._sleepers if sleeper[0] <= end and not sleeper[1].is_set()]
+            if not due:
+                break
+            first = min(due, key=lambda sleeper: sleeper[0])
+            self._now = max(self._now, first[0])
+            self._sleepers.remove(first)
+            first[1].set()
+            await settled()
+        self._now = end
+        await settled()
+
+
+class _Side:
+    """What an application sends, in order, and what it receives."""
+
+    def __init__(self) -> None:
+        self._sent, self._to_test = anyio.create_memory_object_stream[MutableMapping[str, Any]](float("inf"))
+        self._given, self._to_app = anyio.create_memory_object_stream[MutableMapping[str, Any]](float("inf"))
+        self.finished = anyio.Event()
+        self.hung = False
+
+    async def receive(self) -> MutableMapping[str, Any]:
+        return await self._to_app.receive()
+
+    async def send(self, message: MutableMapping[str, Any]) -> None:
+        if self.hung:
+            await anyio.sleep_forever()
+        self._sent.send_nowait(message)
+
+    def give(self, message: MutableMapping[str, Any]) -> None:
+        self._given.send_nowait(message)
+
+    def waiting(self) -> int:
+        return self._to_test.statistics().current_buffer_used
+
+    async def next(self) -> MutableMapping[str, Any]:
+        with anyio.fail_after(5):
+            return await self._to_test.receive()
+
+    def close(self) -> None:
+        for stream in (self._sent, self._to_test, self._given, self._to_app):
+            stream.close()
+
+
+class Exchange:
+    """One HTTP request and its response."""
+
+    def __init__(self, side: _Side) -> None:
+        self._side = side
+        self.status: int | None = None
+        self.headers: dict[str, str] = {}
+        self.ended = False
+
+    async def start(self) -> int:
+        """The status, once the response has begun."""
+        message = await self._side.next()
+        assert message["type"] == "http.response.start", message
+        self.status = message["status"]
+        self.headers = {name.decode(): value.decode() for name, value in message["headers"]}
+        return message["status"]
+
+    async def chunk(self) -> bytes:
+        """The next piece of the body; empty at its end."""
+        message = await self._side.next()
+        assert message["type"] == "http.response.body", message
+        self.ended = not message.get("more_body", False)
+        return message.get("body", b"")
+
+    async def body(self) -> bytes:
+        """The whole response."""
+        if self.status is None:
+            await self.start()
+        body = b""
+        while not self.ended:
+            body += await self.chunk()
+        return body
+
+    async def text(self) -> str:
+        return (await self.body()).decode()
+
+    async def json(self) -> Any:
+        return json.loads(await self.body())
+
+    def answered(self) -> bool:
+        """Whether anything of the response is there."""
+        return self._side.waiting() > 0
+
+    def disconnect(self) -> None:
+        self._side.give({"type": "http.disconnect"})
+
+    def give(self, body: bytes, *, more: bool) -> None:
+        """Send a further piece of the request's body."""
+        self._side.give({"type": "http.request", "body": body, "more_body": more})
+
+    async def finished(self) -> None:
+        """Wait until the application's coroutine has returned."""
+        with anyio.fail_after(5):
+            await self._side.finished.wait()
+
+
+class WebSocketExchange:
+    """One WebSocket."""
+
+    def __init__(self, side: _Side) -> None:
+        self._side = side
+
+    async def accept(self) -> None:
+        message = await self._side.next()
+        assert message["type"] == "websocket.accept", message
+
+    async def next(self) -> MutableMapping[str, Any]:
+        return await self._side.next()
+
+    async def receive(self) -> str | bytes:
+        message = await self._side.next()
+        assert message["type"] == "websocket.send", message
+        text = message.get("text")
+        return message["bytes"] if text is None else text
+
+    async def closed(self) -> int:
+        """The close code, whatever is sent before it."""
+        while True:
+            message = await self._side.next()
+            if message["type"] == "websocket.close":
+                return message["code"]
+
+    async def closed_at_once(self) -> int:
+        message = await self._side.next()
+        assert message["type"] == "websocket.close", message
+        return message["code"]
+
+    def quiet(self) -> bool:
+        return self._side.waiting() == 0
+
+    def send(self, data: str | bytes) -> None:
+        key = "text" if isinstance(data, str) else "bytes"
+        self._side.give({"type": "websocket.receive", key: data})
+
+    def close(self, code: int = 1005) -> None:
+        self._side.give({"type": "websocket.disconnect", "code": code})
+
+    def hang(self) -> None:
+        """From now on the peer takes nothing: a send of the application waits for ever."""
+        self._side.hung = True
+
+    async def finished(self) -> None:
+        with anyio.fail_after(5):
+            await self._side.finished.wait()
+
+
+class Client:
+    """Makes requests to an application; `tasks` is the test's own task group."""
+
+    def __init__(self, app: App, tasks: TaskGroup, *, root_path: str = "", denial: bool = True) -> None:
+        self.app = app
+        self.tasks = tasks
+        self.root_path = root_path
+        self.denial = denial
+        self._sides: list[_Side] = []
+
+    def _start(self, scope: dict[str, Any], first: MutableMapping[str, Any]) -> _Side:
+        side = _Side()
+        self._sides.append(side)
+        side.give(first)
+
+        async def run() -> None:
+            try:
+                await self.app(scope, side.receive, side.send)
+            finally:
+                side.finished.set()
+
+        self.tasks.start_soon(run)
+        return side
+
+    def _scope(self, kind: str, url: str, headers: dict[str, str] | None) -> dict[str, Any]:
+        path, _, query = url.partition("?")
+        pairs = {"host": "testserver", **(headers or {})}
+        return {
+            "type": kind,
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "scheme": "http" if kind == "http" else "ws",
+            "path": path,
+            "raw_path": path.encode(),
+            "root_path": self.root_path,
+            "query_string": query.encode(),
+            "headers": [(name.lower().encode(), value.encode()) for name, value in pairs.items()],
+            "client": ("127.0.0.1", 50000),
+            "server": ("testserver", 80),
+        }
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        body: bytes | str = b"",
+        headers: dict[str, str] | None = None,
+        more_body: bool = False,
+    ) -> Exchange:
+        scope = {**self._scope("http", url, headers), "method": method}
+        data = body.encode() if isinstance(body, str) else body
+        return Exchange(self._start(scope, {"type": "http.request", "body": data, "more_body": more_body}))
+
+    def get(self, url: str, *, headers: dict[str, str] | None = None) -> Exchange:
+        return self.request("GET", url, headers=headers)
+
+    def post(self, url: str, body: bytes | str, *, headers: dict[str, str] | None = None) -> Exchange:
+        return self.request("POST", url, body=body, headers=headers)
+
+    def websocket(self, url: str, *, headers: dict[str, str] | None = None) -> WebSocketExchange:
+        scope = {**self._scope("websocket", url, headers), "subprotocols": []}
+        if self.denial:
+            scope["extensions"] = {"websocket.http.response": {}}
+        return WebSocketExchange(self._start(scope, {"type": "websocket.connect"}))
+
+    def close(self) -> None:
+        for side in self._sides:
+            side.close()

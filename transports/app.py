@@ -1,0 +1,79 @@
+"""The two applications that users mount: events, and bare sessions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.types import ASGIApp
+
+from ..engine.dispatch.bare import SessionFunction, handler_maker
+from ..engine.dispatch.events import Events
+from ..engine.host import Clock, Host
+from ..engine.live import LiveSession, SessionHandler
+from ..engine.server import SessionTable
+from ..engine.settings import Settings
+from .endpoint import Endpoint
+
+__all__ = ["Engine", "Server"]
+
+
+class Server(Events, Endpoint):
+    """Socket.IO events on sessions that outlive their transports; an ASGI application.
+
+    Args:
+        path: Where it answers when it is not mounted; clients use ``/socket.io`` unless told otherwise.
+        app: Another ASGI application that gets every other request.
+        clock: Where time comes from; for tests.
+        settings: Whole settings, or…
+        **options: …single ones by name; see `Settings`.
+
+    Raises:
+        TypeError: a setting of that name does not exist; the text suggests the right one.
+    """
+
+    def __init__(
+        self,
+        *,
+        path: str = "/socket.io",
+        app: ASGIApp | None = None,
+        clock: Clock | None = None,
+        settings: Settings | None = None,
+        **options: Any,
+    ) -> None:
+        settings = settings or Settings.of(options)
+        host = Host(clock)
+        Events.__init__(self, settings, host)
+        Endpoint.__init__(self, SessionTable(settings, host, self._open), path=path, app=app)
+
+    def _open(self, session: LiveSession) -> SessionHandler:
+        return self.session_opened(session)
+
+
+class Engine(Endpoint):
+    """Bare sessions, for applications that only want a WebSocket that always gets through.
+
+    Args:
+        function: Called with each `Session`; when it returns, the session is closed.
+        path: Where it answers when it is not mounted.
+        app: Another ASGI application that gets every other request.
+        clock: Where time comes from; for tests.
+        settings: Whole settings, or…
+        **options: …single ones by name; see `Settings`.
+
+    Raises:
+        TypeError: a setting of that name does not exist; the text suggests the right one.
+    """
+
+    def __init__(
+        self,
+        function: SessionFunction,
+        *,
+        path: str = "/engine.io",
+        app: ASGIApp | None = None,
+        clock: Clock | None = None,
+        settings: Settings | None = None,
+        **options: Any,
+    ) -> None:
+        settings = settings or Settings.of(options)
+        host = Host(clock)
+        super().__init__(SessionTable(settings, host, handler_maker(function)), path=path, app=app)

@@ -1,0 +1,143 @@
+"""The ASGI application: finds out whether a request is ours, and hands it to its transport."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+from starlette.datastructures import Headers
+from starlette.routing import get_route_path
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from ..engine.errors import RemoteProtocolError, RequestRefused
+from ..engine.server import SessionTable
+from ..engine.wire.handshake import Closing, encode_closing
+from . import client_files
+from .http import encode_headers, refusal_of, send_refusal, send_response
+from .polling import serve_poll, serve_post
+from .request import Request, check_origin, cors_headers, parse_request
+from .stream import serve_stream
+from .websocket import serve_websocket
+
+__all__ = ["Endpoint"]
+
+logger = logging.getLogger("holdfast.server")
+
+_PREFLIGHT = {
+    "access-control-allow-methods": "GET, POST",
+    "access-control-allow-headers": "content-type, holdfast-attach",
+    "access-control-max-age": "7200",
+}
+
+
+class Endpoint:
+    """What `Server` and `Engine` share: an ASGI application for one path.
+
+    It works under `Mount`, where every path that reaches it is its own; at the root, where it answers below ``path``;
+    and round another application, which gets everything else.
+    """
+
+    def __init__(self, table: SessionTable, *, path: str, app: ASGIApp | None) -> None:
+        self.table = table
+        self.path = "/" + path.strip("/")
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(scope, receive, send)
+            return
+        rest = self._rest(scope)
+        if rest is None:
+            await self._elsewhere(scope, receive, send)
+        elif rest:
+            await client_files.respond(scope, receive, send, rest)
+        else:
+            await self._answer(scope, receive, send)
+
+    def _rest(self, scope: Scope) -> str | None:
+        """What stands behind our own path; None for a path that is not ours."""
+        route = get_route_path(scope)
+        if route == self.path or route.startswith(self.path + "/"):
+            return route[len(self.path) :].strip("/")
+        # Below a mount point the path is ours even if it is named otherwise.
+        if scope.get("root_path") and self.app is None and scope.get("app_root_path") != scope["root_path"]:
+            name = route.strip("/")
+            return name if name == "" or name in client_files.CLIENT_FILES else None
+        return None
+
+    async def _elsewhere(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self.app is not None:
+            await self.app(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.close", "code": 1000})
+        else:
+            text = f"Not found. This server answers below {self.path}/\n"
+            await send_response(send, text.encode(), headers={}, status=404, content_type="text/plain")
+
+    async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self.app is not None:
+            await self.app(scope, receive, send)
+            return
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                await send({"type": "lifespan.startup.complete"})
+            elif message["type"] == "lifespan.shutdown":
+                await self.shutdown()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+    async def shutdown(self) -> None:
+        """End all sessions ("server shutting down") and take no new ones."""
+        await self.table.shutdown()
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = Headers(scope=scope)
+        cors = cors_headers(headers, self.table.settings)
+        try:
+            check_origin(headers, self.table.settings)
+            if scope["type"] == "http" and scope["method"] == "OPTIONS":
+                await send_response(
+                    send, b"", headers={**_PREFLIGHT, **cors}, status=200, content_type="text/plain"
+                )
+                return
+            request = parse_request(scope)
+            await self._serve(request, receive, send, cors)
+        except (RequestRefused, RemoteProtocolError) as error:
+            refused = refusal_of(error)
+            logger.info("request refused with code %d: %r", refused.code, refused.message)
+            if scope["type"] == "websocket":
+                await _deny(scope, receive, send, refused)
+            else:
+                await send_refusal(send, refused, headers=cors)
+
+    async def _serve(
+        self, request: Request, receive: Receive, send: Send, headers: Mapping[str, str]
+    ) -> None:
+        if request.method == "WEBSOCKET":
+            # CORS does not apply to a WebSocket; the origin has been checked.
+            await serve_websocket(self.table, request, receive, send, {})
+        elif request.method == "POST":
+            await serve_post(self.table, request, receive, send, headers)
+        elif request.transport == "stream":
+            await serve_stream(self.table, request, receive, send, headers)
+        else:
+            await serve_poll(self.table, request, receive, send, headers)
+
+
+async def _deny(scope: Scope, receive: Receive, send: Send, refused: RequestRefused) -> None:
+    if "websocket.http.response" not in (scope.get("extensions") or {}):
+        await send({"type": "websocket.close", "code": 1008, "reason": refused.message[:100]})
+        return
+    closing = Closing(code=int(refused.code), message=refused.message, received=refused.received)
+    body = encode_closing(closing).encode()
+    headers = {"content-type": "application/json", "content-length": str(len(body))}
+    await send(
+        {
+            "type": "websocket.http.response.start",
+            "status": refused.status,
+            "headers": encode_headers(headers),
+        }
+    )
+    await send({"type": "websocket.http.response.body", "body": body})

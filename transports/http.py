@@ -1,0 +1,91 @@
+"""What polling and streaming share: reading a body within bounds, and writing a whole answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import anyio
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Send
+
+from ..engine.errors import ErrorCode, RemoteProtocolError, RequestRefused
+from ..engine.wire.handshake import Closing, encode_closing
+
+__all__ = ["BASE_HEADERS", "disconnected", "read_body", "refusal_of", "send_refusal", "send_response"]
+
+BASE_HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
+
+_STATUS = {ErrorCode.FORBIDDEN: 403, ErrorCode.ATTACH_OUT_OF_DATE: 409, ErrorCode.MESSAGES_MISSING: 409}
+
+
+def encode_headers(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    """Headers as ASGI wants them."""
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+
+
+async def send_response(
+    send: Send, body: bytes, *, headers: Mapping[str, str], status: int = 200, content_type: str
+) -> None:
+    """Answer with a whole body."""
+    all_headers = {
+        "content-type": content_type,
+        "content-length": str(len(body)),
+        **BASE_HEADERS,
+        **headers,
+    }
+    await send({"type": "http.response.start", "status": status, "headers": encode_headers(all_headers)})
+    await send({"type": "http.response.body", "body": body})
+
+
+def refusal_of(error: RemoteProtocolError | RequestRefused) -> RequestRefused:
+    """The answer to a peer's error."""
+    if isinstance(error, RequestRefused):
+        return error
+    return RequestRefused(
+        error.code,
+        str(error),
+        status=_STATUS.get(error.code, 400),
+        received=getattr(error, "received", None),
+    )
+
+
+async def send_refusal(send: Send, refused: RequestRefused, *, headers: Mapping[str, str]) -> None:
+    """Answer with Engine.IO's error object (docs/protocol.md, section 8)."""
+    closing = Closing(code=int(refused.code), message=refused.message, received=refused.received)
+    await send_response(
+        send,
+        encode_closing(closing).encode(),
+        headers=headers,
+        status=refused.status,
+        content_type="application/json",
+    )
+
+
+async def read_body(receive: Receive, *, limit: int, timeout: float) -> bytearray:
+    """Read a request's body, counted while it is read.
+
+    Raises:
+        RequestRefused: larger than ``limit`` bytes (413), or not there in time (408).
+        ClientDisconnect: the client left.
+    """
+    body = bytearray()
+    with anyio.move_on_after(timeout):
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            body += message.get("body", b"")
+            if len(body) > limit:
+                text = f"the body has more than {limit} bytes (setting max_payload)"
+                raise RequestRefused(ErrorCode.BAD_REQUEST, text, status=413)
+            if not message.get("more_body", False):
+                return body
+    raise RequestRefused(ErrorCode.BAD_REQUEST, f"the body did not arrive in {timeout:g} s", status=408)
+
+
+async def disconnected(receive: Receive) -> None:
+    """Return when the client has left."""
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return

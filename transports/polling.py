@@ -1,0 +1,171 @@
+"""Long-polling: a GET that is held until there is something to say, and POSTs that bring.
+
+Engine.IO 4, "HTTP long-polling"; docs/protocol.md, section 5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+import anyio
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Send
+
+from ..engine.errors import ErrorCode, RemoteProtocolError, RequestRefused
+from ..engine.live import Attachment, LiveSession
+from ..engine.server import SessionTable
+from ..engine.session import CloseReason, Verdict, admit_plain
+from ..engine.wire.handshake import decode_attach
+from ..engine.wire.packet import Packet, PacketType
+from ..engine.wire.payload import decode_payload_bytes, encode_payload
+from .http import disconnected, read_body, send_response
+from .request import Request
+
+__all__ = ["serve_poll", "serve_post"]
+
+TEXT = "text/plain; charset=UTF-8"
+
+# While a plain client upgrades, its polls are let go this often: it waits for the one in flight before it goes on.
+_PROBING_HOLD = 0.1
+
+
+async def serve_poll(
+    table: SessionTable, request: Request, receive: Receive, send: Send, headers: Mapping[str, str]
+) -> None:
+    """Answer one GET.
+
+    Raises:
+        RequestRefused, RemoteProtocolError: before anything was answered.
+    """
+    if request.sid is None:
+        session = table.open("polling", request.handshake, counting=request.counting, codecs=request.codecs)
+        await _answer(session, session.opening(), send, headers, limit=table.settings.max_payload)
+        return
+    hold: float | None = None
+    if request.counting:
+        attach = request.attach()
+        session = table.find(request.sid, key=attach.key)
+        attachment = session.attach("polling", number=_number(attach.carrier), received=attach.received)
+        hold = table.settings.counting_ping_interval
+        if attach.wait_ms is not None:
+            hold = min(hold, attach.wait_ms / 1000)
+    else:
+        session = table.find(request.sid)
+        _admit("poll", session, busy=session.attached)
+        attachment = session.attach("polling")
+        if session.probing:
+            hold = _PROBING_HOLD
+    if not session.has_packets(attachment) and not await _hold(session, attachment, receive, hold):
+        session.detach(attachment)
+        return
+    await _answer(session, attachment, send, headers, limit=table.settings.max_payload)
+
+
+def _number(carrier: int | None) -> int:
+    if carrier is None:
+        raise RemoteProtocolError("an attach that writes needs a carrier number")
+    return carrier
+
+
+def _admit(what: str, session: LiveSession, *, busy: bool) -> None:
+    verdict = admit_plain(what, transport=session.transport, busy=busy)
+    if verdict is Verdict.ADMIT:
+        return
+    if verdict is Verdict.CLOSE:
+        session.fail(CloseReason.TRANSPORT_ERROR)
+    raise RequestRefused(
+        ErrorCode.BAD_REQUEST, f"Bad request: a {what} while the session has one or goes by WebSocket"
+    )
+
+
+async def _hold(session: LiveSession, attachment: Attachment, receive: Receive, hold: float | None) -> bool:
+    """Wait until the poll can be answered; False when the client has left."""
+    present = False
+    timer = None if hold is None else session.host.call_later(hold, attachment.ring)
+    async with anyio.create_task_group() as group:
+
+        async def watch() -> None:
+            await disconnected(receive)
+            group.cancel_scope.cancel()
+
+        group.start_soon(watch)
+        with attachment.scope:
+            await attachment.wait()
+            present = True
+        group.cancel_scope.cancel()
+    if timer is not None:
+        timer.cancel()
+    return present
+
+
+async def _answer(
+    session: LiveSession, attachment: Attachment, send: Send, headers: Mapping[str, str], *, limit: int
+) -> None:
+    packets = attachment.take(limit) or [PacketType.NOOP.value]
+    body = encode_payload(packets, counting=session.counting).encode()
+    answered = False
+    try:
+        await send_response(send, body, headers=headers, content_type=TEXT)
+        answered = True
+    except OSError:
+        pass  # The client left while it was answered; what it did not get is its next poll's.
+    finally:
+        if answered:
+            session.poll_answered(attachment)
+        else:
+            session.detach(attachment)
+
+
+async def serve_post(
+    table: SessionTable, request: Request, receive: Receive, send: Send, headers: Mapping[str, str]
+) -> None:
+    """Take one POST.
+
+    Raises:
+        RequestRefused, RemoteProtocolError: before anything was answered.
+    """
+    assert request.sid is not None
+    settings = table.settings
+    try:
+        if request.counting:
+            body = await read_body(receive, limit=settings.max_payload, timeout=settings.body_timeout)
+            answer = _take_counting(table, request.sid, body)
+        else:
+            session = table.find(request.sid)
+            async with session.posting() as busy:
+                _admit("post", session, busy=busy)
+                body = await read_body(receive, limit=settings.max_payload, timeout=settings.body_timeout)
+                _take_plain(session, body)
+            answer = "ok"
+    except ClientDisconnect:
+        return
+    await send_response(send, answer.encode(), headers=headers, content_type="text/html")
+
+
+def _take_plain(session: LiveSession, body: bytearray) -> None:
+    try:
+        packets = decode_payload_bytes(body, counting=False)
+    except RemoteProtocolError as error:
+        session.fail(CloseReason.PARSE_ERROR, message=str(error))
+        raise
+    session.receive(session.bring(), packets)
+
+
+def _take_counting(table: SessionTable, sid: str, body: bytearray) -> str:
+    packets = decode_payload_bytes(body, counting=True)
+    first = next(packets)
+    if first.type is not PacketType.ATTACH:
+        raise RemoteProtocolError("a POST begins with an attach")
+    attach = decode_attach(first.data)
+    session = table.find(sid, key=attach.key)
+    if attach.carrier is not None:
+        session.attach_candidate(attach.carrier, received=attach.received)
+    session.receive(session.bring(received=attach.received), _without_probes(session, packets))
+    return session.answer_to_post()
+
+
+def _without_probes(session: LiveSession, packets: Iterable[Packet]) -> Iterator[Packet]:
+    for packet in packets:
+        if packet.type is PacketType.PING and session.pong_candidate(str(packet.data)):
+            continue
+        yield packet

@@ -1,0 +1,223 @@
+"""WebSocket: one carrier for both directions.
+
+Engine.IO 4, "WebSocket" and "Upgrade"; docs/protocol.md, sections 5 and 7.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import anyio
+from starlette.types import Receive, Send
+
+from ..engine.errors import (
+    ErrorCode,
+    MissingMessages,
+    RemoteProtocolError,
+    RequestRefused,
+    StaleAttach,
+)
+from ..engine.live import Attachment, LiveSession
+from ..engine.server import SessionTable
+from ..engine.session import CloseReason, Life, Verdict, admit_plain
+from ..engine.wire.handshake import Closing, decode_attach, encode_closing
+from ..engine.wire.packet import Packet, PacketType, decode_packet
+from ..engine.wire.payload import decode_payload, encode_frames
+from .request import Request
+
+__all__ = ["serve_websocket"]
+
+# How long the reader of a replaced WebSocket goes on, for what the client had written to it.
+_REPLACED_LINGER = 5.0
+_REPLACED = 4000 + ErrorCode.ATTACH_OUT_OF_DATE
+
+
+class _Gone(Exception):
+    """The client has left."""
+
+
+async def serve_websocket(
+    table: SessionTable, request: Request, receive: Receive, send: Send, headers: Mapping[str, str]
+) -> None:
+    """Serve one WebSocket, from its handshake to its end.
+
+    Raises:
+        RequestRefused, RemoteProtocolError: before the WebSocket was accepted.
+    """
+    await receive()  # websocket.connect
+    try:
+        if request.sid is None:
+            session = table.open(
+                "websocket", request.handshake, counting=request.counting, codecs=request.codecs
+            )
+            await _accept(send, headers)
+            await _serve(session, session.opening(), receive, send)
+        elif request.counting:
+            await _accept(send, headers)
+            await _serve_attach(table, request.sid, receive, send)
+        else:
+            session = table.find(request.sid)
+            _admit(session)
+            await _accept(send, headers)
+            await _serve_upgrade(table, session, receive, send)
+    except _Gone:
+        pass
+    except OSError:
+        pass  # The client left while we wrote to it.
+
+
+async def _accept(send: Send, headers: Mapping[str, str]) -> None:
+    encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+    await send({"type": "websocket.accept", "headers": encoded})
+
+
+def _admit(session: LiveSession) -> None:
+    if admit_plain("websocket", transport=session.transport, busy=False) is not Verdict.ADMIT:
+        raise RequestRefused(ErrorCode.BAD_REQUEST, "Bad request: the session goes by WebSocket already")
+
+
+async def _receive_message(receive: Receive) -> dict[str, Any]:
+    message = await receive()
+    if message["type"] == "websocket.disconnect":
+        raise _Gone
+    return dict(message)
+
+
+async def _serve_attach(table: SessionTable, sid: str, receive: Receive, send: Send) -> None:
+    """A counting peer's WebSocket: not a carrier until its attach arrives."""
+    code, closing = ErrorCode.BAD_REQUEST, Closing()
+    scope = anyio.CancelScope()
+    timer = table.host.call_later(table.settings.upgrade_timeout, scope.cancel)
+    joined: tuple[LiveSession, Attachment] | None = None
+    try:
+        with scope:
+            while joined is None:
+                text = (await _receive_message(receive)).get("text")
+                packet = decode_packet(text or "", counting=True)
+                if packet.type is PacketType.PING:
+                    await send({"type": "websocket.send", "text": f"3{packet.data!s}"})
+                    continue
+                joined = _attach(table, sid, packet)
+    except (RemoteProtocolError, RequestRefused) as error:
+        code = error.code
+        closing = Closing(code=int(code), message=str(error), received=getattr(error, "received", None))
+    timer.cancel()
+    if joined is not None:
+        await _serve(*joined, receive, send)
+        return
+    if closing.code is not None and code is not ErrorCode.ATTACH_OUT_OF_DATE:
+        await send({"type": "websocket.send", "text": f"1{encode_closing(closing)}"})
+    await send({"type": "websocket.close", "code": 4000 + code, "reason": (closing.message or "")[:100]})
+
+
+def _attach(table: SessionTable, sid: str, packet: Packet) -> tuple[LiveSession, Attachment]:
+    if packet.type is not PacketType.ATTACH:
+        raise RemoteProtocolError("a WebSocket of a session begins with an attach")
+    attach = decode_attach(packet.data)
+    if attach.carrier is None:
+        raise RemoteProtocolError("an attach that writes needs a carrier number")
+    session = table.find(sid, key=attach.key)
+    return session, session.attach("websocket", number=attach.carrier, received=attach.received)
+
+
+async def _serve_upgrade(table: SessionTable, session: LiveSession, receive: Receive, send: Send) -> None:
+    """A plain peer's WebSocket beside its polling (Engine.IO 4, "Upgrade").
+
+    Until the upgrade packet arrives this socket is not a carrier: the session has not heard of it, and a failed probe
+    leaves no trace.
+    """
+    attachment: Attachment | None = None
+    scope = anyio.CancelScope()
+    timer = table.host.call_later(table.settings.upgrade_timeout, scope.cancel)
+    try:
+        with scope:
+            if (await _receive_message(receive)).get("text") == "2probe":
+                await send({"type": "websocket.send", "text": "3probe"})
+                async with session.probe():
+                    if (await _receive_message(receive)).get("text") == "5" and session.is_open:
+                        _admit(session)
+                        attachment = session.attach("websocket")
+    except RequestRefused:
+        pass  # Another WebSocket of the same session has upgraded meanwhile.
+    finally:
+        timer.cancel()
+    if attachment is not None:
+        await _serve(session, attachment, receive, send)
+    else:
+        await send({"type": "websocket.close", "code": 1002, "reason": "the upgrade was not completed"})
+
+
+async def _serve(session: LiveSession, attachment: Attachment, receive: Receive, send: Send) -> None:
+    closing: list[int] = []
+    reason = CloseReason.TRANSPORT_CLOSE
+    try:
+        async with anyio.create_task_group() as group:
+            with attachment.scope:
+                group.start_soon(_write, session, attachment, send)
+                closing.append(await _read(session, attachment, receive))
+            group.cancel_scope.cancel()
+    finally:
+        session.detach(attachment, reason)
+    if closing and closing[0] == 0:
+        return
+    code = closing[0] if closing else (1000 if session.life is Life.CLOSED else _REPLACED)
+    with anyio.move_on_after(1):
+        await send({"type": "websocket.close", "code": code})
+
+
+async def _write(session: LiveSession, attachment: Attachment, send: Send) -> None:
+    counting = session.counting
+    try:
+        while True:
+            packets = attachment.take()
+            if packets:
+                for frame in encode_frames(packets, counting=counting):
+                    if isinstance(frame, str):
+                        await send({"type": "websocket.send", "text": frame})
+                    else:
+                        await send({"type": "websocket.send", "bytes": frame})
+            elif attachment.over:
+                break
+            else:
+                await attachment.wait()
+    except OSError:
+        attachment.scope.cancel()
+        return
+    if session.life is Life.CLOSED:
+        attachment.scope.cancel()
+    else:
+        session.host.call_later(_REPLACED_LINGER, attachment.scope.cancel)
+
+
+async def _read(session: LiveSession, attachment: Attachment, receive: Receive) -> int:
+    """Read until the end; returns the code to close with, 0 when the client has closed."""
+    counting, carrier, limit = session.counting, attachment.carrier, session.max_payload
+    while True:
+        message = await receive()
+        if message["type"] == "websocket.disconnect":
+            return 0
+        try:
+            text = message.get("text")
+            if text is None:
+                data = message["bytes"]
+                if len(data) > limit:
+                    return _too_large(session)
+                session.receive(carrier, (Packet(PacketType.MESSAGE, data),))
+            elif len(text) > limit or (not text.isascii() and len(text.encode()) > limit):
+                return _too_large(session)
+            elif counting:
+                session.receive(carrier, decode_payload(text, counting=True))
+            else:
+                session.receive(carrier, (decode_packet(text, counting=False),))
+        except (MissingMessages, StaleAttach) as error:
+            return 4000 + error.code
+        except RemoteProtocolError as error:
+            session.fail(CloseReason.PARSE_ERROR, code=int(error.code), message=str(error))
+            # The writer tells why and ends this reader.
+            await anyio.sleep_forever()
+
+
+def _too_large(session: LiveSession) -> int:
+    session.fail(CloseReason.PARSE_ERROR, message="a message is larger than max_payload")
+    return 1009
