@@ -1,0 +1,60 @@
+/**
+ * The errors an application can meet. One tree: `HoldfastError` catches them all.
+ */
+
+export class HoldfastError extends Error {
+  name = "HoldfastError";
+}
+
+/** Our caller's mistake: nothing was sent and nothing has changed. */
+export class LocalProtocolError extends HoldfastError {
+  name = "LocalProtocolError";
+}
+
+/** The peer broke the protocol: the session is closed with a reason. */
+export class RemoteProtocolError extends HoldfastError {
+  name = "RemoteProtocolError";
+}
+
+/** Messages are missing on one carrier: that carrier ends, the session does not. */
+export class GapError extends RemoteProtocolError {
+  name = "GapError";
+}
+
+/** The server answered a request with a refusal (protocol.md section 8). */
+export class RefusedError extends HoldfastError {
+  name = "RefusedError";
+
+  /**
+   * @param {number} code
+   * @param {string} message
+   * @param {number} [received] How far the server had got with our messages.
+   */
+  constructor(code, message, received) {
+    super(message);
+    this.code = code;
+    this.received = received;
+  }
+}
+
+/** The socket was disconnected before the acknowledgement came. */
+export class DisconnectedError extends HoldfastError {
+  name = "DisconnectedError";
+}
+
+/** No acknowledgement came within the time given. */
+export class TimeoutError extends HoldfastError {
+  name = "TimeoutError";
+}
+
+/** The handler on the other side failed (protocol.md section 10). */
+export class EventError extends HoldfastError {
+  name = "EventError";
+
+  /** @param {{message: string, code?: string, data?: unknown}} error */
+  constructor({ message, code, data }) {
+    super(message);
+    this.code = code;
+    this.data = data;
+  }
+}

@@ -1,0 +1,20 @@
+/**
+ * The life of a page: when to look whether the network is still there, and when to say good-bye.
+ */
+
+/**
+ * @param {(isNewNetwork: boolean) => void} wake
+ * @param {() => void} leave The page will not come back.
+ * @returns {() => void} Stop watching.
+ */
+export const watchPage = (wake, leave) => {
+  const target = /** @type {any} */ (globalThis);
+  const handle = (/** @type {any} */ event) => {
+    if (event.type == "pagehide") event.persisted || leave();
+    else if (event.type != "visibilitychange" || document.visibilityState == "visible") wake(event.type == "online");
+  };
+  const events = ["online", "pageshow", "pagehide", "visibilitychange", "resume"];
+  // The last two happen to the document; they are seen on their way down.
+  for (const name of events) target.addEventListener?.(name, handle, true);
+  return () => events.forEach((name) => target.removeEventListener?.(name, handle, true));
+};

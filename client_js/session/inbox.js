@@ -1,0 +1,72 @@
+/**
+ * The peer's stream: which message is the next one, whatever carrier brings it (rules 1 and 4).
+ *
+ * Each carrier is counted on its own, from where its writer said it begins. Several carriers can bring the same messages;
+ * the first that brings the next one is heard.
+ */
+import { GapError, RemoteProtocolError } from "../errors.js";
+
+/** An acknowledgement is owed after so many messages, so many characters or bytes, or so long. */
+const ACK_MESSAGES = 64;
+const ACK_SIZE = 65536;
+const ACK_MS = 1000;
+
+export class Inbox {
+  /** @type {Map<number, number>} Carrier number -> number of the next message on it. */
+  #next = new Map();
+  #size = 0;
+  #acked = 0;
+  #since = 0;
+  /** Everything up to here is the application's. */
+  received = 0;
+
+  /**
+   * The writer states which number comes next on a carrier.
+   * @param {number} carrier
+   * @param {number} number
+   */
+  start(carrier, number) {
+    this.#next.set(carrier, number);
+  }
+
+  /**
+   * Count a message.
+   * @param {number} carrier
+   * @param {number} size
+   * @param {number} now
+   * @returns {boolean} It is the next one; false for a repeat.
+   * @throws {GapError} Messages are missing before it; the carrier ends.
+   * @throws {RemoteProtocolError} Nothing was stated on this carrier.
+   */
+  take(carrier, size, now) {
+    const number = this.#next.get(carrier);
+    if (!number) throw new RemoteProtocolError("message before its number");
+    if (number > this.received + 1) throw new GapError(`message ${number} after ${this.received}`);
+    this.#next.set(carrier, number + 1);
+    if (number <= this.received) return false;
+    if (this.received == this.#acked) this.#since = now;
+    this.received = number;
+    this.#size += size;
+    return true;
+  }
+
+  /**
+   * A carrier ended.
+   * @param {number} carrier
+   */
+  end(carrier) {
+    this.#next.delete(carrier);
+  }
+
+  /** @returns {number} When an acknowledgement is due; Infinity when none is owed. */
+  deadline() {
+    if (this.received == this.#acked) return Infinity;
+    return this.received - this.#acked >= ACK_MESSAGES || this.#size >= ACK_SIZE ? 0 : this.#since + ACK_MS;
+  }
+
+  /** @returns {number} The position, about to be sent. */
+  acknowledge() {
+    this.#size = 0;
+    return (this.#acked = this.received);
+  }
+}

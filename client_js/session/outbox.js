@@ -1,0 +1,87 @@
+/**
+ * Our stream: numbered messages, kept until the peer has them (protocol.md section 2, rules 1 and 5).
+ *
+ * A number is given when a message is appended, and never changes. `acked` <= `written` <= `last`.
+ */
+import { RemoteProtocolError } from "../errors.js";
+
+/** @typedef {import("../wire/packet.js").Data} Data */
+/** @typedef {{data: Data, meta: unknown, at: number}} Entry `at`: when it was last written. `meta` is the application's own. */
+
+export class Outbox {
+  /** @type {Entry[]} The messages after `acked`. */
+  #kept = [];
+  /** The highest number the peer has taken over in order. */
+  acked = 0;
+  /** The highest number written on any carrier. */
+  written = 0;
+
+  /** The highest number given. */
+  get last() {
+    return this.acked + this.#kept.length;
+  }
+
+  /** @returns {number} When the oldest message that was written and not acknowledged went out; Infinity without one. */
+  get since() {
+    return this.written > this.acked ? this.#kept[0].at : Infinity;
+  }
+
+  /**
+   * @param {Data} data
+   * @param {unknown} meta
+   * @returns {number} Its number.
+   */
+  append(data, meta) {
+    this.#kept.push({ data, meta, at: 0 });
+    return this.last;
+  }
+
+  /**
+   * @param {number} number Everything up to it has arrived. An older one than before is ignored.
+   * @throws {RemoteProtocolError} It was never sent.
+   */
+  acknowledge(number) {
+    if (number > this.written) throw new RemoteProtocolError(`ack of ${number}, sent ${this.written}`);
+    if (number > this.acked) {
+      this.#kept.splice(0, number - this.acked);
+      this.acked = number;
+    }
+  }
+
+  /**
+   * Read a message to write it.
+   * @param {number} number From `acked` + 1 to `last`.
+   * @param {number} now
+   * @returns {Data}
+   */
+  write(number, now) {
+    const entry = this.#kept[number - this.acked - 1];
+    entry.at = now;
+    this.written = Math.max(this.written, number);
+    return entry.data;
+  }
+
+  /**
+   * Doubt was answered: wait as long again.
+   * @param {number} now
+   */
+  calm(now) {
+    if (this.#kept[0]) this.#kept[0].at = now;
+  }
+
+  /**
+   * @param {number} position How far the peer says it had got.
+   * @returns {Entry[]} What it did not get.
+   */
+  after(position) {
+    return this.#kept.slice(Math.max(0, position - this.acked));
+  }
+
+  /**
+   * @param {number} number From `acked` + 1 to `last`.
+   * @returns {Data}
+   */
+  peek(number) {
+    return this.#kept[number - this.acked - 1].data;
+  }
+}

@@ -1,0 +1,291 @@
+/**
+ * The client's end of a session: two numbered streams, and the carriers under them. No I/O, no clock.
+ *
+ * The rules are those of docs/protocol.md, section 2; the numbers below are the same.
+ *
+ * - Only a WebSocket writes for us over time: the `#writer`. A POST says everything again, from what was acknowledged on.
+ * - The writer counts on its own (rule 4). When another carrier's acknowledgement overtakes it, it states its next number
+ *   again instead of writing what the server has (rule 5).
+ * - An attach is numbered when it is sent, and counts when it is answered; the highest number decides (rule 6).
+ *
+ * A plain peer has no positions: what is written is forgotten.
+ */
+import { LocalProtocolError, RemoteProtocolError } from "../errors.js";
+import { checkText, decodeNumber, decodeObject, encodePacket, packet } from "../wire/packet.js";
+import { joinPayload, utf8Length } from "../wire/payload.js";
+import { Inbox } from "./inbox.js";
+import { Outbox } from "./outbox.js";
+
+/** @typedef {import("../wire/packet.js").Data} Data */
+/** @typedef {import("../wire/packet.js").Packet} Packet */
+
+/** What a POST says before its one message: the attach and the number. */
+const ENVELOPE_BYTES = 200;
+/** A WebSocket message is not filled beyond this; one message may be longer. */
+const FRAME_LENGTH = 16384;
+
+export class Session {
+  outbox = new Outbox();
+  inbox = new Inbox();
+  sid = "";
+  /** The open packet's figures; times in ms. */
+  pingInterval = 0;
+  pingTimeout = 0;
+  maxPayload = Infinity;
+  grace = 0;
+  /** What the server offers, best first; undefined from a standard server. @type {string[] | undefined} */
+  transports;
+  #key = "";
+  /** The number of the last attach that was sent. */
+  #number = 1;
+  /** The number of the highest attach that was answered. */
+  current = 0;
+  /** @type {{carrier: number, next: number, stated: boolean} | undefined} */
+  #writer;
+  /** The highest number the server said it had written, and since when we lack it. */
+  #sent = 0;
+  #lackingSince = Infinity;
+
+  /** Whether the server has not confirmed the extension. */
+  get plain() {
+    return !this.transports;
+  }
+
+  /**
+   * Take the open packet (protocol.md section 4).
+   * @param {string} text
+   * @param {boolean} writes Whether the opening carrier can write for us: a WebSocket.
+   * @throws {RemoteProtocolError}
+   */
+  open(text, writes) {
+    const { sid, pingInterval, pingTimeout, maxPayload, holdfast } = decodeObject(text);
+    if (typeof sid != "string" || !sid) throw new RemoteProtocolError("open packet without sid");
+    this.sid = sid;
+    this.pingInterval = decodeNumber(pingInterval, 1);
+    this.pingTimeout = decodeNumber(pingTimeout);
+    if (maxPayload) this.maxPayload = decodeNumber(maxPayload);
+    if (holdfast) {
+      const { version, key, codec, transports, grace } = holdfast;
+      if (version !== 1 || typeof key != "string" || codec != "json" || !Array.isArray(transports)) {
+        throw new RemoteProtocolError("bad open packet");
+      }
+      this.#key = key;
+      this.transports = transports;
+      this.grace = decodeNumber(grace);
+    }
+    this.inbox.start(1, 1);
+    this.current = 1;
+    if (writes) this.#writer = { carrier: 1, next: 1, stated: true };
+  }
+
+  /**
+   * Keep a message until the server has it.
+   * @param {Data} data
+   * @param {unknown} [meta] The application's own; comes back when the message stays unconfirmed.
+   * @returns {number} Its number.
+   * @throws {LocalProtocolError} A lone surrogate, or too long for the server.
+   */
+  send(data, meta) {
+    if (typeof data == "string") checkText(data);
+    else data = data.slice();
+    const limit = this.maxPayload - (this.plain ? 0 : ENVELOPE_BYTES);
+    // The exact size is worth its cost only near the limit. JSON can make six bytes of one character.
+    if (data.length * 6 > limit) {
+      const size = utf8Length(encodePacket(packet("4", data), this.plain));
+      if (size > limit) throw new LocalProtocolError(`message of ${size} bytes, limit ${limit}`);
+    }
+    return this.outbox.append(data, meta);
+  }
+
+  /** Number a new carrier, to be attached. */
+  attach() {
+    return ++this.#number;
+  }
+
+  /**
+   * The client's attach. To send it is to acknowledge.
+   * @param {number} [carrier] None for a POST that only brings.
+   * @param {object} [more] `probe`, `wait`.
+   * @returns {string}
+   */
+  attachment(carrier, more) {
+    return JSON.stringify({ key: this.#key, received: this.inbox.acknowledge(), carrier, ...more });
+  }
+
+  /**
+   * Take the server's answer to an attach or a POST.
+   * @param {string} text
+   * @param {number} number The carrier it came on; 0 for a POST.
+   * @param {boolean} writes
+   * @param {number} now
+   * @throws {RemoteProtocolError}
+   */
+  answer(text, number, writes, now) {
+    const { carrier, received, sent } = decodeObject(text);
+    this.#acknowledge(received, now);
+    if (sent !== undefined) this.#hear(decodeNumber(sent), now);
+    if (!number) return;
+    if (carrier !== number) throw new RemoteProtocolError("answer for another carrier");
+    if (number >= this.current) {
+      this.current = number;
+      // Rule 2: whatever wrote before never writes again.
+      this.#writer = writes ? { carrier: number, next: this.outbox.acked + 1, stated: false } : undefined;
+    }
+  }
+
+  /**
+   * @param {unknown} position
+   * @param {number} now
+   */
+  #acknowledge(position, now) {
+    const before = this.outbox.acked;
+    this.outbox.acknowledge(decodeNumber(position));
+    if (this.outbox.acked > before) this.outbox.calm(now);
+  }
+
+  /**
+   * @param {number} sent
+   * @param {number} now
+   */
+  #hear(sent, now) {
+    this.#sent = Math.max(this.#sent, sent);
+    if (this.#sent <= this.inbox.received) this.#lackingSince = Infinity;
+    else if (this.#lackingSince == Infinity) this.#lackingSince = now;
+  }
+
+  /**
+   * Take a packet that arrived.
+   * @param {number} carrier
+   * @param {Packet} packet
+   * @param {number} now
+   * @returns {Data | undefined} The message, if it is the next one.
+   * @throws {import("../errors.js").GapError} End this carrier.
+   * @throws {RemoteProtocolError} End the session.
+   */
+  receive(carrier, { type, data }, now) {
+    if (type == "4") {
+      if (this.plain) return data;
+      if (this.inbox.take(carrier, data.length, now)) {
+        // A slow carrier that brings something is not a dead one.
+        this.#lackingSince = this.#sent > this.inbox.received ? now : Infinity;
+        return data;
+      }
+    } else if (type == "8") this.#acknowledge(data, now);
+    else if (type == "9") this.inbox.start(carrier, decodeNumber(data, 1));
+    return undefined;
+  }
+
+  /**
+   * A carrier ended.
+   * @param {number} carrier
+   */
+  end(carrier) {
+    this.inbox.end(carrier);
+    if (this.#writer?.carrier == carrier) this.#writer = undefined;
+  }
+
+  /**
+   * What the writer has to write now.
+   * @param {string[]} control Encoded packets that go first.
+   * @param {number} now
+   * @returns {Data[]} WebSocket messages. They count as written with this call.
+   */
+  frames(control, now) {
+    const writer = this.#writer;
+    const { outbox, plain } = this;
+    if (!writer) return [];
+    if (!plain && (this.inbox.deadline() <= now || (writer.next <= outbox.last && this.inbox.deadline() < Infinity))) {
+      control.push("8" + this.inbox.acknowledge());
+    }
+    /** @type {Data[]} */
+    const frames = [];
+    let text = "";
+    const add = (/** @type {string} */ part) => {
+      if (text && (plain || text.length + part.length > this.#length())) frames.push(text), (text = "");
+      text = text ? joinPayload([text, part]) : part;
+    };
+    control.splice(0).map(add);
+    if (writer.next <= outbox.acked) {
+      writer.next = outbox.acked + 1;
+      writer.stated = false;
+    }
+    for (; writer.next <= outbox.last; writer.next++) {
+      if (!writer.stated) add("9" + writer.next);
+      writer.stated = true;
+      const data = outbox.write(writer.next, now);
+      if (typeof data == "string") add(encodePacket(packet("4", data), plain));
+      else {
+        if (text) frames.push(text);
+        text = "";
+        frames.push(data);
+      }
+      if (plain) outbox.acknowledge(writer.next);
+    }
+    if (text) frames.push(text);
+    return frames;
+  }
+
+  /** The WebSocket took over from polling, by the standard's rules. */
+  upgrade() {
+    this.#writer = { carrier: 0, next: this.outbox.acked + 1, stated: true };
+  }
+
+  /**
+   * A POST that brings no messages.
+   * @param {string} control One encoded packet, or nothing.
+   * @param {number} [carrier] To attach with it.
+   * @returns {string}
+   */
+  note(control, carrier) {
+    const packets = this.plain ? [] : ["7" + this.attachment(carrier)];
+    return joinPayload(control ? [...packets, control] : packets);
+  }
+
+  /**
+   * One POST: our position, and from what is acknowledged on as much as fits (rule 7).
+   * @param {string[]} control Encoded packets that go with it.
+   * @param {number} now
+   * @returns {string}
+   */
+  post(control, now) {
+    const { outbox, plain } = this;
+    const packets = control.splice(0);
+    if (!plain) packets.unshift("7" + this.attachment());
+    let room = this.#length();
+    for (let number = outbox.acked + 1, first = number; number <= outbox.last; number++) {
+      const part = encodePacket(packet("4", outbox.peek(number)), plain);
+      room -= part.length;
+      if (room < 0 && number > first) break;
+      if (!plain && number == first) packets.push("9" + number);
+      packets.push(part);
+      outbox.write(number, now);
+    }
+    if (plain) outbox.acknowledge(outbox.written);
+    return joinPayload(packets);
+  }
+
+  /** @returns {number} Characters that are surely within the server's limit, whatever they are. */
+  #length() {
+    return Math.min(FRAME_LENGTH, this.maxPayload / 3 - ENVELOPE_BYTES);
+  }
+
+  /**
+   * @param {number} silentMs How long the oldest message may stay unacknowledged on the writer.
+   * @param {number} lackingMs How long we may lack what the server says it has written.
+   * @returns {number} When there is reason to doubt the current carrier.
+   */
+  doubtful(silentMs, lackingMs) {
+    return this.plain
+      ? Infinity
+      : Math.min(this.#writer ? this.outbox.since + silentMs : Infinity, this.#lackingSince + lackingMs);
+  }
+
+  /**
+   * The doubt was answered.
+   * @param {number} now
+   */
+  calm(now) {
+    this.outbox.calm(now);
+    if (this.#lackingSince < Infinity) this.#lackingSince = now;
+  }
+}

@@ -1,0 +1,29 @@
+/**
+ * One POST: a carrier that only brings.
+ */
+import { request } from "./http.js";
+
+/**
+ * @param {import("../options.js").Options} options
+ * @param {string} url
+ * @param {string} body
+ * @param {boolean} [keepalive] A last word, that outlives the page.
+ * @returns {Promise<string>} The server's answer.
+ * @throws {Error} It failed, was refused, or took longer than `postMs`.
+ */
+export const post = async (options, url, body, keepalive) => {
+  const abort = new AbortController();
+  const timer = options.setTimeout(() => abort.abort(), options.postMs);
+  try {
+    const response = await request(options, url, {
+      method: "POST",
+      headers: { ...options.extraHeaders, "Content-Type": "text/plain;charset=UTF-8" },
+      body,
+      keepalive,
+      signal: abort.signal,
+    });
+    return await response.text();
+  } finally {
+    options.clearTimeout(timer);
+  }
+};

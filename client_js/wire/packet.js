@@ -1,0 +1,104 @@
+/**
+ * One packet: its type, one character, and its data (protocol.md section 3).
+ *
+ * A message is always of type `4` here, text or bytes; `j` and `b` are only ways to write it down.
+ */
+import { LocalProtocolError, RemoteProtocolError } from "../errors.js";
+import { decodeBase64, encodeBase64 } from "./base64.js";
+
+/** @typedef {string | Uint8Array} Data */
+/** @typedef {{type: string, data: Data}} Packet */
+
+/** Joins packets to a payload. */
+export const SEPARATOR = "\x1e";
+
+/**
+ * A packet; without data, an empty one.
+ * @param {string} type
+ * @param {Data} [data]
+ * @returns {Packet}
+ */
+export const packet = (type, data = "") => ({ type, data });
+
+/**
+ * @param {string} text
+ * @returns {string} The same text.
+ * @throws {LocalProtocolError} A surrogate without its partner: no encoding can carry it.
+ */
+export const checkText = (text) => {
+  if (/\p{Cs}/u.test(text)) throw new LocalProtocolError("text has a lone surrogate");
+  return text;
+};
+
+/**
+ * @param {Packet} packet
+ * @param {boolean} [plain] Towards a plain peer, that does not know `j`.
+ * @returns {string}
+ * @throws {LocalProtocolError} The text cannot be carried.
+ */
+export const encodePacket = ({ type, data }, plain) => {
+  if (typeof data != "string") return "b" + encodeBase64(data);
+  checkText(data);
+  if (type == "4" && !plain && /[\x1e\r\n]/.test(data)) return "j" + JSON.stringify(data);
+  return type + data;
+};
+
+/**
+ * @param {string} text
+ * @returns {unknown}
+ * @throws {RemoteProtocolError}
+ */
+export const parseJson = (text) => {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new RemoteProtocolError("bad JSON", { cause: error });
+  }
+};
+
+/**
+ * @param {string} text
+ * @param {boolean} [plain] From a plain peer, that does not know `j`, `7`, `8` and `9`.
+ * @returns {Packet}
+ * @throws {RemoteProtocolError} The type is unknown, or its data are not what the type asks for.
+ */
+export const decodePacket = (text, plain) => {
+  const type = text.charAt(0);
+  const data = text.slice(1);
+  if (type == "b") return packet("4", decodeBase64(data));
+  if (type == "j" && !plain) {
+    const value = parseJson(data);
+    if (typeof value != "string" || /\p{Cs}/u.test(value)) throw new RemoteProtocolError("j is not a text");
+    return packet("4", value);
+  }
+  if (!type || !(plain ? "0123456" : "0123456789").includes(type)) {
+    throw new RemoteProtocolError("unknown packet type " + JSON.stringify(type));
+  }
+  if (type > "7") decodeNumber(data, +type - 8);
+  return packet(type, data);
+};
+
+/**
+ * @param {unknown} text Decimal digits, or a number that came in JSON.
+ * @param {number} [least]
+ * @returns {number}
+ * @throws {RemoteProtocolError} Not a plain decimal integer from `least` to 2^53 - 1.
+ */
+export const decodeNumber = (text, least = 0) => {
+  const number = Number(text);
+  if (String(number) !== String(text) || !Number.isSafeInteger(number) || number < least) {
+    throw new RemoteProtocolError("bad number");
+  }
+  return number;
+};
+
+/**
+ * @param {string} text
+ * @returns {Record<string, any>} Whoever reads a key checks it.
+ * @throws {RemoteProtocolError}
+ */
+export const decodeObject = (text) => {
+  const value = parseJson(text);
+  if (!value || typeof value != "object" || Array.isArray(value)) throw new RemoteProtocolError("not an object");
+  return value;
+};
