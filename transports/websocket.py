@@ -58,7 +58,6 @@ async def serve_websocket(
             await _serve_attach(table, request.sid, receive, send)
         else:
             session = table.find(request.sid)
-            _admit(session)
             await _accept(send, headers)
             await _serve_upgrade(table, session, receive, send)
     except _Gone:
@@ -132,6 +131,7 @@ async def _serve_upgrade(table: SessionTable, session: LiveSession, receive: Rec
     timer = table.host.call_later(table.settings.upgrade_timeout, scope.cancel)
     try:
         with scope:
+            _admit(session)
             if (await _receive_message(receive)).get("text") == "2probe":
                 await send({"type": "websocket.send", "text": "3probe"})
                 async with session.probe():
@@ -139,7 +139,7 @@ async def _serve_upgrade(table: SessionTable, session: LiveSession, receive: Rec
                         _admit(session)
                         attachment = session.attach("websocket")
     except RequestRefused:
-        pass  # Another WebSocket of the same session has upgraded meanwhile.
+        pass  # A WebSocket carries this session already; this one is closed and nothing else.
     finally:
         timer.cancel()
     if attachment is not None:

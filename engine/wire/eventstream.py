@@ -1,7 +1,7 @@
 """The framing of the streaming transport: ``text/event-stream``.
 
-HTML standard, "Server-sent events"; docs/protocol.md, section 5. A payload between counting peers holds no line break, so
-an event is always one ``id`` line and one ``data`` line.
+HTML standard, "Server-sent events"; docs/protocol.md, section 5. A payload between counting peers holds no line break,
+so an event is always one ``id`` line and one ``data`` line.
 """
 
 from __future__ import annotations

@@ -12,7 +12,9 @@ SCHEDULES = max(200, settings().max_examples // len(OPENINGS) + 1)
 @pytest.mark.parametrize("opening", OPENINGS)
 @settings(max_examples=SCHEDULES)
 @given(schedule=schedules())
-def test_each_side_hears_a_prefix_and_in_the_end_everything(opening: str, schedule: list[tuple[str, int]]) -> None:
+def test_each_side_hears_a_prefix_and_in_the_end_everything(
+    opening: str, schedule: list[tuple[str, int]]
+) -> None:
     network = RandomNetwork(opening)
     for kind, choice in schedule:
         network.step(kind, choice)

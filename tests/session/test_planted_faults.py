@@ -1,0 +1,132 @@
+"""The random network is only worth what it finds: each of these sessions breaks one rule, and must be caught."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, Phase, find, settings
+from hypothesis.errors import NoSuchExample
+from random_network import RandomNetwork, schedules
+
+from holdfast.engine.session import ClientSession, CloseReason, ServerSession
+from holdfast.engine.session.streams import Inbox
+
+
+class ForgetsOnWrite(ServerSession):
+    """Rule 7: a message is kept until it is acknowledged, not until it is written."""
+
+    def packets_to_send(self, carrier, *, now, limit_bytes=None):  # type: ignore[no-untyped-def]
+        packets = super().packets_to_send(carrier, now=now, limit_bytes=limit_bytes)
+        self.outbox.acknowledged = self.outbox.written
+        self._forget()
+        return packets
+
+
+class ForgetsWhatTheWriterOwes(ServerSession):
+    """Rule 5: an acknowledgement through an old carrier must not renumber the lagging new one."""
+
+    def _forget(self) -> None:
+        self.outbox.forget(self.outbox.acknowledged)
+        if self.writer is not None and self.writer.written is not None:
+            self.writer.written = max(self.writer.written, self.outbox.acknowledged)
+
+
+class TakesStaleAttaches(ServerSession):
+    """Rule 6: a lower carrier number never takes over writing."""
+
+    def _check_number(self, number: int, transport: str) -> None:
+        pass
+
+
+class CountsFromWhatItHolds(ServerSession):
+    """Rule 4: a late POST between attach and first message renumbers those who assume."""
+
+    def _take(self, carrier):  # type: ignore[no-untyped-def]
+        if (
+            carrier.number is not None
+            and carrier.number > 1
+            and not hasattr(self, f"_counted{carrier.number}")
+        ):
+            setattr(self, f"_counted{carrier.number}", True)
+            carrier.next_in = self.inbox.received + 1
+        return super()._take(carrier)
+
+
+class _Repeating(Inbox):
+    def take(self, number: int) -> bool:
+        super().take(number)
+        return True
+
+
+class RunsRepeats(ServerSession):
+    """Rule 7: a POST that comes twice is acknowledged, not run again."""
+
+    def __init__(self, **options) -> None:  # type: ignore[no-untyped-def]
+        super().__init__(**options)
+        self.inbox = _Repeating()
+
+
+class DetachesForTheOld(ServerSession):
+    """Rule 6: the late end of a replaced carrier changes nothing."""
+
+    def detach(self, carrier, *, now, reason=CloseReason.TRANSPORT_CLOSE):  # type: ignore[no-untyped-def]
+        if self.writer is not None:
+            carrier = self.writer
+        return super().detach(carrier, now=now, reason=reason)
+
+
+class ForgetsToState(ClientSession):
+    """Rule 3: numbering goes on from the server's answer, not from what the client remembers."""
+
+    def _receive_answer(self, carrier, data):  # type: ignore[no-untyped-def]
+        super()._receive_answer(carrier, data)
+        if carrier is self.writer and carrier.control:
+            carrier.control[-1] = f"9{self.outbox.last + 1}"
+
+
+def found(opening: str, server: type[ServerSession], client: type[ClientSession]) -> bool:
+    class Faulty(RandomNetwork):
+        server_class = server
+        client_class = client
+
+    def breaks(schedule: list[tuple[str, int]]) -> bool:
+        network = Faulty(opening)
+        try:
+            for kind, choice in schedule:
+                network.step(kind, choice)
+            network.heal()
+        except Exception:
+            return True
+        return False
+
+    try:
+        find(
+            schedules(),
+            breaks,
+            settings=settings(
+                max_examples=3_000,
+                derandomize=True,
+                database=None,
+                phases=[Phase.generate],
+                suppress_health_check=list(HealthCheck),
+            ),
+        )
+    except NoSuchExample:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    ("server", "client"),
+    [
+        (ForgetsOnWrite, ClientSession),
+        (ForgetsWhatTheWriterOwes, ClientSession),
+        (TakesStaleAttaches, ClientSession),
+        (CountsFromWhatItHolds, ClientSession),
+        (RunsRepeats, ClientSession),
+        (ServerSession, ForgetsToState),
+        (DetachesForTheOld, ClientSession),
+    ],
+    ids=lambda fault: fault.__name__,
+)
+def test_the_random_network_finds_it(server: type[ServerSession], client: type[ClientSession]) -> None:
+    assert any(found(opening, server, client) for opening in ("websocket", "polling"))
