@@ -32,6 +32,7 @@ class Settings:
         connect_timeout: In which a session must have connected to a namespace.
         max_attachments: Binary attachments of one packet.
         max_pending_events: Events of one session that may wait for their handlers.
+        max_pending_event_bytes: The same in bytes, as they came.
         max_namespaces_per_session: Namespaces that one session may be connected to.
         ack_timeout: Default for `emit_with_ack`; None waits as long as the socket lives.
     """
@@ -54,6 +55,7 @@ class Settings:
     connect_timeout: float = 45.0
     max_attachments: int = 10
     max_pending_events: int = 10_000
+    max_pending_event_bytes: int = 16_000_000
     max_namespaces_per_session: int = 100
     ack_timeout: float | None = None
 

@@ -1,0 +1,21 @@
+"""Events: namespaces, sockets, rooms, handlers and acknowledgements. No transport, no ASGI."""
+
+from __future__ import annotations
+
+from .acks import Ack, Answer
+from .broadcast import BroadcastOperator
+from .events import Events
+from .namespace import Namespace
+from .session import EventSession
+from .socket import Socket, SocketHandshake
+
+__all__ = [
+    "Ack",
+    "Answer",
+    "BroadcastOperator",
+    "EventSession",
+    "Events",
+    "Namespace",
+    "Socket",
+    "SocketHandshake",
+]

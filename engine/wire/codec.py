@@ -18,13 +18,13 @@ from .message import Message
 from .packet import HIGHEST_NUMBER
 from .socketio import (
     MAX_ATTACHMENTS,
-    MAX_NAMESPACE_LENGTH,
     BinaryHeader,
     SocketPacket,
     SocketPacketType,
     check_data,
     decode_socket_packet,
     encode_socket_packet,
+    is_namespace,
 )
 
 __all__ = ["CODEC_NAMES", "Codec", "JsonCodec", "MsgpackCodec"]
@@ -131,12 +131,12 @@ class MsgpackCodec:
         number, namespace = packet.get("type"), packet.get("nsp")
         if number.__class__ is not int or number not in _TYPES:
             raise RemoteProtocolError("unknown packet type of Socket.IO")
-        if not isinstance(namespace, str) or len(namespace) > MAX_NAMESPACE_LENGTH or namespace[:1] != "/":
+        if not is_namespace(namespace):
             raise RemoteProtocolError("a packet does not name its namespace")
         type = _TYPES[cast("int", number)]
         id = _check_id(packet.get("id"))
         check_data(type, packet.get("data"), id)
-        return SocketPacket(type, namespace, packet.get("data"), id)
+        return SocketPacket(type, cast("str", namespace), packet.get("data"), id)
 
 
 def _check_id(id: object) -> int | None:

@@ -20,7 +20,6 @@ from .packet import HIGHEST_NUMBER
 
 __all__ = [
     "MAX_ATTACHMENTS",
-    "MAX_NAMESPACE_LENGTH",
     "RESERVED_EVENTS",
     "BinaryHeader",
     "SocketPacket",
@@ -29,10 +28,11 @@ __all__ = [
     "check_event_name",
     "decode_socket_packet",
     "encode_socket_packet",
+    "is_namespace",
 ]
 
 MAX_ATTACHMENTS = 10
-MAX_NAMESPACE_LENGTH = 256
+_MAX_NAMESPACE_LENGTH = 256
 RESERVED_EVENTS = frozenset(
     ("connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener")
 )
@@ -107,6 +107,20 @@ def check_event_name(name: object) -> None:
         raise LocalProtocolError(f"{name!r} is a reserved name")
 
 
+def is_namespace(name: object) -> bool:
+    """Whether this can name a namespace: ``/`` and printable text, 256 characters together, no comma.
+
+    A refusal repeats the name, so it must be text that can be sent, and harmless where it is shown.
+    """
+    return (
+        isinstance(name, str)
+        and name[:1] == "/"
+        and len(name) <= _MAX_NAMESPACE_LENGTH
+        and name.isprintable()
+        and "," not in name
+    )
+
+
 def check_data(type: SocketPacketType, data: object, id: int | None) -> None:
     """Check what a packet of this type may hold, in either format.
 
@@ -156,8 +170,8 @@ def decode_socket_packet(text: str, *, max_attachments: int = MAX_ATTACHMENTS) -
         comma = text.find(",", at)
         end = len(text) if comma < 0 else comma
         namespace = text[at:end]
-        if len(namespace) > MAX_NAMESPACE_LENGTH:
-            raise RemoteProtocolError("the name of a namespace is too long")
+        if not is_namespace(namespace):
+            raise RemoteProtocolError("a packet does not name its namespace")
         at = end + 1
     id: int | None = None
     if "0" <= text[at : at + 1] <= "9":

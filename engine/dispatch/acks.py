@@ -1,0 +1,199 @@
+"""Acknowledgements: those that we give, and those that we wait for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, cast
+
+import anyio
+
+from ..errors import AckTimeout, EventError, HoldfastError, LocalProtocolError
+
+if TYPE_CHECKING:
+    from .membership import Membership
+
+__all__ = ["Ack", "AckCollector", "AckWaiter", "Answer", "PendingAck", "error_answer"]
+
+
+class Answer:
+    """The arguments of an acknowledgement, said explicitly. Made by `Ack.of`."""
+
+    __slots__ = ("args",)
+
+    def __init__(self, args: tuple[object, ...]) -> None:
+        self.args = args
+
+
+class Ack:
+    """Lets a handler decide itself whether and when it acknowledges its event.
+
+    A handler gets one by declaring a parameter with this annotation::
+
+        @io.on("order")
+        async def order(socket: Socket, item: str, ack: Ack) -> None:
+            await ack("accepted")
+            ...
+
+    Attributes:
+        wanted: Whether the peer asked for an acknowledgement. If not, giving one does nothing.
+        given: Whether it has been given.
+    """
+
+    __slots__ = ("_id", "_membership", "given")
+
+    def __init__(self, membership: Membership, id: int | None) -> None:
+        self._membership = membership
+        self._id = id
+        self.given = False
+
+    @staticmethod
+    def of(*args: object) -> Answer:
+        """What a handler returns to acknowledge with exactly these arguments: ``Ack.of(None)`` answers null."""
+        return Answer(args)
+
+    @property
+    def wanted(self) -> bool:
+        return self._id is not None
+
+    async def __call__(self, *args: object) -> None:
+        """Acknowledge; wait first while too much is kept for a slow peer.
+
+        Raises:
+            LocalProtocolError: it has been given before, or a value cannot be encoded.
+        """
+        self._check()
+        if self._id is not None:
+            messages = self._membership.encode_ack(self._id, args)
+            self.given = True
+            await self._membership.send_ack(messages)
+
+    def send(self, *args: object) -> None:
+        """Acknowledge without waiting.
+
+        Raises:
+            LocalProtocolError: it has been given before, or a value cannot be encoded.
+        """
+        self._check()
+        if self._id is not None:
+            messages = self._membership.encode_ack(self._id, args)
+            self.given = True
+            self._membership.deliver(messages)
+
+    def _check(self) -> None:
+        if self.given:
+            raise LocalProtocolError("the event has been acknowledged already")
+
+
+def error_answer(error: BaseException) -> dict[str, object]:
+    """The acknowledgement of a handler that raised (docs/protocol.md, section 10)."""
+    if not isinstance(error, EventError):
+        return {"error": {"message": "internal error"}}
+    content: dict[str, object] = {"message": error.message}
+    if error.code is not None:
+        content["code"] = error.code
+    if error.data is not None:
+        content["data"] = error.data
+    return {"error": content}
+
+
+def _value_of(args: list[object]) -> object:
+    """One argument is the value, several are a tuple, none is None.
+
+    Raises:
+        EventError: the peer answered with an error.
+    """
+    if not args:
+        return None
+    if len(args) > 1:
+        return tuple(args)
+    _raise_error(args[0])
+    return args[0]
+
+
+def _raise_error(value: object) -> None:
+    if not isinstance(value, dict) or len(cast("dict[str, object]", value)) != 1:
+        return
+    error = cast("dict[str, object]", value).get("error")
+    if not isinstance(error, dict):
+        return
+    content = cast("dict[str, object]", error)
+    message, code = content.get("message"), content.get("code")
+    if isinstance(message, str) and (code is None or isinstance(code, str)):
+        raise EventError(message, code=code, data=content.get("data"))
+
+
+class PendingAck(Protocol):
+    """Who waits for an acknowledgement. Called at most once per socket, and never waits."""
+
+    def resolve(self, args: list[object]) -> None: ...
+
+    def fail(self, error: HoldfastError) -> None: ...
+
+
+class AckWaiter:
+    """Waits for one acknowledgement."""
+
+    __slots__ = ("_args", "_done", "_error")
+
+    def __init__(self) -> None:
+        self._done = anyio.Event()
+        self._args: list[object] = []
+        self._error: HoldfastError | None = None
+
+    def resolve(self, args: list[object]) -> None:
+        self._args = args
+        self._done.set()
+
+    def fail(self, error: HoldfastError) -> None:
+        if not self._done.is_set():
+            self._error = error
+            self._done.set()
+
+    def expire(self) -> None:
+        """The time is over."""
+        self.fail(AckTimeout("the acknowledgement did not arrive in time"))
+
+    async def wait(self) -> object:
+        await self._done.wait()
+        if self._error is not None:
+            raise self._error
+        return _value_of(self._args)
+
+
+class AckCollector:
+    """Waits for the acknowledgements of several sockets. Who leaves meanwhile is not waited for."""
+
+    __slots__ = ("_done", "_missing", "answers", "timed_out")
+
+    def __init__(self, expected: int) -> None:
+        self._missing = expected
+        self._done = anyio.Event()
+        self.answers: list[object] = []
+        self.timed_out = False
+        self._check()
+
+    def resolve(self, args: list[object]) -> None:
+        self.answers.append(args[0] if len(args) == 1 else tuple(args) or None)
+        self._count()
+
+    def fail(self, error: HoldfastError) -> None:
+        self._count()
+
+    def expire(self) -> None:
+        """The time is over."""
+        if not self._done.is_set():
+            self.timed_out = True
+            self._done.set()
+
+    def _count(self) -> None:
+        self._missing -= 1
+        self._check()
+
+    def _check(self) -> None:
+        if self._missing == 0:
+            self._done.set()
+
+    async def wait(self) -> list[object]:
+        await self._done.wait()
+        if self.timed_out:
+            raise AckTimeout(f"{self._missing} acknowledgements did not arrive in time", answers=self.answers)
+        return self.answers

@@ -1,0 +1,124 @@
+"""What an application registers: its signature is read once, at registration."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import cast
+
+from anyio import to_thread
+
+from ..errors import LocalProtocolError
+from .acks import Ack
+
+__all__ = ["Function", "Handler", "WrongArguments"]
+
+# An application's handler takes what its event carries; only its author knows the types.
+Function = Callable[..., object]
+
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+class WrongArguments(LocalProtocolError):
+    """The peer sent more or fewer arguments than the handler takes. The handler has not run."""
+
+
+class Handler:
+    """A handler and what its signature says.
+
+    Attributes:
+        event: What it is registered for.
+        wants_ack: Whether it has a parameter annotated `Ack`, and so acknowledges by itself.
+
+    Raises:
+        LocalProtocolError: not callable, or it cannot take a socket.
+    """
+
+    __slots__ = ("_ack_at", "_ack_name", "_function", "_is_async", "_most", "event", "least", "wants_ack")
+
+    def __init__(self, event: str, function: Function) -> None:
+        if not callable(function):
+            raise LocalProtocolError(f"the handler of {event!r} is not callable")
+        self.event = event
+        self._function = function
+        self._is_async = _is_async(function)
+        self._ack_at: int | None = None
+        self._ack_name: str | None = None
+        self.least = 0
+        self._most: int | None = 0
+        self._read_signature()
+        self.wants_ack = self._ack_name is not None
+
+    def _read_signature(self) -> None:
+        try:
+            signature = inspect.signature(self._function)
+        except (TypeError, ValueError):
+            # Some builtins have none; what they take shows when they are called.
+            self._most = None
+            return
+        hints = _hints(self._function)
+        position = 0
+        for parameter in signature.parameters.values():
+            positional = parameter.kind in _POSITIONAL
+            if _is_ack(hints.get(parameter.name, parameter.annotation)):
+                self._ack_name = parameter.name
+                self._ack_at = position if positional else None
+            elif positional:
+                position += 1
+                if parameter.default is inspect.Parameter.empty:
+                    self.least = position
+            elif parameter.kind is inspect.Parameter.VAR_POSITIONAL:
+                self._most = None
+        if self._most is not None:
+            self._most = position
+            if position == 0:
+                raise LocalProtocolError(f"the handler of {self.event!r} does not take a socket")
+
+    def takes(self, number: int) -> bool:
+        """Whether it can be called with so many arguments, the socket included and an `Ack` not."""
+        return self.least <= number and (self._most is None or number <= self._most)
+
+    async def call(self, args: list[object], ack: Ack | None = None) -> object:
+        """Run it; what is not ``async def`` runs in a worker thread.
+
+        Raises:
+            WrongArguments: it takes more or fewer; it has not run.
+        """
+        if not self.takes(len(args)):
+            raise WrongArguments(f"the handler of {self.event!r} does not take {len(args) - 1} arguments")
+        if self._ack_at is not None and self._ack_at <= len(args):
+            args = [*args[: self._ack_at], ack, *args[self._ack_at :]]
+            function = self._function
+        elif self._ack_name is not None:
+            function = partial(self._function, **{self._ack_name: ack})
+        else:
+            function = self._function
+        if self._is_async:
+            return await cast("Awaitable[object]", function(*args))
+        result = await to_thread.run_sync(partial(function, *args))
+        # A plain function round a coroutine function: what decorators leave behind.
+        return await cast("Awaitable[object]", result) if inspect.isawaitable(result) else result
+
+
+def _is_async(function: Function) -> bool:
+    while isinstance(function, partial):
+        function = cast("partial[object]", function).func
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+        getattr(function, "__call__", None)  # noqa: B004 - it is the method that we look at
+    )
+
+
+def _hints(function: Function) -> dict[str, object]:
+    try:
+        return typing.get_type_hints(function)
+    except Exception:
+        # An annotation may name what exists for a type checker only; its text is looked at instead.
+        return {}
+
+
+def _is_ack(annotation: object) -> bool:
+    if isinstance(annotation, str):
+        return annotation.rpartition(".")[2] == "Ack"
+    return annotation is Ack
