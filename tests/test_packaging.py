@@ -12,9 +12,7 @@ from pathlib import Path
 
 import pytest
 
-import holdfast
-
-ROOT = Path(holdfast.__file__).parent
+ROOT = Path(__file__).resolve().parent.parent
 NOT_COPIED = shutil.ignore_patterns(
     ".git",
     ".venv",

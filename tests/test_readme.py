@@ -15,9 +15,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
-import holdfast
-
-ROOT = Path(holdfast.__file__).parent
+ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
 
 pytestmark = pytest.mark.browser
