@@ -105,6 +105,11 @@ class MisbehavingProxy:
         stats.open_carriers = Counter(kind for kind in kinds if kind is not None and kind in CARRIERS)
         return stats
 
+    @property
+    def closed_for(self) -> float:
+        """Seconds for which new connections are still reset (see `cut_all`)."""
+        return max(0.0, self._closed_until - anyio.current_time())
+
     async def until(self, condition: Callable[[], bool]) -> None:
         """Return when a condition on the proxy is true, e.g. ``lambda: proxy.stats.open_carriers["stream"] == 1``.
 
