@@ -29,6 +29,11 @@ class BuildPyWithBundle(build_py):
             bundle_or_exit()
         super().run()
 
+    def find_package_modules(self, package: str, package_dir: str) -> list[tuple[str, str, str]]:
+        # The root is the package, and this file lies in it.
+        found = super().find_package_modules(package, package_dir)
+        return [module for module in found if (package, module[1]) != ("holdfast", "setup")]
+
 
 class SdistWithBundle(sdist):
     def run(self) -> None:
