@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
@@ -153,6 +153,7 @@ class LiveSession:
         self._room: anyio.Event | None = None
         self._was_open = True
         self._probing = 0
+        self._upgrades: set[anyio.CancelScope] = set()
         self._posting = 0
         self._on_end: Callable[[LiveSession], None] | None = None
 
@@ -349,9 +350,19 @@ class LiveSession:
         """Whether a plain peer is upgrading: its polls must not be held."""
         return self._probing > 0
 
-    @asynccontextmanager
-    async def probe(self) -> AsyncIterator[None]:
-        """While a plain WebSocket has answered its probe and not yet upgraded."""
+    @contextmanager
+    def upgrading(self) -> Iterator[anyio.CancelScope]:
+        """While a plain peer's WebSocket is not its carrier yet; cancelled when another one has become it."""
+        with anyio.CancelScope() as scope:
+            self._upgrades.add(scope)
+            try:
+                yield scope
+            finally:
+                self._upgrades.discard(scope)
+
+    @contextmanager
+    def probe(self) -> Iterator[None]:
+        """While such a WebSocket has answered its probe."""
         self._probing += 1
         self.release_poll()
         try:
@@ -359,14 +370,21 @@ class LiveSession:
         finally:
             self._probing -= 1
 
+    def upgrade(self) -> Attachment:
+        """Attach a plain peer's WebSocket; others that were on their way to it are ended."""
+        attachment = self.attach("websocket")
+        for scope in self._upgrades:
+            scope.cancel()
+        return attachment
+
     def release_poll(self) -> None:
         """Let the poll that is held answer at once."""
         writer = self._core.writer
         if writer is not None and writer.transport == "polling" and writer in self._attachments:
             self._attachments[writer].ring()
 
-    @asynccontextmanager
-    async def posting(self) -> AsyncIterator[bool]:
+    @contextmanager
+    def posting(self) -> Iterator[bool]:
         """While a POST of a plain peer is read; yields whether another one is under way."""
         self._posting += 1
         try:

@@ -9,7 +9,6 @@ from starlette.types import ASGIApp
 from ..engine.dispatch.bare import SessionFunction, handler_maker
 from ..engine.dispatch.events import Events
 from ..engine.host import Clock, Host
-from ..engine.live import LiveSession, SessionHandler
 from ..engine.server import SessionTable
 from ..engine.settings import Settings
 from .endpoint import Endpoint
@@ -42,11 +41,9 @@ class Server(Events, Endpoint):
     ) -> None:
         settings = settings or Settings.of(options)
         host = Host(clock)
-        Events.__init__(self, settings, host)
-        Endpoint.__init__(self, SessionTable(settings, host, self._open), path=path, app=app)
-
-    def _open(self, session: LiveSession) -> SessionHandler:
-        return self.session_opened(session)
+        # Two bases with different arguments, so each is told its own.
+        Events.__init__(self, settings)
+        Endpoint.__init__(self, SessionTable(settings, host, self.session_opened), path=path, app=app)
 
 
 class Engine(Endpoint):

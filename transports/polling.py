@@ -132,7 +132,7 @@ async def serve_post(
             answer = _take_counting(table, request.sid, body)
         else:
             session = table.find(request.sid)
-            async with session.posting() as busy:
+            with session.posting() as busy:
                 _admit("post", session, busy=busy)
                 body = await read_body(receive, limit=settings.max_payload, timeout=settings.body_timeout)
                 _take_plain(session, body)

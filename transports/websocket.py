@@ -127,25 +127,31 @@ async def _serve_upgrade(table: SessionTable, session: LiveSession, receive: Rec
     leaves no trace.
     """
     attachment: Attachment | None = None
-    scope = anyio.CancelScope()
-    timer = table.host.call_later(table.settings.upgrade_timeout, scope.cancel)
     try:
-        with scope:
-            _admit(session)
-            if (await _receive_message(receive)).get("text") == "2probe":
-                await send({"type": "websocket.send", "text": "3probe"})
-                async with session.probe():
-                    if (await _receive_message(receive)).get("text") == "5" and session.is_open:
-                        _admit(session)
-                        attachment = session.attach("websocket")
+        _admit(session)
+        with session.upgrading() as scope:
+            timer = table.host.call_later(table.settings.upgrade_timeout, scope.cancel)
+            try:
+                attachment = await _probe(session, receive, send)
+            finally:
+                timer.cancel()
     except RequestRefused:
         pass  # A WebSocket carries this session already; this one is closed and nothing else.
-    finally:
-        timer.cancel()
     if attachment is not None:
         await _serve(session, attachment, receive, send)
     else:
         await send({"type": "websocket.close", "code": 1002, "reason": "the upgrade was not completed"})
+
+
+async def _probe(session: LiveSession, receive: Receive, send: Send) -> Attachment | None:
+    if (await _receive_message(receive)).get("text") != "2probe":
+        return None
+    await send({"type": "websocket.send", "text": "3probe"})
+    with session.probe():
+        if (await _receive_message(receive)).get("text") != "5" or not session.is_open:
+            return None
+        _admit(session)
+        return session.upgrade()
 
 
 async def _serve(session: LiveSession, attachment: Attachment, receive: Receive, send: Send) -> None:
