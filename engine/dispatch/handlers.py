@@ -97,8 +97,9 @@ class Handler:
             function = self._function
         if self._is_async:
             return await cast("Awaitable[object]", function(*args))
-        result = await to_thread.run_sync(partial(function, *args))
-        # A plain function round a coroutine function: what decorators leave behind.
+        # In a list, because Trio takes a thread's function that returns a coroutine for a mistake. Here it is a plain
+        # function round a coroutine function: what decorators leave behind.
+        (result,) = await to_thread.run_sync(lambda: [function(*args)])
         return await cast("Awaitable[object]", result) if inspect.isawaitable(result) else result
 
 

@@ -1,0 +1,285 @@
+from __future__ import annotations
+
+import anyio
+import pytest
+from event_peer import EventPeer, Wire, until
+
+from holdfast.engine.dispatch import Events, Socket
+from holdfast.engine.errors import AckTimeout, Disconnected, EventError, LocalProtocolError
+from holdfast.engine.settings import Settings
+
+pytestmark = pytest.mark.anyio
+
+
+def socket_of(io: Events, peer: EventPeer) -> Socket:
+    return io.sockets[peer.ids["/"]]
+
+
+async def three(io: Events) -> tuple[Wire, list[EventPeer], list[Socket]]:
+    wire = Wire(io)
+    peers = [await wire.connect() for _ in range(3)]
+    return wire, peers, [socket_of(io, peer) for peer in peers]
+
+
+async def test_emit_reaches_everybody_rooms_and_exceptions() -> None:
+    io = Events()
+    _, peers, (a, b, c) = await three(io)
+    a.join("x")
+    b.join("x", "y")
+    c.join("y")
+    await io.emit("all")
+    await io.to("x").emit("x")
+    await io.to("x", "y").emit("once")
+    await io.in_("x").to("y").except_("y").emit("only a")
+    await io.except_(a.id).emit("not a")
+    await io.to(c.id).emit("to c")
+    await a.broadcast.emit("a to others")
+    await a.to("x").emit("a to x")
+    await b.except_("y").emit("b to who is not in y")
+    seen = [[str(message)[3:-2] for message in peer.received()] for peer in peers]
+    assert seen == [
+        ["all", "x", "once", "only a", "b to who is not in y"],
+        ["all", "x", "once", "not a", "a to others", "a to x"],
+        ["all", "once", "not a", "to c", "a to others"],
+    ]
+
+
+async def test_chain_is_immutable() -> None:
+    io = Events()
+    _, peers, (a, b, _) = await three(io)
+    a.join("x")
+    b.join("y")
+    x = io.to("x")
+    x.to("y")
+    x.volatile.except_("x")
+    await x.emit("x")
+    assert [len(peer.received()) for peer in peers] == [1, 0, 0]
+
+
+async def test_namespaces_do_not_hear_each_other() -> None:
+    io = Events()
+    admin = io.of("/admin")
+    wire = Wire(io)
+    peer = await wire.connect()
+    await peer.connect("/admin")
+    await admin.emit("a", 1)
+    await io.emit("b")
+    assert peer.received() == ['2/admin,["a",1]', '2["b"]']
+
+
+async def test_broadcast_is_encoded_once_per_codec() -> None:
+    io = Events()
+    wire = Wire(io)
+    peers = [await wire.connect() for _ in range(2)]
+    binary = wire.open(counting=True, codecs=("msgpack",))
+    binary.send(b"\x82\xa4type\x00\xa3nsp\xa1/")
+    await binary.receive()
+    await io.emit("b", b"\x01")
+    first, second = [peer.received() for peer in peers]
+    assert first[0] is second[0]
+    assert first[1] is second[1]
+    assert binary.received() == [b"\x83\xa4type\x02\xa4data\x92\xa1b\xc4\x01\x01\xa3nsp\xa1/"]
+
+
+async def test_broadcast_that_cannot_be_encoded_reaches_nobody() -> None:
+    io = Events()
+    wire = Wire(io)
+    peer = await wire.connect()
+    binary = wire.open(counting=True, codecs=("msgpack",))
+    binary.send(b"\x82\xa4type\x00\xa3nsp\xa1/")
+    await binary.receive()
+    with pytest.raises(LocalProtocolError):
+        await io.emit("surrogate", "\ud800")
+    assert peer.received() == []
+    assert binary.received() == []
+
+
+async def test_member_that_is_too_slow_is_closed_and_the_others_are_served() -> None:
+    io = Events(Settings(buffer_limit=1000))
+    _, peers, _ = await three(io)
+    for _ in range(5):
+        await io.emit("big", "x" * 300)
+        for peer in peers[1:]:
+            assert len(peer.received()) == 1
+    assert not peers[0].session.is_open
+    assert len(io.sockets) == 2
+
+
+async def test_volatile_leaves_out_who_has_no_carrier() -> None:
+    io = Events()
+    wire = Wire(io)
+    here, away = await wire.connect(), wire.open(counting=True)
+    await away.connect()
+    socket = socket_of(io, away)
+    away.lose()
+    await io.volatile.emit("now")
+    await socket.volatile.emit("now")
+    await socket_of(io, here).volatile.emit("here")
+    assert here.received() == ['2["now"]', '2["here"]']
+    assert away.session.buffered_bytes == 0 or b"now" not in str(away.received()).encode()
+    assert socket.connected
+
+
+@pytest.mark.parametrize("name", ["connect", "disconnect", "connect_error", "disconnecting", "newListener"])
+async def test_reserved_names_cannot_be_emitted(name: str) -> None:
+    io = Events()
+    peer = await Wire(io).connect()
+    with pytest.raises(LocalProtocolError):
+        await io.emit(name)
+    with pytest.raises(LocalProtocolError):
+        await socket_of(io, peer).emit(name)
+    with pytest.raises(LocalProtocolError):
+        await socket_of(io, peer).emit_with_ack(name)
+    with pytest.raises(LocalProtocolError):
+        await io.timeout(1).emit_with_ack(7)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"), [("[]", None), ("[1]", 1), ("[1,2]", (1, 2)), ('[{"error":1}]', {"error": 1})]
+)
+async def test_emit_with_ack_returns_the_answer(answer: str, expected: object) -> None:
+    io = Events()
+    peer = await Wire(io).connect()
+    result: list[object] = []
+
+    async def emit() -> None:
+        result.append(await socket_of(io, peer).emit_with_ack("q", 1, timeout=10))
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(emit)
+        assert await peer.receive() == '20["q",1]'
+        peer.send("399[]", f"30{answer}", '30["again"]')
+    assert result == [expected]
+
+
+async def test_error_in_an_answer_is_raised() -> None:
+    io = Events()
+    peer = await Wire(io).connect()
+
+    async def emit() -> None:
+        with pytest.raises(EventError, match="no") as caught:
+            await socket_of(io, peer).emit_with_ack("q")
+        assert (caught.value.code, caught.value.data) == ("E", 7)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(emit)
+        await peer.receive()
+        peer.send('30[{"error":{"message":"no","code":"E","data":7}}]')
+
+
+@pytest.mark.parametrize("setting", [True, False])
+async def test_ack_that_does_not_come_times_out_and_is_ignored_later(setting: bool) -> None:
+    io = Events(Settings(ack_timeout=5.0 if setting else None))
+    wire = Wire(io)
+    peer = await wire.connect()
+
+    async def emit() -> None:
+        with pytest.raises(AckTimeout):
+            await socket_of(io, peer).emit_with_ack("q", timeout=None if setting else 5.0)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(emit)
+        await peer.receive()
+        await until(lambda: True)
+        wire.clock.move(5.1)
+    peer.send("30[]")
+    assert peer.session.is_open
+
+
+@pytest.mark.parametrize("how", ["lose", "leave", "put out"])
+async def test_ack_of_one_who_leaves_is_not_awaited(how: str) -> None:
+    io = Events()
+    peer = await Wire(io).connect()
+    socket = socket_of(io, peer)
+
+    async def emit() -> None:
+        with pytest.raises(Disconnected):
+            await socket.emit_with_ack("q")
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(emit)
+        await peer.receive()
+        if how == "lose":
+            peer.lose()
+        elif how == "leave":
+            peer.send("1")
+        else:
+            socket.disconnect()
+    with pytest.raises(Disconnected):
+        await socket.emit("late")
+    with pytest.raises(Disconnected):
+        await socket.emit_with_ack("late")
+
+
+async def test_emit_waits_for_a_slow_peer() -> None:
+    io = Events(Settings(buffer_limit=1000))
+    peer = await Wire(io).connect()
+    sent: list[int] = []
+
+    async def emit() -> None:
+        for number in range(5):
+            await socket_of(io, peer).emit("big", "x" * 300)
+            sent.append(number)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(emit)
+        for _ in range(20):
+            await anyio.lowlevel.checkpoint()
+        assert len(sent) < 5
+        for _ in range(5):
+            await peer.receive()
+    assert peer.session.is_open
+
+
+async def test_broadcast_collects_acknowledgements() -> None:
+    io = Events()
+    _, peers, _ = await three(io)
+    answers: list[object] = []
+
+    async def emit() -> None:
+        answers.extend(await io.timeout(9).emit_with_ack("q"))
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(emit)
+        for peer in peers:
+            assert await peer.receive() == '20["q"]'
+        peers[0].send("30[0]")
+        peers[1].send("30[]")
+        peers[2].lose()
+    assert answers == [0, None]
+    assert await io.to("nobody").emit_with_ack("q") == []
+
+
+async def test_broadcast_that_times_out_says_who_answered() -> None:
+    io = Events()
+    wire, peers, _ = await three(io)
+
+    async def emit() -> None:
+        with pytest.raises(AckTimeout) as caught:
+            await io.to().timeout(5).emit_with_ack("q")
+        assert caught.value.answers == [(1, 2)]
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(emit)
+        for peer in peers:
+            await peer.receive()
+        peers[1].send("30[1,2]")
+        wire.clock.move(5.1)
+
+
+async def test_sockets_of_a_room_can_be_moved_and_put_out() -> None:
+    io = Events()
+    _, _, (a, b, c) = await three(io)
+    a.join("x")
+    b.join("x")
+    io.to("x").sockets_join("y", "z")
+    io.in_("x").sockets_leave("z")
+    assert a.rooms == {a.id, "x", "y"}
+    assert {socket.id for socket in io.to("y").fetch_sockets()} == {a.id, b.id}
+    io.to("y").disconnect_sockets()
+    assert [socket.connected for socket in (a, b, c)] == [False, False, True]
+    assert io.fetch_sockets() == [c]
+    a.disconnect()
+    assert repr(c) == f"<Socket {c.id} in '/'>"
+    assert c.transport == "websocket"
+    assert len(io.volatile.fetch_sockets()) == 1
