@@ -45,15 +45,5 @@ def test_the_root_exports_what_it_lists_and_nothing_twice() -> None:
     assert not missing
 
 
-def test_a_public_name_means_one_thing() -> None:
-    for export in holdfast.__all__:
-        homes = {
-            id(getattr(module, export))
-            for module in map(importlib.import_module, MODULES)
-            if export in module.__all__
-        }
-        assert len(homes) <= 1, f"{export} is exported by several modules and is not the same everywhere"
-
-
 def test_the_package_is_typed() -> None:
     assert (ROOT / "py.typed").is_file()
