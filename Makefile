@@ -94,7 +94,7 @@ $(DEV): pyproject.toml | $(PY)
 %/node_modules/.package-lock.json: %/package-lock.json
 	@command -v npm >/dev/null || { echo "npm is missing: install Node.js 20 or later (Debian: apt-get install nodejs npm)"; exit 1; }
 	@echo "== npm ci in $*"
-	@cd $* && npm ci --silent --no-audit --no-fund
+	@cd $* && npm ci --loglevel=error --no-audit --no-fund
 	@touch $@
 
 # demo/ imports `holdfast` as a user does, and pyright finds packages by their folder's name only.

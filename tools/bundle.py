@@ -52,8 +52,8 @@ def ensure_bundle(root: Path) -> bool:
             "install Node.js 20 or later (Debian: apt-get install nodejs npm), then run this again"
         )
     if not _installed(client):
-        _run(client, npm, "ci", "--no-audit", "--no-fund")
-    _run(client, npm, "run", "--silent", "build")
+        _run(client, npm, "ci", "--loglevel=error", "--no-audit", "--no-fund")
+    _run(client, npm, "run", "--silent", "--loglevel=error", "build")
     if missing := _missing(client):
         raise BundleError(f"`npm run build` in client_js did not write dist/{missing[0]}")
     stamp.write_text(wanted + "\n", "ascii")
