@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 import webbrowser
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager, suppress
 
 import anyio
@@ -26,7 +26,7 @@ TRIES = 50
 
 class _Server(uvicorn.Server):
     @contextmanager
-    def capture_signals(self) -> Iterator[None]:
+    def capture_signals(self) -> Generator[None, None, None]:
         yield  # Signals are for `main`; there are two of these servers.
 
 
@@ -43,7 +43,7 @@ def first_free(port: int) -> socket.socket:
 
 
 @asynccontextmanager
-async def serving(app: ASGIApp, listener: socket.socket) -> AsyncIterator[None]:
+async def serving(app: ASGIApp, listener: socket.socket) -> AsyncGenerator[None, None]:
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=1
     )
@@ -58,7 +58,7 @@ async def serving(app: ASGIApp, listener: socket.socket) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def run_demo(port: int) -> AsyncIterator[MisbehavingProxy]:
+async def run_demo(port: int) -> AsyncGenerator[MisbehavingProxy, None]:
     """Run the demo on this port, or the next that is free (0: any); yields its proxy, whose address is the page's."""
     with first_free(port) as public:
         public_port = public.getsockname()[1]

@@ -89,7 +89,7 @@ def flows(page: Page, events: int = 20) -> None:
 
 
 def flip(page: Page, name: str, on: bool) -> None:
-    page.get_by_role("switch", name=name).set_checked(on)
+    page.get_by_role("switch", name=name, exact=True).set_checked(on)
 
 
 def set_slider(page: Page, name: str, value: int) -> None:
@@ -140,7 +140,7 @@ def test_every_switch_moves_the_session_and_no_counter(page: Page) -> None:
     carried_by(page, "websocket")
     flows(page)
 
-    page.get_by_label("for", exact=True).fill("1")
+    page.get_by_label("Seconds to cut everything").fill("1")
     page.get_by_role("button", name="Cut everything").click()
     carried_by(page, "none")
     carried_by(page, "websocket")
