@@ -20,6 +20,8 @@ export class Connector {
   #first = "websocket";
   /** When the last resort joins the race. */
   #joins = 0;
+  /** How often in a row the last resort has lived too short. */
+  #short = 0;
   /** How often the last resort has failed in this race. */
   rounds = 0;
 
@@ -85,7 +87,12 @@ export class Connector {
         verdict.until = now + this.#options.demoteMs;
       }
     }
+    // What is good for a moment each time must not be had again and again without a pause.
+    const { retryMs, retryMaxMs, usefulMs } = this.#options;
+    if (kind != this.#last || now - this.#since >= usefulMs) this.#short = 0;
     this.race(now, clean ? kind : undefined);
+    const last = this.#verdicts.get(kind);
+    if (kind == this.#last && last && this.#short++) last.until = now + Math.min(retryMs * 2 ** (this.#short - 2), retryMaxMs);
   }
 
   /**

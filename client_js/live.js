@@ -3,60 +3,35 @@
  *
  * Every input - a packet, an end, a timer, a message to send - changes something and then calls `#step`, which does
  * whatever is due and sets the one timer for what is due next. There are no other timers and no other loops.
- *
- * A carrier is TRYING until it has completed a round trip, then ATTACHED, then REPLACED; a WebSocket that takes over from
- * standard polling is UPGRADING while the last poll comes home.
  */
+import { ATTACHED, Carrier, OPENERS, POLLING, REPLACED, STREAM, TRYING, UPGRADING, WEBSOCKET } from "./carrier.js";
 import { Connector } from "./connector.js";
 import { Emitter } from "./emitter.js";
 import { GapError, HoldfastError, LocalProtocolError, RefusedError, RemoteProtocolError } from "./errors.js";
 import { withDefaults } from "./options.js";
 import { watchPage } from "./page.js";
+import { Poster } from "./poster.js";
 import { Session } from "./session/session.js";
-import { openPoll } from "./transports/polling.js";
 import { post } from "./transports/post.js";
-import { openStream } from "./transports/stream.js";
-import { openWebSocket } from "./transports/websocket.js";
 import { SEPARATOR, decodeObject, decodePacket, packet } from "./wire/packet.js";
 
 /** @typedef {import("./wire/packet.js").Data} Data */
-/**
- * @typedef {object} Attached
- * @property {string} kind
- * @property {number} number
- * @property {0 | 1 | 2 | 3} state
- * @property {number} deadline When it is given up.
- * @property {number} heard
- * @property {number} probed When it was probed; 0 when there is no doubt.
- * @property {number} progress Where both streams were when the last doubt was answered.
- * @property {number} length Characters it has brought.
- * @property {boolean} ended A poll that was answered.
- * @property {import("./transports/http.js").Carrier} io
- */
-
-const TRYING = 0;
-const ATTACHED = 1;
-const REPLACED = 2;
-const UPGRADING = 3;
-const WEBSOCKET = "websocket";
-const STREAM = "stream";
-const POLLING = "polling";
+/** A poll that is answered sooner, with nothing, was not held. */
+const IDLE_MS = 1000;
 /** More than this waiting in a WebSocket is written later. */
 const BUFFER_BYTES = 1e6;
-
-/** @type {Record<string, typeof openPoll>} */
-const OPENERS = { [WEBSOCKET]: openWebSocket, [STREAM]: openStream, [POLLING]: openPoll };
 
 export class Live extends Emitter {
   #options;
   #url;
   #connector;
   #session = new Session();
+  #poster;
   /** @type {"new" | "opening" | "open" | "closed"} */
   #state = "new";
-  /** @type {Set<Attached>} */
+  /** @type {Set<Carrier>} */
   #carriers = new Set();
-  /** What carries the session. @type {Attached | undefined} */
+  /** What carries the session. @type {Carrier | undefined} */
   #current;
   /** The kind that carried last, and why it does not any more. */
   #from = "";
@@ -64,11 +39,15 @@ export class Live extends Emitter {
   #lostAt = 0;
   /** The number kept for polling while a WebSocket with the next one races it. */
   #reserved = 0;
+  /** The highest number whose attach was sent. */
+  #highest = 1;
   /** Encoded packets that do not wait behind messages. @type {string[]} */
   #control = [];
-  #posting = false;
-  #postAt = 0;
-  #postFailures = 0;
+  #isDue = false;
+  /** How many polls in a row were not held. */
+  #idle = 0;
+  /** When there may be room in the WebSocket again. */
+  #roomAt = Infinity;
   /** @type {any} */
   #timer;
   #unwatch = () => {};
@@ -83,6 +62,7 @@ export class Live extends Emitter {
     this.#options = withDefaults(options);
     this.#url = url;
     this.#connector = connector ?? new Connector(this.#options);
+    this.#poster = new Poster(this.#options, this.#session, () => this.#to(POLLING));
   }
 
   /** @returns {{name: string}} The transport that carries the session, or did last. */
@@ -181,26 +161,15 @@ export class Live extends Emitter {
 
   /**
    * @param {string} kind
-   * @param {Attached} [previous] The poll before this one, or the stream to be replaced by another.
+   * @param {Carrier} [previous] The poll before this one, or the stream to be replaced by another.
    * @param {number} [wait] How long the server may hold a poll.
    */
   #start(kind, previous, wait) {
     const now = this.#options.now();
     const session = this.#session;
     const { attemptMs, streamProbeMs, pollMs } = this.#options;
-    /** @type {Attached} */
-    const carrier = {
-      kind,
-      number: 1,
-      state: TRYING,
-      deadline: now + attemptMs,
-      heard: previous?.heard ?? now,
-      probed: 0,
-      progress: -1,
-      length: 0,
-      ended: false,
-      io: { close() {} },
-    };
+    const carrier = new Carrier(kind, now, now + attemptMs, session.inbox.received);
+    carrier.heard = previous?.heard ?? now;
     let attach;
     if (kind == POLLING && previous) {
       carrier.state = ATTACHED;
@@ -215,6 +184,7 @@ export class Live extends Emitter {
         const probe = kind == STREAM && !!this.#current && !previous;
         if (probe) carrier.deadline = now + 2 * streamProbeMs;
         carrier.number = this.#number(kind, previous);
+        if (!probe) this.#ask(carrier);
         attach = session.attachment(carrier.number, { probe: probe || undefined, wait: previous ? wait : kind == POLLING ? 0 : undefined });
       }
     }
@@ -222,7 +192,7 @@ export class Live extends Emitter {
     const on = (/** @type {(value: any) => void} */ handle) => (/** @type {any} */ value = undefined) => {
       if (!this.#carriers.has(carrier)) return;
       handle(value);
-      this.#step();
+      this.#stepSoon();
     };
     carrier.io = OPENERS[kind](this.#options, this.#to(kind), attach, {
       open: on(() => this.#opened(carrier)),
@@ -233,17 +203,17 @@ export class Live extends Emitter {
 
   /**
    * @param {string} kind
-   * @param {Attached} [previous]
+   * @param {Carrier} [previous]
    */
   #number(kind, previous) {
     // Polls go on under one number, so that a better carrier that is being probed meanwhile keeps a higher one.
-    if (kind == POLLING && previous && previous.number > 1) return previous.number;
+    if (kind == POLLING && previous && previous.number > 1 && previous.number >= this.#highest) return previous.number;
     // A WebSocket that has sent its attach must not be overtaken by the poll that races it.
-    const races = [...this.#carriers].some(({ kind, state, number }) => kind == WEBSOCKET && state == TRYING && number);
-    return !this.#current && races && this.#reserved ? this.#reserved : this.#session.attach();
+    if (!this.#current && this.#reserved && this.#isAsking()) return this.#reserved;
+    return this.#session.attach();
   }
 
-  /** @param {Attached} carrier */
+  /** @param {Carrier} carrier */
   #opened(carrier) {
     const { now, socketProbeMs, streamProbeMs } = this.#options;
     if (this.#state != "open") return;
@@ -258,16 +228,28 @@ export class Live extends Emitter {
     } else this.#attach(carrier);
   }
 
-  /** @param {Attached} carrier A WebSocket, to be attached. */
+  /** Whether something better has sent its attach and waits for the answer. */
+  #isAsking() {
+    return [...this.#carriers].some(({ state, asked }) => state == TRYING && asked);
+  }
+
+  /** @param {Carrier} carrier Its attach is sent. */
+  #ask(carrier) {
+    carrier.asked = true;
+    this.#highest = Math.max(this.#highest, carrier.number);
+  }
+
+  /** @param {Carrier} carrier A WebSocket, to be attached. */
   #attach(carrier) {
-    if (!this.#current) this.#reserved = this.#session.attach();
+    this.#reserved = this.#current ? 0 : this.#session.attach();
     carrier.number = this.#session.attach();
+    this.#ask(carrier);
     carrier.deadline = this.#options.now() + this.#options.attemptMs;
     carrier.io.send?.("7" + this.#session.attachment(carrier.number));
   }
 
   /**
-   * @param {Attached} carrier
+   * @param {Carrier} carrier
    * @param {Data} data
    */
   #heard(carrier, data) {
@@ -292,7 +274,7 @@ export class Live extends Emitter {
   }
 
   /**
-   * @param {Attached} carrier
+   * @param {Carrier} carrier
    * @param {import("./wire/packet.js").Packet} packet
    */
   #packet(carrier, { type, data }) {
@@ -327,7 +309,7 @@ export class Live extends Emitter {
   }
 
   /**
-   * @param {Attached} carrier
+   * @param {Carrier} carrier
    * @param {string} text
    */
   #pong(carrier, text) {
@@ -338,7 +320,8 @@ export class Live extends Emitter {
     } else if (carrier.state == TRYING && carrier.kind == STREAM) {
       if (text == String(carrier.number)) {
         carrier.deadline = this.#options.now() + this.#options.attemptMs;
-        this.#bring("", carrier.number);
+        this.#ask(carrier);
+        this.#bring("", carrier);
       }
     } else if (carrier.state == TRYING && text == "probe") {
       if (!this.#session.plain) this.#attach(carrier);
@@ -353,7 +336,7 @@ export class Live extends Emitter {
 
   /**
    * A carrier has completed a round trip, and carries the session from here on.
-   * @param {Attached} carrier
+   * @param {Carrier} carrier
    * @param {string} reason
    */
   #carries(carrier, reason) {
@@ -380,7 +363,7 @@ export class Live extends Emitter {
 
   /**
    * Give up a try that says nothing about its transport.
-   * @param {Attached} carrier
+   * @param {Carrier} carrier
    */
   #drop(carrier) {
     this.#carriers.delete(carrier);
@@ -390,7 +373,7 @@ export class Live extends Emitter {
 
   /**
    * Close a session that was opened by the slower one in the race.
-   * @param {Attached} carrier
+   * @param {Carrier} carrier
    * @param {string} text Its open packet.
    */
   #dismiss(carrier, text) {
@@ -402,7 +385,7 @@ export class Live extends Emitter {
   }
 
   /**
-   * @param {Attached} carrier
+   * @param {Carrier} carrier
    * @param {Error} [error] Without one, it ended in order.
    */
   #ended(carrier, error) {
@@ -411,6 +394,10 @@ export class Live extends Emitter {
     if (kind == POLLING && state != TRYING && !error) {
       carrier.ended = true;
       if (carrier != this.#current) this.#carriers.delete(carrier);
+      // Someone on the way may answer for the server, at once and with nothing: that must not become a busy loop.
+      const isIdle = now - carrier.since < IDLE_MS && this.#session.inbox.received == carrier.received;
+      this.#idle = isIdle ? this.#idle + 1 : 0;
+      carrier.deadline = this.#idle > 2 ? now + Math.min(this.#options.retryMs * this.#idle, IDLE_MS / 2) : now;
       return;
     }
     this.#carriers.delete(carrier);
@@ -432,16 +419,20 @@ export class Live extends Emitter {
   }
 
   /**
-   * @param {Attached | undefined} carrier
+   * @param {Carrier | undefined} carrier
    * @param {RefusedError} error
-   * @returns {boolean} The session is over.
+   * @returns {boolean} Nothing else follows from it.
    */
   #refused(carrier, error) {
     const { code } = error;
     if (code == 0 && carrier && this.#state == "opening") this.#connector.refuse(carrier.kind);
-    if (code == 6) {
-      // The server has attached what races this one, and its answer did not come.
-      for (const other of this.#carriers) if (other.state == TRYING && other.number) this.#ended(other, new HoldfastError("replaced"));
+    if (code == 6 && this.#isAsking()) {
+      // The server has attached what was to replace this one. Its answer should be here soon.
+      for (const other of this.#carriers) if (other.asked) other.deadline = Math.min(other.deadline, this.#options.now() + 1000);
+      if (carrier && carrier == this.#current) {
+        carrier.deadline = 0;
+        return (carrier.ended = true);
+      }
     }
     if (code == 0 || code > 5 || (code == 1 && this.#state != "open")) return false;
     this.#end(code == 3 ? "parse error" : "transport close", error);
@@ -465,7 +456,7 @@ export class Live extends Emitter {
     this.fire("close", reason, { description: error, unconfirmed: outbox.after(received).map(({ meta, data }) => meta ?? data) });
   }
 
-  /** @param {Attached} carrier There is reason to doubt it. */
+  /** @param {Carrier} carrier There is reason to doubt it. */
   #probe(carrier) {
     const { now, probeMs } = this.#options;
     if (this.#session.plain) return;
@@ -484,67 +475,50 @@ export class Live extends Emitter {
   /**
    * A POST that does not wait for the one in flight.
    * @param {string} control
-   * @param {number} [carrier]
+   * @param {Carrier} [carrier] To be attached with it.
    */
   #bring(control, carrier) {
-    this.#deliver(this.#session.note(control, carrier)).catch(() => {});
+    this.#follow(this.#poster.bring(this.#session.note(control, carrier?.number)), (error) => {
+      if (carrier?.state == TRYING) this.#ended(carrier, error);
+    });
+  }
+
+  #post() {
+    this.#follow(this.#poster.pump(this.#control), (error) => {
+      if (this.#session.plain) this.#end("transport error", error);
+      else if (this.#current && !this.#current.probed) this.#probe(this.#current);
+    });
   }
 
   /**
-   * @param {string} body
-   * @throws {Error} The POST failed; if it was refused, what follows has been done.
+   * @param {Promise<void>} posted
+   * @param {(error: Error) => void} failed
    */
-  async #deliver(body) {
-    try {
-      const text = await post(this.#options, this.#to(POLLING), body);
-      if (this.#state == "closed" || this.#session.plain) return;
-      if (text[0] != "7") throw new HoldfastError("not an answer to a POST");
-      this.#session.answer(text.slice(1), 0, false, this.#options.now());
-    } catch (error) {
-      if (this.#state != "closed") {
+  #follow(posted, failed) {
+    posted
+      .catch((error) => {
+        if (this.#state == "closed") return;
         if (error instanceof RemoteProtocolError) this.#end("parse error", error);
-        else if (error instanceof RefusedError) this.#refused(undefined, error);
-      }
-      throw error;
-    } finally {
-      this.#stepSoon();
-    }
+        else if (!(error instanceof RefusedError && this.#refused(undefined, error))) failed(error);
+      })
+      .finally(() => this.#stepSoon());
   }
 
-  async #post() {
-    const { now, retryMs, retryMaxMs } = this.#options;
-    const control = [...this.#control];
-    const { acked, last } = this.#session.outbox;
-    const body = this.#session.post(this.#control, now());
-    this.#posting = true;
-    try {
-      await this.#deliver(body);
-      // Nothing of it was taken: as good as a failure, for what comes next.
-      this.#postFailures = this.#session.outbox.acked > acked || last == acked ? 0 : this.#postFailures + 1;
-    } catch (error) {
-      this.#postFailures++;
-      this.#control.unshift(...control);
-      if (this.#session.plain) this.#end("transport error", /** @type {Error} */ (error));
-      else if (this.#current && !this.#current.probed) this.#probe(this.#current);
-    }
-    this.#posting = false;
-    this.#postAt = this.#postFailures ? now() + Math.min(retryMs * 2 ** this.#postFailures, retryMaxMs) : 0;
-    this.#stepSoon();
-  }
-
-  /** What several messages sent in a row need only once. */
+  /** One step for all that happens at once: messages sent in a row, a poll's answer and its end. */
   #stepSoon() {
-    if (this.#state == "closed" || this.#state == "new") return;
+    if (this.#isDue) return;
+    this.#isDue = true;
     queueMicrotask(() => this.#step());
   }
 
   /** Do what is due, and set the timer for what is due next. */
   #step() {
-    if (this.#state == "closed" || this.#state == "new") return;
+    this.#isDue = false;
+    if (!this.#running()) return;
     const { now: clock, timeout, setTimeout, clearTimeout } = this.#options;
     const now = clock();
     for (const carrier of [...this.#carriers]) {
-      if (carrier.deadline <= now) {
+      if (carrier.deadline <= now && !carrier.ended) {
         if (carrier.state == REPLACED) this.#drop(carrier);
         else this.#ended(carrier, new HoldfastError("timeout"));
       }
@@ -552,11 +526,13 @@ export class Live extends Emitter {
     const limit = this.#lostAt + (this.#state == "open" ? this.#session.grace : timeout);
     if (!this.#current && now >= limit) this.#end(this.#state == "open" ? "transport close" : "transport error", new HoldfastError("timeout"));
     this.#checkCurrent(now);
-    for (const kind of this.#running() ? this.#connector.next(now) : []) this.#start(kind);
     this.#write(now);
     if (!this.#running()) return;
+    // After the next poll: its number is lower than that of what is to take over from it.
+    for (const kind of this.#connector.next(now)) this.#start(kind);
     clearTimeout(this.#timer);
-    const at = Math.min(this.#current ? this.#deadline() : limit, this.#connector.deadline(now), ...[...this.#carriers].map(({ deadline }) => deadline));
+    const deadlines = [...this.#carriers].map(({ ended, deadline }) => (ended && deadline <= now ? Infinity : deadline));
+    const at = Math.min(this.#current ? this.#deadline() : limit, this.#connector.deadline(now), ...deadlines);
     if (at < Infinity) this.#timer = setTimeout(() => this.#step(), Math.max(0, at - clock()));
   }
 
@@ -567,7 +543,7 @@ export class Live extends Emitter {
   /** @returns {number} When there is reason to doubt the current carrier, or silence has lasted too long. */
   #doubtAt() {
     const { pingInterval, pingTimeout, plain } = this.#session;
-    const { heard, kind } = /** @type {Attached} */ (this.#current);
+    const { heard, kind } = /** @type {Carrier} */ (this.#current);
     const { doubtMs, lackMs } = this.#options;
     const silent = kind == POLLING && !plain ? Infinity : heard + pingInterval + pingTimeout;
     return Math.min(silent, this.#session.doubtful(doubtMs, lackMs));
@@ -575,11 +551,11 @@ export class Live extends Emitter {
 
   /** @returns {number} */
   #deadline() {
-    const { kind, probed } = /** @type {Attached} */ (this.#current);
+    const { kind, probed, io } = /** @type {Carrier} */ (this.#current);
     return Math.min(
       probed ? probed + this.#options.probeMs : this.#doubtAt(),
       kind == POLLING ? Infinity : this.#session.inbox.deadline(),
-      this.#postAt || Infinity,
+      io.send ? this.#roomAt : this.#poster.next || Infinity,
     );
   }
 
@@ -611,24 +587,24 @@ export class Live extends Emitter {
     const { inbox, outbox } = this.#session;
     const { send, buffered } = carrier.io;
     if (send) {
-      if (buffered && buffered() > BUFFER_BYTES) this.#postAt = now + 20;
-      else {
-        this.#postAt = 0;
+      const isFull = buffered && buffered() > BUFFER_BYTES;
+      this.#roomAt = isFull ? now + 20 : Infinity;
+      if (!isFull) {
         for (const frame of this.#session.frames(this.#control, now)) send(frame);
       }
       return;
     }
     const upgrading = [...this.#carriers].find(({ state }) => state == UPGRADING);
     if (upgrading) {
-      if (!carrier.ended || this.#posting) return;
+      if (!carrier.ended || this.#poster.busy) return;
       upgrading.io.send?.("5");
       this.#session.upgrade();
       this.#carriers.delete(carrier);
       this.#carries(upgrading, "better");
       return this.#write(now);
     }
-    if (carrier.ended) this.#start(POLLING, carrier);
+    if (carrier.ended && carrier.deadline <= now && !this.#isAsking()) this.#start(POLLING, carrier);
     const due = this.#control.length || outbox.last > outbox.acked || (carrier.kind == STREAM && inbox.deadline() <= now);
-    if (due && !this.#posting && now >= this.#postAt) this.#post();
+    if (due && !this.#poster.busy && now >= this.#poster.next) this.#post();
   }
 }
