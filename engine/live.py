@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ from typing import Protocol
 import anyio
 
 from .errors import MissingMessages, RemoteProtocolError, StaleAttach
-from .host import Host, Timer
+from .host import Event, Host, Timer, make_event
 from .session import Carrier, CloseReason, Life, Role, ServerSession
 from .wire.message import Message
 from .wire.packet import Packet
@@ -71,13 +71,16 @@ class SessionHandler(Protocol):
 class Attachment:
     """A carrier and the coroutine that serves it."""
 
-    __slots__ = ("_bell", "_session", "carrier", "scope")
+    __slots__ = ("_bell", "_guest", "_session", "_writing", "carrier", "scope", "write")
 
     def __init__(self, carrier: Carrier, session: LiveSession) -> None:
         self.carrier = carrier
         self.scope = anyio.CancelScope()
+        self.write: Callable[[list[str | Message]], Awaitable[None]] | None = None
         self._session = session
-        self._bell: anyio.Event | None = None
+        self._bell: Event | None = None
+        self._guest: anyio.CancelScope | None = None
+        self._writing = False
 
     @property
     def writes(self) -> bool:
@@ -87,6 +90,48 @@ class Attachment:
     def take(self, limit_bytes: int | None = None) -> list[str | Message]:
         """What has to be written now. If writing then fails or is cut short, the carrier must end."""
         return self._session.take(self, limit_bytes)
+
+    def cut(self) -> None:
+        """End whoever serves this carrier or writes to it, wherever they wait."""
+        self.scope.cancel()
+        if self._guest is not None:
+            self._guest.cancel()
+
+    async def flush(self) -> None:
+        """Write all that waits, on this coroutine; returns at once if another one is writing already.
+
+        A frame that was taken and not written would shift every number after it, so a write that is cut short, by
+        an error or a cancellation, ends this carrier.
+        """
+        if self._writing or self.write is None:
+            return
+        self._writing = True
+        try:
+            while packets := self.take():
+                await self.write(packets)
+        except OSError:
+            self.scope.cancel()
+        except BaseException:
+            self.scope.cancel()
+            raise
+        finally:
+            self._writing = False
+            if self.over:
+                self.ring()
+
+    async def flush_as_guest(self) -> None:
+        """`flush` on a handler's coroutine, which goes on when this carrier is cut."""
+        if self._writing or self.write is None:
+            return
+        with anyio.CancelScope() as self._guest:
+            await self.flush()
+        self._guest = None
+
+    async def drained(self) -> None:
+        """Return when no guest is writing any more."""
+        while self._writing:
+            self._bell = bell = make_event()
+            await bell.wait()
 
     @property
     def is_candidate(self) -> bool:
@@ -100,10 +145,10 @@ class Attachment:
 
     async def wait(self) -> None:
         """Return when there may be something to write, or when this carrier does not write any more."""
-        if self.over or self._session.has_packets(self):
+        if self.over or (not self._writing and self._session.has_packets(self)):
             return
-        self._bell = anyio.Event()
-        await self._bell.wait()
+        self._bell = bell = make_event()
+        await bell.wait()
 
     def ring(self) -> None:
         """Let `wait` return."""
@@ -150,7 +195,7 @@ class LiveSession:
         self._candidates: dict[int, Attachment] = {}
         self._timer: Timer | None = None
         self._timer_at: float | None = None
-        self._room: anyio.Event | None = None
+        self._room: Event | None = None
         self._was_open = True
         self._probing = 0
         self._upgrades: set[anyio.CancelScope] = set()
@@ -213,7 +258,8 @@ class LiveSession:
         self._settle()
 
     async def send(self, *messages: Message) -> None:
-        """Send; wait first while more than half of the session's bound is kept for a slow peer.
+        """Send, and write on this coroutine if none is writing; wait first while more than half of the session's bound
+        is kept for a slow peer.
 
         Raises:
             SessionClosed: the session is over, before or while waiting; nothing was sent.
@@ -221,9 +267,16 @@ class LiveSession:
         """
         while self.is_open and self.buffered_bytes * 2 > self._core.limit_bytes:
             if self._room is None:
-                self._room = anyio.Event()
+                self._room = make_event()
             await self._room.wait()
-        self.send_nowait(*messages)
+        now = self.host.now()
+        for message in messages:
+            self._core.send(message, now=now)
+        writer = self._core.writer
+        attachment = None if writer is None else self._attachments.get(writer)
+        if attachment is not None:
+            await attachment.flush_as_guest()
+        self._settle()
 
     def close(self, reason: CloseReason = CloseReason.FORCED_SERVER_CLOSE) -> None:
         """End the session. What was sent before still goes out."""
@@ -400,7 +453,7 @@ class LiveSession:
         if old is None and len(self._candidates) > _MAX_CANDIDATES:
             old = self._candidates.pop(next(iter(self._candidates)))
         if old is not None:
-            old.scope.cancel()
+            old.cut()
         return candidate
 
     def drop_candidate(self, candidate: Attachment) -> None:
@@ -463,7 +516,7 @@ class LiveSession:
             if self._on_end is not None:
                 self._on_end(self)
             for candidate in list(self._candidates.values()):
-                candidate.scope.cancel()
+                candidate.cut()
         self._schedule()
 
     def _announce_end(self) -> None:
@@ -488,7 +541,7 @@ class LiveSession:
         if silent is not None:
             attachment = self._attachments.pop(silent, None)
             if attachment is not None:
-                attachment.scope.cancel()
+                attachment.cut()
         self._settle()
 
     def ended_with(self) -> CloseReason | None:

@@ -58,6 +58,10 @@ async def serve_poll(
     if not session.has_packets(attachment) and not await _hold(session, attachment, receive, hold):
         session.detach(attachment)
         return
+    if not request.counting and session.transport != "polling":
+        # A client ends its polling before it upgrades, so this poll was overtaken on its way here.
+        session.detach(attachment)
+        raise RequestRefused(ErrorCode.BAD_REQUEST, "Bad request: the session goes by WebSocket")
     await _answer(session, attachment, send, headers, limit=table.settings.max_payload)
 
 

@@ -63,7 +63,7 @@ async def serve_stream(
 
 def _give_up(candidate: Attachment) -> None:
     if candidate.is_candidate:
-        candidate.scope.cancel()
+        candidate.cut()
 
 
 async def _serve(

@@ -22,6 +22,7 @@ from ..engine.live import Attachment, LiveSession
 from ..engine.server import SessionTable
 from ..engine.session import CloseReason, Life, Verdict, admit_plain
 from ..engine.wire.handshake import Closing, decode_attach, encode_closing
+from ..engine.wire.message import Message
 from ..engine.wire.packet import Packet, PacketType, decode_packet
 from ..engine.wire.payload import decode_payload, encode_frames
 from .request import Request
@@ -174,26 +175,22 @@ async def _serve(session: LiveSession, attachment: Attachment, receive: Receive,
 
 async def _write(session: LiveSession, attachment: Attachment, send: Send) -> None:
     counting = session.counting
-    try:
-        while True:
-            packets = attachment.take()
-            if packets:
-                for frame in encode_frames(packets, counting=counting):
-                    if isinstance(frame, str):
-                        await send({"type": "websocket.send", "text": frame})
-                    else:
-                        await send({"type": "websocket.send", "bytes": frame})
-            elif attachment.over:
-                break
-            else:
-                await attachment.wait()
-    except OSError:
-        attachment.scope.cancel()
-        return
+
+    async def write(packets: list[str | Message]) -> None:
+        for frame in encode_frames(packets, counting=counting):
+            key = "text" if isinstance(frame, str) else "bytes"
+            await send({"type": "websocket.send", key: frame})
+
+    attachment.write = write
+    await attachment.flush()
+    while not attachment.over:
+        await attachment.wait()
+        await attachment.flush()
+    await attachment.drained()
     if session.life is Life.CLOSED:
-        attachment.scope.cancel()
+        attachment.cut()
     else:
-        session.host.call_later(_REPLACED_LINGER, attachment.scope.cancel)
+        session.host.call_later(_REPLACED_LINGER, attachment.cut)
 
 
 async def _read(session: LiveSession, attachment: Attachment, receive: Receive) -> int:
