@@ -3,6 +3,7 @@
  * (https://socket.io/docs/v4/socket-io-protocol/#packet-encoding).
  */
 import { LocalProtocolError, RemoteProtocolError } from "../errors.js";
+import { decodeNumber } from "./packet.js";
 
 /** @typedef {import("./packet.js").Data} Data */
 /** @typedef {{type: number, nsp: string, data?: any, id?: number}} SocketPacket `data` is what the application sent: JSON of any shape, and bytes. */
@@ -32,7 +33,7 @@ const toBytes = (value) =>
 /**
  * @param {SocketPacket} packet
  * @returns {Data[]} The text, then its attachments: messages to be sent one after another.
- * @throws {LocalProtocolError} A lone surrogate, or more than ten attachments.
+ * @throws {LocalProtocolError} More than ten attachments.
  */
 export const encodeSocketPacket = ({ type, nsp, data, id }) => {
   /** @type {Data[]} */
@@ -47,8 +48,6 @@ export const encodeSocketPacket = ({ type, nsp, data, id }) => {
         });
   const attachments = out.length - 1;
   if (attachments > MAX_ATTACHMENTS) throw new LocalProtocolError("more than 10 attachments");
-  // JSON.stringify writes a surrogate as an escape only when it has no partner.
-  if (/(^|[^\\])(\\\\)*\\ud[89a-f]/.test(json)) throw new LocalProtocolError("text has a lone surrogate");
   out[0] =
     (attachments ? type + BINARY + (attachments + "-") : "" + type) +
     (nsp == "/" ? "" : nsp + ",") +
@@ -57,23 +56,27 @@ export const encodeSocketPacket = ({ type, nsp, data, id }) => {
   return out;
 };
 
+/** @param {any} value */
+const isObject = (value) => value && typeof value == "object" && !Array.isArray(value);
+
 /**
- * @param {number} type
- * @param {any} data
+ * @param {SocketPacket} packet
+ * @returns {boolean} The data and the id are what the type asks for.
  */
-const isValid = (type, data) =>
-  type == CONNECT
-    ? data === undefined || (data && typeof data == "object" && !Array.isArray(data))
-    : type == DISCONNECT
-      ? data === undefined
-      : type == CONNECT_ERROR
-        ? typeof data == "string" || (data && typeof data == "object")
-        : Array.isArray(data) &&
-          (type == ACK || typeof data[0] == "number" || (typeof data[0] == "string" && !RESERVED.includes(data[0])));
+const isValid = ({ type, data, id }) =>
+  type == EVENT
+    ? Array.isArray(data) && typeof data[0] == "string" && !RESERVED.includes(data[0])
+    : type == ACK
+      ? Array.isArray(data) && id !== undefined
+      : id === undefined &&
+        (type == CONNECT_ERROR ? typeof data == "string" || isObject(data) : data === undefined || (type == CONNECT && isObject(data)));
+
+/** `type`, attachments, namespace, id, data. */
+const GRAMMAR = /^([0-6])(?:([1-9]\d?)-)?(?:(\/[^,\0-\x1f]{0,255})(?:,|$))?(\d+)?([^]*)$/;
 
 /** Puts packets together again whose attachments come after them. */
 export class SocketDecoder {
-  /** @type {{type: number, nsp: string, id?: number, json: string, count: number} | undefined} */
+  /** @type {{packet: SocketPacket, json: string, count: number} | undefined} */
   #waiting;
   /** @type {Uint8Array[]} */
   #attachments = [];
@@ -86,45 +89,44 @@ export class SocketDecoder {
   decode(message) {
     if (typeof message == "string") {
       if (this.#waiting) throw new RemoteProtocolError("text instead of an attachment");
-      const match = /^([0-6])(?:(\d+)-)?(?:(\/[^,]*)(?:,|$))?(\d+)?([^]*)$/.exec(message);
-      const binary = match && match[1] > "4";
-      const count = +(match?.[2] ?? 0);
-      if (!match || binary != (match[2] !== undefined) || count > MAX_ATTACHMENTS || !Number.isSafeInteger(+(match[4] ?? 0))) {
-        throw new RemoteProtocolError("bad Socket.IO packet");
-      }
-      this.#attachments = [];
-      this.#waiting = {
-        type: +match[1] - (binary ? BINARY : 0),
-        nsp: match[3] ?? "/",
-        id: match[4] === undefined ? undefined : +match[4],
-        json: match[5],
-        count,
+      const [, type, count = 0, nsp = "/", id, json] = GRAMMAR.exec(message) ?? [];
+      const packet = {
+        type: type > "4" ? +type - BINARY : +type,
+        nsp,
+        id: id ? decodeNumber(+id) : undefined,
+        data: json ? parse(json, +count, []) : undefined,
       };
+      if (!type || type > "4" != +count > 0 || +count > MAX_ATTACHMENTS || !isValid(packet)) throw new RemoteProtocolError("bad Socket.IO packet");
+      if (!count) return packet;
+      this.#waiting = { packet, json, count: +count };
     } else {
       if (!this.#waiting) throw new RemoteProtocolError("attachment without a packet");
-      this.#attachments.push(message);
+      const { packet, json, count } = this.#waiting;
+      if (this.#attachments.push(message) == count) {
+        this.#waiting = undefined;
+        return { ...packet, data: parse(json, count, this.#attachments.splice(0)) };
+      }
     }
-    if (this.#attachments.length < this.#waiting.count) return undefined;
-    const { json, count, ...packet } = this.#waiting;
-    this.#waiting = undefined;
-    const data = json ? this.#parse(json, count) : undefined;
-    if (!isValid(packet.type, data)) throw new RemoteProtocolError("bad Socket.IO data");
-    return { ...packet, data };
-  }
-
-  /**
-   * @param {string} json
-   * @param {number} count
-   */
-  #parse(json, count) {
-    try {
-      return JSON.parse(json, (_, value) => {
-        if (!count || value?._placeholder !== true) return value;
-        if (!Number.isInteger(value.num) || value.num < 0 || value.num >= count) throw new Error("bad placeholder");
-        return this.#attachments[value.num];
-      });
-    } catch (error) {
-      throw new RemoteProtocolError("bad Socket.IO data", { cause: error });
-    }
+    return undefined;
   }
 }
+
+/**
+ * @param {string} json
+ * @param {number} count How many places there are for attachments; each is named once.
+ * @param {Uint8Array[]} attachments
+ */
+const parse = (json, count, attachments) => {
+  const places = new Set(Array(count).keys());
+  try {
+    const value = JSON.parse(json, (_, value) => {
+      if (!count || value?._placeholder !== true) return value;
+      if (!places.delete(value.num)) throw new Error("bad placeholder");
+      return attachments[value.num] ?? null;
+    });
+    if (!places.size) return value;
+  } catch {
+    // As below.
+  }
+  throw new RemoteProtocolError("bad Socket.IO data");
+};

@@ -1,0 +1,72 @@
+import assert from "node:assert/strict";
+import { readFileSync, readdirSync } from "node:fs";
+import { dirname, join, normalize, relative } from "node:path";
+import test from "node:test";
+import { fileURLToPath } from "node:url";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+
+/** From the top down: a module imports from lower layers, or from its own if that is marked. */
+const LAYERS = [
+  ["index.js"],
+  ["opensession.js", "manager.js"],
+  ["socket.js"],
+  ["live.js"],
+  ["connector.js", "poster.js", "carrier.js", "page.js"],
+  ["transports/websocket.js", "transports/stream.js", "transports/polling.js", "transports/post.js"],
+  ["transports/http.js"],
+  ["options.js", "emitter.js"],
+  ["session/session.js"],
+  ["session/outbox.js", "session/inbox.js"],
+  ["wire/payload.js", "wire/eventstream.js", "wire/socketio.js"],
+  ["wire/packet.js"],
+  ["wire/base64.js"],
+  ["errors.js"],
+];
+
+const layerOf = (name) => LAYERS.findIndex((names) => names.includes(name));
+
+/** What is wrong with a module's imports. */
+const violations = (name, source) => {
+  const found = [];
+  for (const [, target] of source.matchAll(/^(?:import|export)[^"']*?from\s*["']([^"']+)["']/gm)) {
+    const other = relative(root, normalize(join(root, dirname(name), target)));
+    if (!target.startsWith(".")) found.push(`${name} depends on ${target}`);
+    else if (!target.endsWith(".js")) found.push(`${name} imports ${target} without .js`);
+    else if (layerOf(other) <= layerOf(name)) found.push(`${name} imports ${other} from beside or above`);
+  }
+  return found;
+};
+
+const modules = ["", "wire", "session", "transports"].flatMap((folder) =>
+  readdirSync(join(root, folder))
+    .filter((name) => name.endsWith(".js") && name != "build.js")
+    .map((name) => join(folder, name)),
+);
+
+test("every module has its layer", () => {
+  assert.deepEqual(modules.toSorted(), LAYERS.flat().toSorted());
+});
+
+test("imports only go down, and nothing is imported from outside", () => {
+  assert.deepEqual(modules.flatMap((name) => violations(name, readFileSync(join(root, name), "utf8"))), []);
+});
+
+test("a transport that imports another is seen", () => {
+  assert.equal(violations("transports/stream.js", 'import { openPoll } from "./polling.js";').length, 1);
+});
+
+test("a session that imports what is above it is seen", () => {
+  assert.equal(violations("session/session.js", 'import {\n  Live,\n} from "../live.js";').length, 1);
+});
+
+test("a dependency is seen", () => {
+  assert.equal(violations("live.js", 'import { readFile } from "node:fs";').length, 1);
+});
+
+test("the session and the wire know no clock, no timer and no network", () => {
+  for (const name of modules.filter((name) => /^(wire|session)\//.test(name))) {
+    const source = readFileSync(join(root, name), "utf8").replace(/\/\*[^]*?\*\//g, "");
+    assert.doesNotMatch(source, /\b(Date|performance|setTimeout|setInterval|fetch|WebSocket|Math\.random|queueMicrotask)\b/, name);
+  }
+});
