@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol, cast
 
-import anyio
-
 from ..errors import AckTimeout, EventError, HoldfastError, LocalProtocolError
+from ..host import Event, make_event
 
 if TYPE_CHECKING:
     from .membership import Membership
@@ -132,19 +131,23 @@ class PendingAck(Protocol):
 class AckWaiter:
     """Waits for one acknowledgement."""
 
-    __slots__ = ("_args", "_done", "_error")
+    __slots__ = ("_args", "_done", "_error", "_settled")
 
     def __init__(self) -> None:
-        self._done = anyio.Event()
+        self._done: Event = make_event()
+        self._settled = False
         self._args: list[object] = []
         self._error: HoldfastError | None = None
 
     def resolve(self, args: list[object]) -> None:
-        self._args = args
-        self._done.set()
+        if not self._settled:
+            self._settled = True
+            self._args = args
+            self._done.set()
 
     def fail(self, error: HoldfastError) -> None:
-        if not self._done.is_set():
+        if not self._settled:
+            self._settled = True
             self._error = error
             self._done.set()
 
@@ -166,21 +169,23 @@ class AckCollector:
 
     def __init__(self, expected: int) -> None:
         self._missing = expected
-        self._done = anyio.Event()
+        self._done: Event = make_event()
         self.answers: list[object] = []
         self.timed_out = False
         self._check()
 
     def resolve(self, args: list[object]) -> None:
-        self.answers.append(args[0] if len(args) == 1 else tuple(args) or None)
-        self._count()
+        if not self.timed_out:
+            self.answers.append(args[0] if len(args) == 1 else tuple(args) or None)
+            self._count()
 
     def fail(self, error: HoldfastError) -> None:
-        self._count()
+        if not self.timed_out:
+            self._count()
 
     def expire(self) -> None:
         """The time is over."""
-        if not self._done.is_set():
+        if self._missing:
             self.timed_out = True
             self._done.set()
 

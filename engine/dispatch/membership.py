@@ -5,7 +5,7 @@
 3. Handlers run one after the other, in the order in which the events came, `connect` first and `disconnect` last. They
    run in a task that exists only while there is something to run; it belongs to no carrier.
 4. Acknowledgements do not go through that task: a handler may wait for one from its own peer.
-5. `disconnect` runs for everybody whom `connect` did not refuse, once, even if the peer left meanwhile.
+5. `disconnect` runs once for everybody whom `connect` has seen and not refused, even if the peer left meanwhile.
 """
 
 from __future__ import annotations
@@ -60,6 +60,7 @@ class _Event(NamedTuple):
 
 
 class _Disconnect(NamedTuple):
+    handler: Handler
     reason: CloseReason
 
 
@@ -223,7 +224,6 @@ class Membership:
     def put_out(self) -> None:
         """We end it; the session goes on."""
         if self.life is Life.PENDING:
-            self._left = CloseReason.SERVER_NAMESPACE
             self.refuse("Connection refused")
         elif self.life is Life.CONNECTED:
             self.session.protocol.leave(self.registry.name)
@@ -261,8 +261,9 @@ class Membership:
         self._push(_Event(handler, event, size_bytes))
 
     def _push_disconnect(self) -> None:
-        if self._left is not None and self.registry.handler("disconnect") is not None:
-            self._push(_Disconnect(self._left))
+        handler = self.registry.handler("disconnect")
+        if handler is not None and self._left is not None:
+            self._push(_Disconnect(handler, self._left))
 
     def _push(self, job: _Connect | _Event | _Disconnect) -> None:
         self._queue.append(job)
@@ -280,11 +281,14 @@ class Membership:
                 elif isinstance(job, _Connect):
                     await self._connect(job.handler)
                 else:
-                    await self._disconnect(job.reason)
+                    await self._disconnect(job.handler, job.reason)
         finally:
             self._running = False
 
     async def _connect(self, handler: Handler) -> None:
+        if self.life is not Life.PENDING:
+            # It left before its turn came: nobody has heard of it, so nobody has to hear that it is gone.
+            return
         args: list[object] = [self.socket, self.socket.handshake.auth]
         try:
             result = await handler.call(args if handler.takes(2) else args[:1])
@@ -309,10 +313,7 @@ class Membership:
             logger.exception("the data of a refusal in %r cannot be sent", self.registry.name)
             self.refuse(message)
 
-    async def _disconnect(self, reason: CloseReason) -> None:
-        handler = self.registry.handler("disconnect")
-        if handler is None:
-            return
+    async def _disconnect(self, handler: Handler, reason: CloseReason) -> None:
         args: list[object] = [self.socket, reason.value]
         try:
             await handler.call(args if handler.takes(2) else args[:1])

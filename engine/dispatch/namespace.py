@@ -67,7 +67,8 @@ class Namespace:
         refuses), "disconnect" (``socket`` or ``socket, reason``), "*" (``socket, event, *args``: every event that has
         no handler of its own).
 
-        A handler is ``async def``; or ``def``, and then runs in a worker thread.
+        A handler is ``async def``; or ``def``, and then runs in a worker thread, from where it reaches sockets with
+        ``anyio.from_thread.run(socket.emit, "event")`` and ``anyio.from_thread.run_sync(socket.join, "room")``.
 
         Raises:
             LocalProtocolError: the event has a handler already, or is reserved.

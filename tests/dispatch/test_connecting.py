@@ -3,11 +3,17 @@ from __future__ import annotations
 import re
 
 import anyio
+import anyio.lowlevel
 import pytest
 from event_peer import Idle, Wire, until
 
 from holdfast.engine.dispatch import Events, Socket
-from holdfast.engine.errors import ConnectionRefusedError, LocalProtocolError, RemoteProtocolError
+from holdfast.engine.errors import (
+    ConnectionRefusedError,
+    Disconnected,
+    LocalProtocolError,
+    RemoteProtocolError,
+)
 from holdfast.engine.live import Handshake
 from holdfast.engine.session.reason import CloseReason
 from holdfast.engine.settings import Settings
@@ -68,6 +74,10 @@ async def test_connect_handler_sees_auth_and_the_request() -> None:
 async def test_connect_handler_can_refuse(how: str) -> None:
     io = Events()
     left: list[str] = []
+
+    @io.on("disconnect")
+    async def disconnect(socket: Socket, reason: str) -> None:
+        left.append(reason)
 
     @io.on("connect")
     async def connect(socket: Socket) -> object:
@@ -205,10 +215,11 @@ async def test_server_closes_the_session_with_all_its_sockets() -> None:
 async def test_disconnect_handler_runs_for_one_who_left_while_connect_ran() -> None:
     io = Events()
     calls: list[str] = []
-    go_on = anyio.Event()
+    started, go_on = anyio.Event(), anyio.Event()
 
     @io.on("connect")
     async def connect(socket: Socket) -> None:
+        started.set()
         await go_on.wait()
         calls.append("connect")
 
@@ -218,7 +229,7 @@ async def test_disconnect_handler_runs_for_one_who_left_while_connect_ran() -> N
 
     peer = Wire(io).open()
     peer.send("0")
-    await until(lambda: True)
+    await started.wait()
     peer.send("1")
     go_on.set()
     await until(lambda: len(calls) == 2)
@@ -319,3 +330,37 @@ def test_handlers_that_would_never_run_are_refused() -> None:
         io.on("other", takes_nothing)
     with pytest.raises(LocalProtocolError):
         io.on("other", 7)  # type: ignore[type-var]
+
+
+async def test_nobody_hears_of_one_who_left_before_connect_began() -> None:
+    io = Events()
+    calls: list[str] = []
+
+    @io.on("connect")
+    async def connect(socket: Socket) -> None:
+        calls.append("connect")
+
+    @io.on("disconnect")
+    async def disconnect(socket: Socket) -> None:
+        calls.append("disconnect")
+
+    wire = Wire(io)
+    peer = wire.open()
+    peer.send("0", "1")
+    await wire.connect()
+    assert calls == ["connect"]
+
+
+async def test_connect_handler_that_ends_the_session_is_not_answered() -> None:
+    io = Events()
+
+    @io.on("connect")
+    async def connect(socket: Socket) -> None:
+        socket.disconnect(close=True)
+        with pytest.raises(Disconnected):
+            await socket.emit("late")
+
+    peer = Wire(io).open()
+    peer.send("0")
+    assert await peer.receive() == '4{"message":"Connection refused"}'
+    assert peer.session.ended_with() == CloseReason.FORCED_SERVER_CLOSE

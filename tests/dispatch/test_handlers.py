@@ -6,6 +6,8 @@ import threading
 from typing import TYPE_CHECKING
 
 import anyio
+import anyio.from_thread
+import anyio.lowlevel
 import pytest
 from event_peer import Idle, Wire, until
 
@@ -392,3 +394,73 @@ async def test_counting_peer_has_the_codec_that_it_negotiated() -> None:
     peer = Wire(io).open(counting=True, codecs=("msgpack", "json"))
     peer.send(b"\x82\xa4type\x00\xa3nsp\xa1/")
     assert isinstance(await peer.receive(), bytes)
+
+
+async def test_handler_in_a_thread_reaches_its_socket() -> None:
+    io = Events()
+
+    @io.on("ask")
+    def ask_from_thread(socket: Socket, ack: Ack) -> None:
+        anyio.from_thread.run(socket.emit, "from", "thread")
+        anyio.from_thread.run_sync(socket.join, "room")
+        anyio.from_thread.run_sync(ack.send, sorted(socket.rooms - {socket.id}))
+
+    peer = await Wire(io).connect()
+    peer.send('21["ask"]')
+    assert [await peer.receive(), await peer.receive()] == ['2["from","thread"]', '31[["room"]]']
+
+
+async def test_failing_disconnect_handler_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    io = Events()
+
+    @io.on("disconnect")
+    async def disconnect(socket: Socket) -> None:
+        raise ZeroDivisionError
+
+    peer = await Wire(io).connect()
+    peer.lose()
+    await until(lambda: "ZeroDivisionError" in caplog.text)
+    assert len(caplog.records) == 1
+
+
+async def test_unexpected_builtin_is_called_with_what_came() -> None:
+    io = Events()
+    io.on("repr", print)
+    io.on("max", max)
+    assert await ask(io, '21["max",1]') == '31[{"error":{"message":"internal error"}}]'
+
+
+async def test_several_handlers_of_one_event_are_refused_not_replaced() -> None:
+    io = Events()
+    io.on("a", lambda socket: 1)
+    with pytest.raises(LocalProtocolError):
+        io.on("a", lambda socket: 2)
+    assert await ask(io, '21["a"]') == "31[1]"
+
+
+async def test_messages_after_the_end_in_the_same_batch_are_dropped() -> None:
+    io = Events()
+    handled: list[int] = []
+
+    @io.on("n")
+    async def n(socket: Socket, number: int) -> None:
+        handled.append(number)
+
+    peer = await Wire(io).connect()
+    handler = peer.session.handler
+    assert handler is not None
+    peer.lose()
+    handler.message_received('2["n",1]')
+    for _ in range(5):
+        await anyio.lowlevel.checkpoint()
+    assert handled == []
+
+
+async def test_binary_answer_of_a_slow_peer_waits_for_room() -> None:
+    io = Events(Settings(buffer_limit=1000))
+    io.on("big", lambda socket: "x" * 300)
+    peer = await Wire(io).connect()
+    peer.send(*(f'2{number}["big"]' for number in range(5)))
+    for number in range(5):
+        assert str(await peer.receive()).startswith(f"3{number}")
+    assert peer.session.is_open
