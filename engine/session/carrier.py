@@ -28,7 +28,7 @@ class Carrier:
         number: The client's number for it; None for a POST that only brings.
         role: Changed by the session alone.
         next_in: Number of the peer's next message here; None until the peer has stated it (rule 4).
-        written: Our position on it: the number of the last message written here; None until stated.
+        written: Our position on it: the number of the last message written here, or before the first to come.
         control: Encoded packets that are not messages and wait to be written here.
     """
 
@@ -41,7 +41,7 @@ class Carrier:
         *,
         number: int | None = None,
         next_in: int | None = None,
-        written: int | None = None,
+        written: int = 0,
     ) -> None:
         self.transport = transport
         self.role = role

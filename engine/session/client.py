@@ -22,11 +22,12 @@ class ClientSession(Session):
     """
 
     def __init__(self, *, key: str, transport: str, limit_bytes: int) -> None:
-        super().__init__(counting=True, limit_bytes=limit_bytes)
+        super().__init__(transport=transport, counting=True, limit_bytes=limit_bytes)
         self.key = key
-        self.opening = Carrier(transport, Role.WRITER, number=1, next_in=1, written=0)
+        self.opening = Carrier(transport, Role.WRITER, number=1, next_in=1)
         self._last_number = 1
         self._current = 1
+        self._pongs: list[str] = []
         if transport == "websocket":
             self.writer = self.opening
         else:
@@ -42,11 +43,13 @@ class ClientSession(Session):
         return Attach(key=self.key, received=self.told(), carrier=carrier.number)
 
     def post(self, *, limit_bytes: int | None = None) -> list[str | Message]:
-        """The packets of one POST: our position, and what is not acknowledged yet."""
+        """The packets of one POST: our position, pongs, and what is not acknowledged yet."""
         position = self.outbox.acknowledged
         packets: list[str | Message] = [
             encode_packet(PacketType.ATTACH, encode_attach(Attach(key=self.key, received=self.told())))
         ]
+        packets.extend(self._pongs)
+        self._pongs.clear()
         messages = self.outbox.after(position, limit_bytes)
         if messages:
             packets.append(encode_packet(PacketType.NEXT, str(position + 1)))
@@ -61,6 +64,13 @@ class ClientSession(Session):
             return None
         return super().receive(carrier, packet, now=now)
 
+    def _receive_ping(self, carrier: Carrier, data: str) -> None:
+        if carrier is self.writer:
+            super()._receive_ping(carrier, data)
+        else:
+            # A stream or a poll cannot bring it back: a POST does (docs/protocol.md, section 6).
+            self._pongs.append(encode_packet(PacketType.PONG, data))
+
     def _receive_answer(self, carrier: Carrier, data: str | bytes) -> None:
         answer = decode_attached(data)
         self._acknowledge(answer.received)
@@ -72,6 +82,7 @@ class ClientSession(Session):
         if answer.carrier < self._current or carrier.role is Role.DETACHED:
             return
         self._current = answer.carrier
+        self.transport = carrier.transport
         if carrier.transport != "websocket":
             if self.writer is not None:
                 self.writer.role = Role.REPLACED
@@ -79,7 +90,6 @@ class ClientSession(Session):
                 self._forget()
             return
         position = self.outbox.acknowledged
-        carrier.role = Role.WRITER
         carrier.written = position
         carrier.control.append(encode_packet(PacketType.NEXT, str(position + 1)))
         self._replace_writer(carrier)

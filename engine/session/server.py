@@ -8,7 +8,7 @@ from ..wire.packet import PacketType, encode_packet
 from .carrier import Carrier, Role
 from .heartbeat import Beat, Heartbeat
 from .reason import CloseReason
-from .session import Life, Session
+from .session import OVERDUE, Life, Session
 
 __all__ = ["ServerSession"]
 
@@ -32,9 +32,6 @@ class ServerSession(Session):
 
     Attributes:
         opening: The carrier of the opening request.
-        transport: What carries the session, or carried it last.
-        life: Whether it is open.
-        reason: Why it ended.
     """
 
     def __init__(
@@ -48,9 +45,8 @@ class ServerSession(Session):
         limit_bytes: int,
         now: float,
     ) -> None:
-        super().__init__(counting=counting, limit_bytes=limit_bytes)
-        self.transport = transport
-        self.opening = Carrier(transport, Role.WRITER, number=1, next_in=1, written=0)
+        super().__init__(transport=transport, counting=counting, limit_bytes=limit_bytes)
+        self.opening = Carrier(transport, Role.WRITER, number=1, next_in=1)
         self.writer = self.opening
         self._attach_number = 1
         self._interval = ping_interval
@@ -58,7 +54,8 @@ class ServerSession(Session):
         self._grace = grace
         self._heartbeat = Heartbeat(interval=ping_interval, timeout=ping_timeout, now=now)
         self._waiting: list[str] = []
-        self._gone_at: float | None = None
+        self._gone_at = now
+        self._closing_at = now
         self._gone_reason = CloseReason.TRANSPORT_CLOSE
 
     def attach(
@@ -92,7 +89,6 @@ class ServerSession(Session):
             self._waiting = []
         self._replace_writer(carrier)
         self.transport = transport
-        self._gone_at = None
         self._forget()
         return carrier
 
@@ -155,7 +151,7 @@ class ServerSession(Session):
         if self.life is not Life.OPEN:
             return
         self._end(Life.CLOSING, reason)
-        self._gone_at = now
+        self._closing_at = now
 
     def fail(self, reason: CloseReason, *, code: int | None = None, message: str | None = None) -> None:
         """End the session at once: the peer broke the protocol or is gone. A carrier that can write tells it why."""
@@ -182,15 +178,15 @@ class ServerSession(Session):
         if self.life is Life.CLOSED:
             return None
         if self.life is Life.CLOSING:
-            return (self._gone_at or 0.0) + _LINGER
+            return self._closing_at + _LINGER
         if not self.counting:
             return self._heartbeat.deadline()
         if self.writer is None:
-            return None if self._gone_at is None else self._gone_at + self._grace
+            return self._gone_at + self._grace
         if self.writer.transport == "polling":
             return None
         due = self._heartbeat.deadline()
-        return due if self._ack_at is None or self._ack_at > due else self._ack_at
+        return due if self._ack_at is None or self._ack_at == OVERDUE else min(due, self._ack_at)
 
     def tick(self, *, now: float) -> Carrier | None:
         """Do what is due at ``now``. Returns a carrier that has to be cut because its peer is silent."""
@@ -202,6 +198,10 @@ class ServerSession(Session):
         elif self.counting and self.writer is None:
             self._end(Life.CLOSED, self._gone_reason)
         else:
+            if self._ack_at is not None and self._ack_at <= now:
+                # Said once: the deadline of a writer that cannot write now would stay in the past, and whoever waits
+                # for it would call here again and again.
+                self._ack_at = OVERDUE
             return self._beat(now)
         return None
 
@@ -212,9 +212,9 @@ class ServerSession(Session):
             control.append(encode_packet(PacketType.PING))
         elif beat is Beat.DEAD:
             silent = self.writer
-            if not self.counting:
+            if silent is None or not self.counting:
                 self._end(Life.CLOSED, CloseReason.PING_TIMEOUT)
-            elif silent is not None:
+            else:
                 self.detach(silent, now=now, reason=CloseReason.PING_TIMEOUT)
             return silent
         return None

@@ -24,16 +24,19 @@ from enum import Enum
 
 from ..errors import LocalProtocolError, RemoteProtocolError, SessionClosed
 from ..wire.message import SEPARATOR, Message
-from ..wire.packet import Packet, PacketType, decode_position, encode_packet
+from ..wire.packet import HIGHEST_NUMBER, Packet, PacketType, decode_position, encode_packet
 from .carrier import Carrier, Role
 from .reason import CloseReason
 from .streams import Inbox, Outbox
 
-__all__ = ["ACK_DELAY", "ACK_EVERY_BYTES", "ACK_EVERY_MESSAGES", "Life", "Session"]
+__all__ = ["ACK_DELAY", "ACK_EVERY_BYTES", "ACK_EVERY_MESSAGES", "OVERDUE", "Life", "Session"]
 
 ACK_DELAY = 1.0
 ACK_EVERY_MESSAGES = 64
 ACK_EVERY_BYTES = 65_536
+
+# The time of an acknowledgement that is due and for which nobody has to be woken again.
+OVERDUE = float("-inf")
 
 
 class Life(Enum):
@@ -48,11 +51,18 @@ class Session:
     """What both ends of a session share.
 
     Args:
+        transport: What the session was opened with.
         counting: Whether positions were negotiated. A plain peer's messages are forgotten when written.
         limit_bytes: How much the outbox may keep before the session is closed.
+
+    Attributes:
+        transport: What carries the session, or carried it last.
+        life: Whether it is open.
+        reason: Why it ended.
     """
 
-    def __init__(self, *, counting: bool, limit_bytes: int) -> None:
+    def __init__(self, *, transport: str, counting: bool, limit_bytes: int) -> None:
+        self.transport = transport
         self.counting = counting
         self.limit_bytes = limit_bytes
         self.outbox = Outbox()
@@ -71,14 +81,18 @@ class Session:
 
         Raises:
             SessionClosed: the session is over or ending.
-            LocalProtocolError: a plain peer on polling cannot be sent U+001E (Engine.IO 4, "Payload").
+            LocalProtocolError: a plain peer on polling cannot be sent U+001E (Engine.IO 4, "Payload"); or the numbers
+                of the session are used up.
         """
         if self.life is not Life.OPEN:
             raise SessionClosed("the session is closed")
-        if not self.counting and isinstance(message.data, str) and SEPARATOR in message.data:
-            raise LocalProtocolError("standard Engine.IO cannot carry U+001E to this peer; send it as bytes")
-        number = self.outbox.append(message)
-        if self.outbox.size_bytes > self.limit_bytes:
+        if not self.counting and self.transport == "polling":
+            _check_separator(message)
+        outbox = self.outbox
+        if outbox.last >= HIGHEST_NUMBER:
+            raise LocalProtocolError("the numbers of this session are used up")
+        number = outbox.append(message)
+        if outbox.size_bytes > self.limit_bytes:
             self._overrun(now)
         return number
 
@@ -94,7 +108,7 @@ class Session:
         return (
             bool(carrier.control)
             or self.life is Life.CLOSING
-            or (carrier.written is not None and carrier.written < self.outbox.last)
+            or carrier.written < self.outbox.last
             or self._ack_due(now)
         )
 
@@ -104,33 +118,32 @@ class Session:
         """What this carrier has to write now: encoded control packets and messages, in order.
 
         They count as written with this call: if writing fails, `detach` the carrier. Nothing for a carrier that is not
-        the writer (rule 2).
+        the writer (rule 2). As a payload they have at most ``limit_bytes``, or one message.
         """
         if carrier.role is not Role.WRITER:
             return []
-        packets: list[str | Message] = []
-        if carrier.control:
-            packets.extend(carrier.control)
-            carrier.control.clear()
-        written = carrier.written
-        if written is None or self.life is Life.CLOSED:
+        control, carrier.control = carrier.control, []
+        packets: list[str | Message] = [*control]
+        if self.life is Life.CLOSED:
             return packets
         outbox = self.outbox
-        if written < outbox.last:
-            messages = outbox.after(written, limit_bytes)
-            carrier.written = written + len(messages)
+        lags = carrier.written < outbox.last
+        if self._ack_at is not None and (lags or packets or self._ack_due(now)):
+            control.append(self._tell())
+            packets.append(control[-1])
+        if lags:
+            if limit_bytes is not None:
+                limit_bytes -= sum([len(packet.encode()) + 1 for packet in control])
+            messages = outbox.after(carrier.written, limit_bytes)
+            carrier.written += len(messages)
             outbox.mark_written(carrier.written)
             if not self.counting:
                 outbox.acknowledge(carrier.written)
-            if self._told < self.inbox.received and self.counting:
-                packets.append(self._tell())
             packets.extend(messages)
             self._forget()
-        elif self._ack_due(now) or (packets and self.counting and self._told < self.inbox.received):
-            packets.append(self._tell())
         if self.life is Life.CLOSING and carrier.written == outbox.last:
             packets.append(self._farewell())
-            self._end(Life.CLOSED, self.reason or CloseReason.FORCED_SERVER_CLOSE)
+            self._end(Life.CLOSED, CloseReason.FORCED_SERVER_CLOSE)
         return packets
 
     def _farewell(self) -> str:
@@ -141,7 +154,7 @@ class Session:
         # its numbers would jump, and the peer would take the next message for a repeat.
         position = self.outbox.acknowledged
         writer = self.writer
-        if writer is not None and writer.written is not None and writer.written < position:
+        if writer is not None and writer.written < position:
             position = writer.written
         self.outbox.forget(position)
 
@@ -158,11 +171,12 @@ class Session:
         if kind is PacketType.MESSAGE:
             if self.life is not Life.OPEN:
                 return None
-            if self._take(carrier):
-                self._owe_ack(len(data), now)
-                return data
-            return None
-        self._receive_control(carrier, kind, data, now)
+            taken = self._take(carrier)
+            # For a repeat too: who repeats has not heard our acknowledgement, and would wait for it without end.
+            self._owe_ack(len(data), now)
+            return data if taken else None
+        if self.life is not Life.CLOSED:
+            self._receive_control(carrier, kind, data, now)
         return None
 
     def _take(self, carrier: Carrier) -> bool:
@@ -223,11 +237,12 @@ class Session:
 
     # -- carriers
 
-    def _replace_writer(self, carrier: Carrier) -> Carrier | None:
-        old, self.writer = self.writer, carrier
-        if old is not None:
-            old.role = Role.REPLACED
-        return old
+    def _replace_writer(self, carrier: Carrier) -> None:
+        if self.writer is not None:
+            self.writer.role = Role.REPLACED
+        # After the other, which is the same one if its attach was answered twice.
+        carrier.role = Role.WRITER
+        self.writer = carrier
 
     def detach(self, carrier: Carrier, *, now: float) -> bool:
         """A carrier is over; idempotent. Whether it was the writer, that is: whether the session has none now."""
@@ -243,3 +258,8 @@ class Session:
             self.life = life
             if self.reason is None:
                 self.reason = reason
+
+
+def _check_separator(message: Message) -> None:
+    if isinstance(message.data, str) and SEPARATOR in message.data:
+        raise LocalProtocolError("standard polling cannot carry U+001E to this peer; send it as bytes")

@@ -11,6 +11,9 @@ from ..wire.packet import HIGHEST_NUMBER
 
 __all__ = ["Inbox", "Outbox"]
 
+# Stands in the list where a message was, so that letting go of it frees its memory at once.
+_FORGOTTEN = Message("")
+
 
 class Outbox:
     """Our stream: messages in order, kept until nobody can need them any more.
@@ -41,15 +44,14 @@ class Outbox:
         return self.last
 
     def after(self, position: int, limit_bytes: int | None = None) -> list[Message]:
-        """The messages after ``position``: all, or at least one and then no more than ``limit_bytes``."""
+        """The messages after ``position``: all, or at least one and then no more than ``limit_bytes`` as a payload."""
         start = self._head + position - self._floor
         messages = self._messages[start:]
         if limit_bytes is None:
             return messages
         size = 0
         for count, message in enumerate(messages):
-            # A third more for base64, and some bytes for type and separator.
-            size += message.size_bytes * 4 // 3 + 8
+            size += message.payload_bytes()
             if size > limit_bytes and count:
                 return messages[:count]
         return messages
@@ -78,6 +80,7 @@ class Outbox:
         head = self._head
         for index in range(head, head + count):
             self.size_bytes -= self._messages[index].size_bytes
+            self._messages[index] = _FORGOTTEN
         self._floor = position
         self._head = head + count
         # Cutting the list at each acknowledgement would make a long backlog quadratic.

@@ -34,7 +34,7 @@ class EventStreamDecoder:
     """Takes a stream apart however it was cut into pieces.
 
     Args:
-        limit_bytes: The longest event that is accepted.
+        limit_bytes: The longest event, or comment, that is accepted; without the empty line that ends it.
     """
 
     def __init__(self, limit_bytes: int) -> None:
@@ -49,10 +49,15 @@ class EventStreamDecoder:
         """
         *blocks, self._rest = (self._rest + data).split(b"\n\n")
         for block in blocks:
+            self._check_size(block)
             event = _decode_block(block)
             if event is not None:
                 yield event
-        if len(self._rest) > self._limit_bytes:
+        # The last line break may be half of the empty line.
+        self._check_size(self._rest.removesuffix(b"\n"))
+
+    def _check_size(self, block: bytes) -> None:
+        if len(block) > self._limit_bytes:
             raise RemoteProtocolError("a stream event is too large")
 
 

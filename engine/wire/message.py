@@ -58,6 +58,13 @@ class Message:
                 self._counting = "4" + text
         return self._counting
 
+    def payload_bytes(self) -> int:
+        """Bytes in a payload between counting peers, with a separator; towards a plain peer there are no more."""
+        if isinstance(self.data, bytes):
+            return (self.size_bytes + 2) // 3 * 4 + 2
+        text = self.counting_text()
+        return self.size_bytes + 2 if text.startswith("4") else len(text.encode()) + 1
+
     def base64(self) -> str:
         """The packet of a binary message in a payload: ``b…``."""
         if self._base64 is None:

@@ -26,7 +26,7 @@ class ForgetsWhatTheWriterOwes(ServerSession):
 
     def _forget(self) -> None:
         self.outbox.forget(self.outbox.acknowledged)
-        if self.writer is not None and self.writer.written is not None:
+        if self.writer is not None:
             self.writer.written = max(self.writer.written, self.outbox.acknowledged)
 
 
