@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -404,7 +404,7 @@ class LiveSession:
         return self._probing > 0
 
     @contextmanager
-    def upgrading(self) -> Iterator[anyio.CancelScope]:
+    def upgrading(self) -> Generator[anyio.CancelScope]:
         """While a plain peer's WebSocket is not its carrier yet; cancelled when another one has become it."""
         with anyio.CancelScope() as scope:
             self._upgrades.add(scope)
@@ -414,7 +414,7 @@ class LiveSession:
                 self._upgrades.discard(scope)
 
     @contextmanager
-    def probe(self) -> Iterator[None]:
+    def probe(self) -> Generator[None]:
         """While such a WebSocket has answered its probe."""
         self._probing += 1
         self.release_poll()
@@ -437,7 +437,7 @@ class LiveSession:
             self._attachments[writer].ring()
 
     @contextmanager
-    def posting(self) -> Iterator[bool]:
+    def posting(self) -> Generator[bool]:
         """While a POST of a plain peer is read; yields whether another one is under way."""
         self._posting += 1
         try:

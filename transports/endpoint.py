@@ -6,7 +6,6 @@ import logging
 from collections.abc import Mapping
 
 from starlette.datastructures import Headers
-from starlette.routing import get_route_path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..engine.errors import RemoteProtocolError, RequestRefused
@@ -28,6 +27,13 @@ _PREFLIGHT = {
     "access-control-allow-headers": "content-type, holdfast-attach",
     "access-control-max-age": "7200",
 }
+
+
+def _route(scope: Scope) -> str:
+    """The path below the mount point; servers put the mount point into ``path`` or leave it out."""
+    path: str = scope["path"]
+    root: str = scope.get("root_path", "")
+    return path[len(root) :] if root and (path + "/").startswith(root + "/") else path
 
 
 class Endpoint:
@@ -56,7 +62,7 @@ class Endpoint:
 
     def _rest(self, scope: Scope) -> str | None:
         """What stands behind our own path; None for a path that is not ours."""
-        route = get_route_path(scope)
+        route = _route(scope)
         if route == self.path or route.startswith(self.path + "/"):
             return route[len(self.path) :].strip("/")
         # Below a mount point the path is ours even if it is named otherwise.

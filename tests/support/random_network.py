@@ -46,6 +46,7 @@ KINDS = (
     "attach_now",
     "post_now",
     "post_late",
+    "ack_overtakes",
     "hear_all",
     "tell_all",
 )
@@ -370,6 +371,15 @@ class RandomNetwork:
         self._post(0)
         self._hear_all(choice)
         self._run_post(self.posts[-1])
+
+    def _ack_overtakes(self, choice: int) -> None:
+        """What the old carrier still brought is acknowledged by a POST before the new one has written anything."""
+        self._write_server(0)
+        self._attach_now(choice)
+        for line in self.lines[:-1]:
+            while line.alive and line.down and not line.client_over:
+                self._deliver(line, down=True)
+        self._post_now(choice)
 
     def _hear_all(self, choice: int) -> None:
         self._write_server(choice)
