@@ -44,8 +44,7 @@ imports: $(DEV)
 	@echo "== import contracts"
 	@$(PY) -c 'from importlinter.cli import lint_imports; raise SystemExit(lint_imports(no_logo=True))'
 
-# 100 % of the layers without I/O by their own tests, branches included; the list is in pyproject.toml. The other tests
-# run without coverage: CPython 3.11 loses cancellations of asyncio tasks while it traces.
+# 100 % of the layers without I/O, branches included, by their own tests and no others.
 core: $(DEV)
 	@echo "== wire, session, subprotocols: tests and coverage"
 	@$(PY) -m coverage run -m pytest -q -m "not slow" $(CORE)

@@ -1,4 +1,4 @@
-"""The application that the official protocol suites ask for: `/engine.io/` echoes, `/socket.io/` answers events.
+"""What the official protocol suites ask for: `/engine.io/` echoes, `/socket.io/` answers events.
 
 Run it with ``uvicorn official_suites:app --app-dir tests/apps --port 3000``; PING_INTERVAL and PING_TIMEOUT are seconds.
 """

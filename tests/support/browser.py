@@ -1,4 +1,4 @@
-"""A page in a real Chromium, against an application on a real uvicorn, through the misbehaving proxy. All in one loop."""
+"""A page in a real Chromium, an application on a real uvicorn, the misbehaving proxy between. All in one loop."""
 
 from __future__ import annotations
 
