@@ -1,6 +1,7 @@
-"""What the official protocol suites ask for: `/engine.io/` echoes, `/socket.io/` answers events.
+"""The application that the official protocol suites ask for: `/engine.io/` echoes, `/socket.io/` answers events.
 
-Run it with ``uvicorn official_suites:app --app-dir tests/apps --port 3000``; PING_INTERVAL and PING_TIMEOUT are seconds.
+Run it with ``uvicorn official_suites:app --app-dir tests/apps --port 3000``; PING_INTERVAL and PING_TIMEOUT are
+seconds.
 """
 
 from __future__ import annotations
