@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import json
+from base64 import b64decode
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from holdfast.engine.errors import RemoteProtocolError
+from holdfast.engine.wire.message import Message
+from holdfast.engine.wire.packet import Packet, PacketType, encode_packet
+from holdfast.engine.wire.payload import decode_payload, decode_payload_bytes, encode_frames, encode_payload
+
+VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "payloads.json").read_text("utf-8"))
+MESSAGES = st.lists(st.text() | st.text("\x1e\r\n4b") | st.binary(), min_size=1)
+
+
+def data_of(value: dict[str, Any]) -> str | bytes:
+    return b64decode(value["base64"]) if "base64" in value else value["data"]
+
+
+def packets_of(values: list[dict[str, Any]]) -> list[Packet]:
+    return [Packet(PacketType(value["type"]), data_of(value)) for value in values]
+
+
+def to_send(values: list[dict[str, Any]]) -> list[str | Message]:
+    """What a session hands out: control packets encoded, messages as they are."""
+    return [
+        Message(data_of(value))
+        if value["type"] == "4"
+        else encode_packet(PacketType(value["type"]), value["data"])
+        for value in values
+    ]
+
+
+@pytest.mark.parametrize("vector", VECTORS["valid"], ids=lambda vector: vector["name"])
+def test_payload_is_written_and_read_as_in_the_vectors(vector: dict[str, Any]) -> None:
+    counting, wire = vector["counting"], vector["wire"]
+    assert encode_payload(to_send(vector["value"]), counting=counting) == wire
+    assert list(decode_payload(wire, counting=counting)) == packets_of(vector["value"])
+    assert list(decode_payload_bytes(wire.encode(), counting=counting)) == packets_of(vector["value"])
+
+
+@pytest.mark.parametrize("vector", VECTORS["invalid"], ids=lambda vector: vector["name"])
+def test_wrong_payload_raises_the_protocol_error(vector: dict[str, Any]) -> None:
+    with pytest.raises(RemoteProtocolError):
+        list(decode_payload(vector["wire"], counting=vector["counting"]))
+
+
+@pytest.mark.parametrize("vector", VECTORS["frames"], ids=lambda vector: vector["name"])
+def test_packets_are_put_into_websocket_messages_as_in_the_vectors(vector: dict[str, Any]) -> None:
+    frames = [b64decode(frame["base64"]) if isinstance(frame, dict) else frame for frame in vector["wire"]]
+    assert encode_frames(to_send(vector["value"]), counting=vector["counting"]) == frames
+
+
+@given(MESSAGES)
+def test_any_messages_arrive_as_they_were_sent_in_a_payload(sent: list[str | bytes]) -> None:
+    payload = encode_payload([Message(data) for data in sent], counting=True)
+    assert [packet.data for packet in decode_payload(payload, counting=True)] == sent
+    assert "\r" not in payload
+    assert "\n" not in payload
+
+
+@given(MESSAGES)
+def test_any_messages_arrive_as_they_were_sent_in_websocket_messages(sent: list[str | bytes]) -> None:
+    heard: list[str | bytes] = []
+    for frame in encode_frames([Message(data) for data in sent], counting=True):
+        if isinstance(frame, bytes):
+            heard.append(frame)
+        else:
+            heard.extend(packet.data for packet in decode_payload(frame, counting=True))
+    assert heard == sent
+
+
+def test_packets_before_a_wrong_one_count() -> None:
+    packets = decode_payload("4a\x1e4b\x1ex\x1e4c", counting=True)
+    assert [next(packets).data, next(packets).data] == ["a", "b"]
+    with pytest.raises(RemoteProtocolError):
+        next(packets)
+    assert list(packets) == []
+
+
+@pytest.mark.parametrize("body", [b"\xff", b"4\xc3", b"4\xed\xa0\x80", b"4\xc0\x80", bytearray(b"4\xf5")])
+def test_body_that_is_not_utf_8_raises_at_once(body: bytes) -> None:
+    with pytest.raises(RemoteProtocolError):
+        decode_payload_bytes(body, counting=True)
+
+
+@given(body=st.binary() | st.text('0123456789bj\x1e"\\{}=').map(str.encode), counting=st.booleans())
+def test_whatever_body_arrives_raises_the_protocol_error_and_nothing_else(
+    body: bytes, counting: bool
+) -> None:
+    try:
+        packets = list(decode_payload_bytes(body, counting=counting))
+    except RemoteProtocolError:
+        return
+    assert packets
+
+
+def test_payload_of_very_many_packets_is_read() -> None:
+    assert sum(1 for _ in decode_payload("4\x1e" * 100_000 + "4", counting=True)) == 100_001
