@@ -1,0 +1,293 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+import { Live } from "../live.js";
+import { World, settle } from "./world.js";
+
+const URL = "http://server.test/socket.io/";
+
+/** A client in a world of its own. */
+const start = async ({ seed, weather, options, ms = 0, world = new World(seed) } = {}) => {
+  Object.assign(world.weather, weather);
+  const live = new Live(URL, { ...world.options, ...options });
+  const log = { transports: [], messages: [], closed: undefined };
+  live.on("transport", ({ to }) => log.transports.push(to));
+  live.on("message", (message) => log.messages.push(message));
+  live.on("close", (reason, details) => (log.closed = { reason, ...details }));
+  live.open();
+  await world.advance(ms);
+  return { world, live, log, session: () => [...world.sessions.values()][0] };
+};
+
+/** Both sides talk for a while; numbers in order. */
+const talk = async ({ world, live, session }, ms, everyMs = 50) => {
+  for (const end = world.time + ms; world.time < end; ) {
+    const { server } = session();
+    live.send("c" + (world.said = (world.said ?? 0) + 1));
+    world.say(session(), "s" + (server.sent.length + 1));
+    await world.advance(everyMs);
+  }
+};
+
+const assertLevel = ({ world, log, session }) => {
+  const { server } = session();
+  assert.deepEqual(server.heard, Array.from({ length: world.said }, (_, i) => "c" + (i + 1)), "client to server");
+  assert.deepEqual(log.messages, server.sent, "server to client");
+  assert.equal(log.closed, undefined);
+  assert.equal(world.sessions.size, 1, "one session");
+};
+
+test("a quick open network sees one WebSocket and not one request more", async () => {
+  const all = await start({ ms: 100 });
+  await talk(all, 3000);
+  assert.deepEqual(all.world.requests, ["WS"]);
+  assert.deepEqual(all.log.transports, ["websocket"]);
+  assertLevel(all);
+});
+
+test("a WebSocket that is refused gives way at once, to polling and then to a stream", async () => {
+  const all = await start({ weather: { noSockets: true }, ms: 25 });
+  assert.deepEqual(all.log.transports, ["polling"]);
+  await all.world.advance(100);
+  assert.deepEqual(all.log.transports, ["polling", "stream"]);
+  await talk(all, 2000);
+  assertLevel(all);
+});
+
+test("a WebSocket that hangs costs a quarter of a second", async () => {
+  const all = await start({ weather: { hangSockets: true }, ms: 275 });
+  assert.deepEqual(all.log.transports, ["polling"]);
+  await talk(all, 2000);
+  assertLevel(all);
+});
+
+test("a WebSocket that opens and says nothing is not taken for one that works", async () => {
+  const all = await start({ weather: { muteSockets: true }, ms: 275 });
+  assert.deepEqual(all.log.transports, ["polling"]);
+  await talk(all, 10_000);
+  assert.deepEqual(all.log.transports, ["polling", "stream"]);
+  assertLevel(all);
+});
+
+test("a WebSocket is tried again later and takes over", async () => {
+  const all = await start({ weather: { noSockets: true }, ms: 1000 });
+  all.world.weather.noSockets = false;
+  await talk(all, 5000);
+  assert.deepEqual(all.log.transports, ["polling", "stream", "websocket"]);
+  assertLevel(all);
+});
+
+test("a stream that is held back never carries, and is tried again later", async () => {
+  const all = await start({ weather: { noSockets: true, buffer: true }, ms: 100 });
+  await talk(all, 4000);
+  assert.deepEqual(all.log.transports, ["polling"]);
+  all.world.weather.buffer = false;
+  await talk(all, 8000);
+  assert.deepEqual(all.log.transports, ["polling", "stream"]);
+  assertLevel(all);
+});
+
+for (const transport of ["websocket", "stream", "polling"]) {
+  test(`after a cut the session goes on within 300 ms (${transport})`, async () => {
+    const all = await start({ options: { transports: [transport] }, ms: 100 });
+    for (let i = 0; i < 10; i++) {
+      await talk(all, 6000, 100);
+      all.world.cut();
+      const before = all.log.messages.length;
+      await talk(all, 300, 20);
+      assert.ok(all.log.messages.length > before + 5, `cut ${i}`);
+    }
+    await all.world.advance(3000);
+    assertLevel(all);
+  });
+}
+
+test("a network that is gone for ten seconds changes nothing but the time", async () => {
+  const all = await start({ ms: 100 });
+  await talk(all, 500);
+  all.world.weather.down = true;
+  all.world.cut();
+  await talk(all, 10_000, 100);
+  all.world.weather.down = false;
+  await all.world.advance(4000);
+  assertLevel(all);
+});
+
+for (const transport of ["websocket", "stream", "polling"]) {
+  test(`a black hole is noticed by the traffic within five seconds (${transport})`, async () => {
+    const all = await start({ options: { transports: transport == "polling" ? ["polling"] : [transport, "polling"] }, weather: { noSockets: transport == "stream" }, ms: 200 });
+    await talk(all, 6000);
+    // What is connected now is deaf from here on; what is connected later is not.
+    all.world.weather.black = true;
+    await all.world.advance(20);
+    const lines = [...all.world.sockets, ...all.world.responses];
+    all.world.weather.black = false;
+    for (const line of lines) if (line.send) line.send = line.send_ = () => {};
+    await talk(all, 5500);
+    await all.world.advance(6000);
+    assertLevel(all);
+  });
+}
+
+test("an idle WebSocket that has died is noticed after ping interval and timeout", async () => {
+  const all = await start({ ms: 100 });
+  all.world.weather.black = true;
+  await all.world.advance(15_100);
+  all.world.weather.black = false;
+  await all.world.advance(2_500);
+  await talk(all, 200);
+  await all.world.advance(1000);
+  assertLevel(all);
+});
+
+test("lost answers and doubled POSTs repeat nothing", async () => {
+  const all = await start({ seed: 7, options: { transports: ["polling"] }, weather: { loss: 0.15, doubled: 0.2 }, ms: 3000 });
+  await talk(all, 20_000);
+  all.world.weather.loss = 0;
+  await all.world.advance(5000);
+  // The opening request may have been answered into the void.
+  const living = [...all.world.sessions.values()].at(-1);
+  assert.deepEqual(all.log.messages, living.server.sent);
+});
+
+test("a page of somebody on the way is a failed carrier, not the end", async () => {
+  const all = await start({ options: { transports: ["stream", "polling"] }, ms: 500 });
+  await talk(all, 500);
+  all.world.weather.page = true;
+  all.world.cut();
+  await talk(all, 3000);
+  all.world.weather.page = false;
+  await all.world.advance(4000);
+  assertLevel(all);
+});
+
+test("polls that somebody answers at once do not become a busy loop", async () => {
+  const all = await start({ options: { transports: ["polling"] }, weather: { impatient: true }, ms: 100 });
+  const before = all.world.requests.length;
+  await all.world.advance(10_000);
+  assert.ok(all.world.requests.length - before < 30, String(all.world.requests.length - before));
+  await talk(all, 2000);
+  await all.world.advance(1000);
+  assertLevel(all);
+});
+
+test("a long stream is replaced before it fills the memory", async () => {
+  const all = await start({ options: { transports: ["stream"], rotateLength: 2000 }, ms: 100 });
+  await talk(all, 10_000);
+  await all.world.advance(500);
+  assert.ok(all.world.requests.filter((request) => request == "GET stream").length > 3);
+  assertLevel(all);
+});
+
+test("when the server has forgotten the session, what it had not got is handed back", async () => {
+  const all = await start({ ms: 100 });
+  all.live.send("a");
+  await all.world.advance(100);
+  all.world.weather.down = true;
+  all.world.cut();
+  all.live.send("b");
+  all.live.send("c");
+  all.session().server.over = true;
+  await all.world.advance(1000);
+  all.world.weather.down = false;
+  await all.world.advance(3000);
+  assert.equal(all.log.closed.reason, "transport close");
+  assert.deepEqual(all.log.closed.unconfirmed, ["b", "c"]);
+  assert.throws(() => all.live.send("d"), { name: "LocalProtocolError" });
+});
+
+test("when the grace is over, the session is", async () => {
+  const world = new World();
+  world.grace = 5000;
+  const all = await start({ world, ms: 100 });
+  all.world.weather.down = true;
+  all.world.cut();
+  await all.world.advance(4900);
+  assert.equal(all.log.closed, undefined);
+  await all.world.advance(200);
+  assert.equal(all.log.closed.reason, "transport close");
+});
+
+test("what cannot be opened says so after one round, or after its time", async () => {
+  const refused = await start({ weather: { down: true }, ms: 200 });
+  assert.equal(refused.log.closed.reason, "transport error");
+  const silent = await start({ weather: { black: true }, ms: 19_000 });
+  assert.equal(silent.log.closed, undefined);
+  await silent.world.advance(1500);
+  assert.equal(silent.log.closed.reason, "transport error");
+});
+
+test("the loser of the opening race is closed before anything was sent on it", async () => {
+  const world = new World();
+  world.weather.latencyMs = 100;
+  const all = await start({ world, ms: 3000 });
+  await talk(all, 3000);
+  for (const { server } of [...world.sessions.values()].slice(1)) assert.deepEqual([server.over, server.heard], [true, []]);
+  assert.equal(all.log.closed, undefined);
+});
+
+test("to close is said to the server, and then there is silence", async () => {
+  for (const transport of ["websocket", "stream", "polling"]) {
+    const all = await start({ options: { transports: [transport] }, ms: 100 });
+    all.live.send("last");
+    all.live.close();
+    await all.world.advance(100);
+    assert.deepEqual([all.session().server.heard, all.session().server.over], [["last"], true], transport);
+    const before = all.world.requests.length;
+    await all.world.advance(60_000);
+    assert.equal(all.world.requests.length, before);
+  }
+});
+
+test("any text and any bytes arrive as they were sent, over every transport", async () => {
+  const messages = ["", "a\x1eb", "\r\n", "\0", "\ufeffx", "é😀\u2028", "x".repeat(5000), new Uint8Array(), new Uint8Array([0, 30, 255])];
+  for (const transport of ["websocket", "stream", "polling"]) {
+    const all = await start({ options: { transports: [transport] }, ms: 100 });
+    for (const message of messages) {
+      all.live.send(message);
+      all.world.say(all.session(), message);
+    }
+    await all.world.advance(1000);
+    assert.deepEqual(all.log.messages, messages, transport);
+    assert.deepEqual(all.session().server.heard, messages, transport);
+  }
+});
+
+test("a hostile server ends the session and nothing else", async () => {
+  const packets = ["", "x", "4", "7{}", "7null", '7{"carrier":99,"received":0}', "8x", "899", "90", "9-1", "j1", "b=", "0{}", "1{", "1", "1[]", '1{"code":99}', "2", "3", "5", "6", "4\ud800", 'j"\\ud800"', "4a\x1e", '9{"__proto__":1}', "3probe", "7[]"];
+  for (const one of packets) {
+    for (const transport of ["websocket", "stream", "polling"]) {
+      const all = await start({ options: { transports: [transport] }, ms: 100 });
+      all.session().server.writer?.out.push(one);
+      all.world.pump(all.session());
+      all.world.say(all.session(), "next");
+      await all.world.advance(3000);
+      assert.ok(all.log.closed || all.log.messages.length, `${transport}: ${one}`);
+    }
+  }
+});
+
+for (let seed = 1; seed <= Number(process.env.STORMS ?? 40); seed++) {
+  test(`weather that changes all the time loses, repeats and reorders nothing (seed ${seed})`, async () => {
+    const all = await start({ seed, ms: 500 });
+    const { world } = all;
+    const flags = ["noSockets", "hangSockets", "muteSockets", "buffer", "down", "page"];
+    for (let i = 0; i < 40; i++) {
+      const flag = flags[Math.floor(world.random() * flags.length)];
+      world.weather[flag] = !world.weather[flag] && world.random() < 0.6;
+      world.weather.loss = world.random() < 0.3 ? 0.2 : 0;
+      world.weather.doubled = world.weather.loss;
+      world.weather.latencyMs = 1 + world.random() * 80;
+      if (world.random() < 0.4) world.cut();
+      await talk(all, world.random() * 1500, 60);
+    }
+    for (const flag of flags) world.weather[flag] = false;
+    world.weather.loss = world.weather.doubled = 0;
+    await world.advance(12_000);
+    const said = Array.from({ length: world.said }, (_, i) => "c" + (i + 1));
+    const living = [...world.sessions.values()].find(({ server }) => server.heard.length);
+    assert.equal(all.log.closed, undefined, JSON.stringify(all.log.closed?.reason) + all.log.closed?.description?.stack);
+    assert.deepEqual(living.server.heard, said);
+    assert.deepEqual(all.log.messages, living.server.sent);
+    await settle();
+  });
+}
