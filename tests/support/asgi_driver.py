@@ -6,21 +6,36 @@ as the application sends it, and disconnects when the test says so.
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
+import sniffio
 from anyio.abc import TaskGroup
 
-__all__ = ["Client", "Exchange", "ManualClock", "WebSocketExchange", "settled"]
+__all__ = ["Client", "Exchange", "ManualClock", "WebSocketExchange", "drive", "settled"]
 
 App = Callable[..., Awaitable[None]]
 
 
 async def settled() -> None:
     """Let every task run until it waits."""
-    await anyio.wait_all_tasks_blocked()
+    if sniffio.current_async_library() == "trio":
+        await anyio.wait_all_tasks_blocked()
+        return
+    # On asyncio anyio's own function looks only every tenth of a second.
+    this, calm = asyncio.current_task(), 0
+    while calm < 3:
+        await asyncio.sleep(0)
+        calm = calm + 1 if all(task is this or _waits(task) for task in asyncio.all_tasks()) else 0
+
+
+def _waits(task: asyncio.Task[Any]) -> bool:
+    waits_for = getattr(task, "_fut_waiter", None)
+    return waits_for is not None and not waits_for.done()
 
 
 class ManualClock:
@@ -131,6 +146,10 @@ class Exchange:
 
     def disconnect(self) -> None:
         self._side.give({"type": "http.disconnect"})
+
+    def hang(self) -> None:
+        """From now on the peer takes nothing: a send of the application waits for ever."""
+        self._side.hung = True
 
     def give(self, body: bytes, *, more: bool) -> None:
         """Send a further piece of the request's body."""
@@ -261,3 +280,17 @@ class Client:
     def close(self) -> None:
         for side in self._sides:
             side.close()
+
+
+@asynccontextmanager
+async def drive(app: App) -> AsyncIterator[Client]:
+    """A client of an application for the length of a test; what still runs then is cancelled."""
+    client: Client | None = None
+    try:
+        async with anyio.create_task_group() as tasks:
+            client = Client(app, tasks)
+            yield client
+            tasks.cancel_scope.cancel()
+    finally:
+        if client is not None:
+            client.close()
