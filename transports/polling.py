@@ -105,7 +105,10 @@ async def _hold(session: LiveSession, attachment: Attachment, receive: Receive, 
 async def _answer(
     session: LiveSession, attachment: Attachment, send: Send, headers: Mapping[str, str], *, limit: int
 ) -> None:
-    packets = attachment.take(limit) or [PacketType.NOOP.value]
+    idle = not session.has_packets(attachment)
+    packets = attachment.take(limit)
+    if idle:
+        packets.append(PacketType.NOOP.value)
     body = encode_payload(packets, counting=session.counting).encode()
     answered = False
     try:

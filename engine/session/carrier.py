@@ -30,9 +30,10 @@ class Carrier:
         next_in: Number of the peer's next message here; None until the peer has stated it (rule 4).
         written: Our position on it: the number of the last message written here, or before the first to come.
         control: Encoded packets that are not messages and wait to be written here.
+        held: How many of these, at the head, are no reason to write: a poll waits for something that goes with them.
     """
 
-    __slots__ = ("control", "next_in", "number", "role", "transport", "written")
+    __slots__ = ("control", "held", "next_in", "number", "role", "transport", "written")
 
     def __init__(
         self,
@@ -49,6 +50,7 @@ class Carrier:
         self.next_in = next_in
         self.written = written
         self.control: list[str] = []
+        self.held = 0
 
     def __repr__(self) -> str:
         return f"<Carrier {self.number} {self.transport} {self.role.value}>"

@@ -82,6 +82,8 @@ class ServerSession(Session):
             position = self.outbox.acknowledged
             answer = Attached(carrier=number, received=self.told())
             carrier.control = [encode_attached(answer), encode_packet(PacketType.NEXT, str(position + 1))]
+            if transport == "polling":
+                carrier.held = len(carrier.control)
             self._heartbeat = Heartbeat(interval=self._interval, timeout=self._timeout, now=now)
         else:
             # A ping that the old poll did not come to write still has to be asked.

@@ -106,7 +106,7 @@ class Session:
         if self.life is Life.CLOSED:
             return bool(carrier.control)
         return (
-            bool(carrier.control)
+            len(carrier.control) > carrier.held
             or self.life is Life.CLOSING
             or carrier.written < self.outbox.last
             or self._ack_due(now)
@@ -122,7 +122,7 @@ class Session:
         """
         if carrier.role is not Role.WRITER:
             return []
-        control, carrier.control = carrier.control, []
+        control, carrier.control, carrier.held = carrier.control, [], 0
         packets: list[str | Message] = [*control]
         if self.life is Life.CLOSED:
             return packets
