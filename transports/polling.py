@@ -15,6 +15,7 @@ from ..engine.errors import ErrorCode, RemoteProtocolError, RequestRefused
 from ..engine.live import Attachment, LiveSession
 from ..engine.server import SessionTable
 from ..engine.session import CloseReason, Verdict, admit_plain
+from ..engine.settings import Settings
 from ..engine.wire.handshake import decode_attach
 from ..engine.wire.packet import Packet, PacketType
 from ..engine.wire.payload import decode_payload_bytes, encode_payload
@@ -39,7 +40,7 @@ async def serve_poll(
     """
     if request.sid is None:
         session = table.open("polling", request.handshake, counting=request.counting, codecs=request.codecs)
-        await _answer(session, session.opening(), send, headers, limit=table.settings.max_payload)
+        await _answer(session, session.opening(), send, headers, settings=table.settings)
         return
     hold: float | None = None
     if request.counting:
@@ -62,7 +63,7 @@ async def serve_poll(
         # A client ends its polling before it upgrades, so this poll was overtaken on its way here.
         session.detach(attachment)
         raise RequestRefused(ErrorCode.BAD_REQUEST, "Bad request: the session goes by WebSocket")
-    await _answer(session, attachment, send, headers, limit=table.settings.max_payload)
+    await _answer(session, attachment, send, headers, settings=table.settings)
 
 
 def _number(carrier: int | None) -> int:
@@ -103,17 +104,24 @@ async def _hold(session: LiveSession, attachment: Attachment, receive: Receive, 
 
 
 async def _answer(
-    session: LiveSession, attachment: Attachment, send: Send, headers: Mapping[str, str], *, limit: int
+    session: LiveSession,
+    attachment: Attachment,
+    send: Send,
+    headers: Mapping[str, str],
+    *,
+    settings: Settings,
 ) -> None:
     idle = not session.has_packets(attachment)
-    packets = attachment.take(limit)
+    packets = attachment.take(settings.max_payload)
     if idle:
         packets.append(PacketType.NOOP.value)
     body = encode_payload(packets, counting=session.counting).encode()
     answered = False
     try:
-        await send_response(send, body, headers=headers, content_type=TEXT)
-        answered = True
+        # A client that takes nothing any more must not keep its session: no heartbeat watches a poll.
+        with anyio.move_on_after(settings.grace_period):
+            await send_response(send, body, headers=headers, content_type=TEXT)
+            answered = True
     except OSError:
         pass  # The client left while it was answered; what it did not get is its next poll's.
     finally:
