@@ -127,9 +127,12 @@ class SessionTable:
             WrongKey: the key is not this session's.
         """
         session = self.sessions.get(sid)
+        if session is not None:
+            session.check_time()
+            session = self.sessions.get(sid)
         if session is None:
             raise self.unknown(sid, key)
-        if session.counting and not _same_secret(session.key, key):
+        if (session.counting or key is not None) and not _same_secret(session.key, key):
             raise WrongKey("the resume key is not the one of this session")
         return session
 

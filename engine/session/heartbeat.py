@@ -7,6 +7,10 @@ from enum import Enum
 __all__ = ["Beat", "Heartbeat"]
 
 
+# A timer always fires a little late; the peer's time runs on from when the ping was due. After a stall it does not.
+_TIMER_LATENESS = 0.05
+
+
 class Beat(Enum):
     """What is due."""
 
@@ -48,5 +52,6 @@ class Heartbeat:
             return Beat.NOTHING
         if self._dead_at is not None:
             return Beat.DEAD
-        self._dead_at = now + self._timeout
+        asked_at = self._ping_at if now - self._ping_at < _TIMER_LATENESS else now
+        self._dead_at = asked_at + self._timeout
         return Beat.PING
