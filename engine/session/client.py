@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..errors import RemoteProtocolError
 from ..wire.handshake import Attach, decode_attached, encode_attach
 from ..wire.message import Message
-from ..wire.packet import Packet, PacketType, encode_packet
+from ..wire.packet import PacketType, encode_packet
 from .carrier import Carrier, Role
 from .session import Session
 
@@ -57,12 +57,11 @@ class ClientSession(Session):
             self.outbox.mark_written(position + len(messages))
         return packets
 
-    def receive(self, carrier: Carrier, packet: Packet, *, now: float) -> str | bytes | None:
-        """As `Session.receive`; takes the server's answer to an attach or a POST as well."""
-        if packet.type is PacketType.ATTACH:
-            self._receive_answer(carrier, packet.data)
-            return None
-        return super().receive(carrier, packet, now=now)
+    def _receive_control(self, carrier: Carrier, kind: PacketType, data: str | bytes, now: float) -> None:
+        if kind is PacketType.ATTACH:
+            self._receive_answer(carrier, data)
+        else:
+            super()._receive_control(carrier, kind, data, now)
 
     def _receive_ping(self, carrier: Carrier, data: str) -> None:
         if carrier is self.writer:

@@ -171,7 +171,7 @@ class ServerSession(Session):
 
     def _farewell(self) -> str:
         if not self.counting:
-            return encode_packet(PacketType.CLOSE)
+            return super()._farewell()
         closing = Closing(message=self.reason, received=self.inbox.received)
         return encode_packet(PacketType.CLOSE, encode_closing(closing))
 

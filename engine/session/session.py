@@ -254,10 +254,10 @@ class Session:
         return True
 
     def _end(self, life: Life, reason: CloseReason) -> None:
-        if self.life is not Life.CLOSED:
-            self.life = life
-            if self.reason is None:
-                self.reason = reason
+        # The first reason stays: what comes after it is how it ends, not why.
+        self.life = life
+        if self.reason is None:
+            self.reason = reason
 
 
 def _check_separator(message: Message) -> None:
