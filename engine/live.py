@@ -449,9 +449,12 @@ class LiveSession:
         """A stream that is not to be attached yet (docs/protocol.md, section 7)."""
         candidate = Attachment(Carrier("stream", Role.BRINGER, number=number), self)
         old = self._candidates.pop(number, None)
+        # One that was attached stays listed and does not count: it is the carrier now.
+        waiting = [other for other in self._candidates.values() if other.is_candidate]
         self._candidates[number] = candidate
-        if old is None and len(self._candidates) > _MAX_CANDIDATES:
-            old = self._candidates.pop(next(iter(self._candidates)))
+        if old is None and len(waiting) >= _MAX_CANDIDATES:
+            old = waiting[0]
+            self.drop_candidate(old)
         if old is not None:
             old.cut()
         return candidate
@@ -472,13 +475,16 @@ class LiveSession:
         return True
 
     def attach_candidate(self, number: int, *, received: int) -> None:
-        """Attach the stream that waits under this number.
+        """Attach the stream that waits under this number; idempotent.
 
         Raises:
             StaleAttach: there is none, or a newer carrier exists.
             RemoteProtocolError: the session has been closed for it.
         """
         candidate = self._candidates.get(number)
+        if candidate is not None and candidate.writes:
+            # A POST that came twice is acknowledged, not run again (rule 7).
+            return
         if candidate is None:
             raise StaleAttach("no stream waits under this number")
         attachment = self.attach("stream", number=number, received=received)

@@ -11,7 +11,7 @@ import anyio
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Send
 
-from ..engine.errors import ErrorCode, RemoteProtocolError, RequestRefused
+from ..engine.errors import ErrorCode, RemoteProtocolError, RequestRefused, StaleAttach
 from ..engine.live import Attachment, LiveSession
 from ..engine.server import SessionTable
 from ..engine.session import CloseReason, Verdict, admit_plain
@@ -173,9 +173,16 @@ def _take_counting(table: SessionTable, sid: str, body: bytearray) -> str:
         raise RemoteProtocolError("a POST begins with an attach")
     attach = decode_attach(first.data)
     session = table.find(sid, key=attach.key)
+    stale: StaleAttach | None = None
     if attach.carrier is not None:
-        session.attach_candidate(attach.carrier, received=attach.received)
+        try:
+            session.attach_candidate(attach.carrier, received=attach.received)
+        except StaleAttach as error:
+            stale = error
     session.receive(session.bring(received=attach.received), _without_probes(session, packets))
+    if stale is not None:
+        # What came with it has counted (rule 6).
+        raise stale
     return session.answer_to_post()
 
 
