@@ -108,8 +108,11 @@ class Session:
         """Run the application's function to its end, then end the session."""
         try:
             await function(self)
-        finally:
+        except Exception:
             self._live.close()
+            raise
+        # Not when it is cancelled: then the event loop ends, and closing would start a timer that never ends.
+        self._live.close()
 
 
 SessionFunction = Callable[[Session], Awaitable[None]]
