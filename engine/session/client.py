@@ -40,13 +40,13 @@ class ClientSession(Session):
 
     def attach_value(self, carrier: Carrier) -> Attach:
         """What the client says on that carrier; in a header, or after ``7`` in a packet."""
-        return Attach(key=self.key, received=self.told(), carrier=carrier.number)
+        return Attach(key=self.key, received=self._position(), carrier=carrier.number)
 
     def post(self, *, limit_bytes: int | None = None) -> list[str | Message]:
         """The packets of one POST: our position, pongs, and what is not acknowledged yet."""
         position = self.outbox.acknowledged
         packets: list[str | Message] = [
-            encode_packet(PacketType.ATTACH, encode_attach(Attach(key=self.key, received=self.told())))
+            encode_packet(PacketType.ATTACH, encode_attach(Attach(key=self.key, received=self._position())))
         ]
         packets.extend(self._pongs)
         self._pongs.clear()
@@ -56,6 +56,10 @@ class ClientSession(Session):
             packets.extend(messages)
             self.outbox.mark_written(position + len(messages))
         return packets
+
+    def _position(self) -> int:
+        # An attach or a POST may fail without a trace while a WebSocket goes on: it still owes the acknowledgement.
+        return self.told() if self.writer is None else self.inbox.received
 
     def _receive_control(self, carrier: Carrier, kind: PacketType, data: str | bytes, now: float) -> None:
         if kind is PacketType.ATTACH:

@@ -114,7 +114,11 @@ class ServerSession(Session):
 
     def answer_to_post(self) -> str:
         """What a counting peer's POST is answered with (docs/protocol.md, section 5)."""
-        return encode_attached(Attached(received=self.told(), sent=self.outbox.written))
+        # A client that has got a WebSocket meanwhile does not POST again when this answer is lost: there the
+        # acknowledgement stays owed.
+        on_websocket = self.writer is not None and self.writer.transport == "websocket"
+        received = self.inbox.received if on_websocket else self.told()
+        return encode_attached(Attached(received=received, sent=self.outbox.written))
 
     def _receive_control(self, carrier: Carrier, kind: PacketType, data: str | bytes, now: float) -> None:
         if self.counting or kind is PacketType.PONG:

@@ -25,7 +25,13 @@ def test_silence_after_a_ping_is_death_after_the_timeout() -> None:
     assert heartbeat.due(115.0) is Beat.DEAD
 
 
-def test_timeout_runs_from_when_the_ping_was_asked_for_not_from_when_it_was_due() -> None:
+def test_timer_that_fires_a_little_late_does_not_lengthen_the_peers_time() -> None:
+    heartbeat = beat()
+    assert heartbeat.due(110.04) is Beat.PING
+    assert heartbeat.deadline() == 115.0
+
+
+def test_after_a_stall_the_peer_has_its_whole_time() -> None:
     heartbeat = beat()
     assert heartbeat.due(112.0) is Beat.PING
     assert heartbeat.deadline() == 117.0

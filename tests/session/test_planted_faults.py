@@ -65,6 +65,14 @@ class RunsRepeats(ServerSession):
         self.inbox = _Repeating()
 
 
+class TrustsTheAnswerToAPost(ServerSession):
+    """Section 6: a client that has a WebSocket now does not POST again when the answer is lost."""
+
+    def answer_to_post(self) -> str:
+        self.told()
+        return super().answer_to_post()
+
+
 class DetachesForTheOld(ServerSession):
     """Rule 6: the late end of a replaced carrier changes nothing."""
 
@@ -125,6 +133,7 @@ def found(opening: str, server: type[ServerSession], client: type[ClientSession]
         (RunsRepeats, ClientSession),
         (ServerSession, ForgetsToState),
         (DetachesForTheOld, ClientSession),
+        pytest.param(TrustsTheAnswerToAPost, ClientSession, marks=pytest.mark.slow),
     ],
     ids=lambda fault: fault.__name__,
 )

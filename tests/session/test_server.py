@@ -249,6 +249,25 @@ def test_poll_is_not_pinged() -> None:
     assert pair.server.writer is way.server
 
 
+def test_poll_waits_until_there_is_something_to_say() -> None:
+    """Section 5: both positions are no reason to answer; they go with the message."""
+    pair = Pair("polling")
+    pair.lose(pair.first)
+    way = pair.arrive(pair.ask("polling"))
+    assert not pair.server.has_packets(way.server, now=NOW)
+    pair.server_says("a")
+    assert pair.server.has_packets(way.server, now=NOW)
+    assert pair.write_down(way) == ['7{"carrier":2,"received":0}\x1e91\x1e4a']
+
+
+@pytest.mark.parametrize("transport", ["websocket", "stream"])
+def test_attach_that_stays_is_answered_at_once(transport: str) -> None:
+    """Section 5."""
+    pair = Pair("polling")
+    way = pair.arrive(pair.ask(transport))
+    assert pair.server.has_packets(way.server, now=NOW)
+
+
 # -- probes: sections 6 and 7
 
 

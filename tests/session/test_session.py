@@ -107,32 +107,56 @@ def test_gap_ends_the_carrier_and_not_the_session() -> None:
 
 
 def test_repeat_is_acknowledged_so_that_its_sender_stops_waiting() -> None:
-    """Section 6: the answer of the POST was lost, and the new carrier's own answer is older than the POST."""
-    pair = Pair("polling")
-    pair.client_says("a")
-    post = pair.write_post()
-    way = pair.attach()
-    pair.deliver_post(post)
-    pair.up(way)
-    assert pair.server_heard == ["a"]
-    assert pair.client.outbox.acknowledged == 0
+    """Section 6: the first acknowledgement was lost with the old carrier, and the new one's attach is older."""
+    pair = Pair()
+    asked = pair.ask("websocket")
+    pair.server_says("a")
+    pair.down(pair.first)
     pair.now += ACK_DELAY
-    pair.server.tick(now=pair.now)
-    assert pair.server.has_packets(way.server, now=pair.now)
+    assert pair.write_up(pair.first) == ["81"], "which never arrives"
+    way = pair.arrive(asked)
     pair.down(way)
+    assert pair.client_heard == ["a"]
+    assert not pair.is_level
+    pair.now += ACK_DELAY
+    pair.up(way)
     assert pair.is_level
 
 
 def test_repeat_is_acknowledged_with_whatever_goes_out_next() -> None:
     """Section 6."""
+    pair = Pair()
+    pair.deliver_up(pair.first, ["4a"])
+    pair.server_says("b")
+    assert pair.write_down(pair.first) == ["81\x1e4b"]
+    pair.deliver_up(pair.first, ["91\x1e4a"])
+    pair.server_says("c")
+    assert pair.write_down(pair.first) == ["81\x1e4c"]
+
+
+def test_late_post_whose_answer_is_lost_is_acknowledged_on_the_websocket() -> None:
+    """Section 6: a client that has a WebSocket does not POST again."""
     pair = Pair("polling")
     pair.client_says("a")
     post = pair.write_post()
     way = pair.attach()
-    pair.deliver_post(post)
     pair.up(way)
-    pair.server_says("b")
-    assert pair.write_down(way) == ["81\x1e4b"]
+    pair.deliver_post(post)
+    pair.now += ACK_DELAY
+    pair.server.tick(now=pair.now)
+    pair.down(way)
+    assert pair.server_heard == ["a"]
+    assert pair.is_level
+
+
+def test_attach_that_fails_does_not_take_the_acknowledgement_with_it() -> None:
+    """Sections 6 and 7: it leaves no trace, so the WebSocket that goes on still owes it."""
+    pair = Pair()
+    pair.server_says("a")
+    pair.down(pair.first)
+    pair.ask("stream")
+    pair.now += ACK_DELAY
+    assert pair.write_up(pair.first) == ["81"]
 
 
 # -- rule 2: a carrier writes until it is replaced
