@@ -43,6 +43,7 @@ async def serve_poll(
         await _answer(session, session.opening(), send, headers, settings=table.settings)
         return
     hold: float | None = None
+    upgrading = False
     if request.counting:
         attach = request.attach()
         session = table.find(request.sid, key=attach.key)
@@ -54,12 +55,13 @@ async def serve_poll(
         session = table.find(request.sid)
         _admit("poll", session, busy=session.attached)
         attachment = session.attach("polling")
-        if session.probing:
+        upgrading = session.probing
+        if upgrading:
             hold = _PROBING_HOLD
     if not session.has_packets(attachment) and not await _hold(session, attachment, receive, hold):
         session.detach(attachment)
         return
-    if not request.counting and session.transport != "polling":
+    if upgrading and session.transport != "polling":
         # A client ends its polling before it upgrades, so this poll was overtaken on its way here.
         session.detach(attachment)
         raise RequestRefused(ErrorCode.BAD_REQUEST, "Bad request: the session goes by WebSocket")
@@ -96,7 +98,8 @@ async def _hold(session: LiveSession, attachment: Attachment, receive: Receive, 
         group.start_soon(watch)
         with attachment.scope:
             await attachment.wait()
-            present = True
+        # Also one that is cut, because its session has ended, gets an answer.
+        present = True
         group.cancel_scope.cancel()
     if timer is not None:
         timer.cancel()
