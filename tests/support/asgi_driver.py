@@ -39,10 +39,15 @@ def _waits(task: asyncio.Task[Any]) -> bool:
 
 
 class ManualClock:
-    """A clock that moves only when the test says so."""
+    """A clock that moves only when the test says so.
+
+    Attributes:
+        late: How many seconds after its time a timer fires.
+    """
 
     def __init__(self) -> None:
         self._now = 1000.0
+        self.late = 0.0
         self._sleepers: list[tuple[float, anyio.Event]] = []
 
     def now(self) -> float:
@@ -57,11 +62,15 @@ class ManualClock:
         end = self._now + seconds
         await settled()
         while True:
-            due = [sleeper for sleeper in self._sleepers if sleeper[0] <= end and not sleeper[1].is_set()]
+            due = [
+                sleeper
+                for sleeper in self._sleepers
+                if sleeper[0] + self.late <= end and not sleeper[1].is_set()
+            ]
             if not due:
                 break
             first = min(due, key=lambda sleeper: sleeper[0])
-            self._now = max(self._now, first[0])
+            self._now = max(self._now, first[0] + self.late)
             self._sleepers.remove(first)
             first[1].set()
             await settled()

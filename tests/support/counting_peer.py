@@ -30,12 +30,16 @@ class Application:
         self.sessions: list[Session] = []
         self.received: list[Data] = []
         self.ended: list[CloseReason | None] = []
+        self.handle = self._keep
 
     async def __call__(self, session: Session) -> None:
         self.sessions.append(session)
+        await self.handle(session)
+        self.ended.append(session.reason)
+
+    async def _keep(self, session: Session) -> None:
         async for message in session:
             self.received.append(message)
-        self.ended.append(session.reason)
 
     @property
     def session(self) -> Session:
