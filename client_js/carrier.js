@@ -33,8 +33,10 @@ export class Carrier {
   progress = -1;
   /** Characters it has brought. */
   length = 0;
-  /** Whether it is a poll that was answered; the session then waits for the next until `deadline`. */
+  /** Whether it has ended and still stands for the session: a poll until the next, or until what replaces it answers. */
   ended = false;
+  /** @type {Error | undefined} */
+  error;
   /** @type {import("./transports/http.js").Carrier} */
   io = { close() {} };
 

@@ -18,6 +18,8 @@ import { SEPARATOR, decodeObject, decodePacket, packet } from "./wire/packet.js"
 /** @typedef {import("./wire/packet.js").Data} Data */
 /** A poll that is answered sooner, with nothing, was not held. */
 const IDLE_MS = 1000;
+/** For the answer of what the server has attached already. */
+const HURRY_MS = 1000;
 /** More than this waiting in a WebSocket is written later. */
 const BUFFER_BYTES = 1e6;
 
@@ -47,7 +49,7 @@ export class Live extends Emitter {
   /** How many polls in a row were not held. */
   #idle = 0;
   /** When there may be room in the WebSocket again. */
-  #roomAt = Infinity;
+  #roomAt = 0;
   /** @type {any} */
   #timer;
   #unwatch = () => {};
@@ -168,7 +170,8 @@ export class Live extends Emitter {
     const now = this.#options.now();
     const session = this.#session;
     const { attemptMs, streamProbeMs, pollMs } = this.#options;
-    const carrier = new Carrier(kind, now, now + attemptMs, session.inbox.received);
+    // The opening race has the time that the application gives it.
+    const carrier = new Carrier(kind, now, this.#state == "open" ? now + attemptMs : Infinity, session.inbox.received);
     carrier.heard = previous?.heard ?? now;
     let attach;
     if (kind == POLLING && previous) {
@@ -282,6 +285,7 @@ export class Live extends Emitter {
     const now = this.#options.now();
     const text = /** @type {string} */ (data);
     if (type == "0") {
+      if (carrier.state != TRYING) throw new RemoteProtocolError("opened twice");
       if (this.#state == "open") this.#dismiss(carrier, text);
       else {
         session.open(text, carrier.kind == WEBSOCKET);
@@ -345,6 +349,7 @@ export class Live extends Emitter {
     for (const other of this.#carriers) {
       if (other == carrier) continue;
       if (other.state == TRYING) {
+        other.deadline = Math.min(other.deadline, now + this.#options.attemptMs);
         // In the opening race a request cannot be taken back: its answer is, when it comes.
         if (this.#state == "opening" ? other.kind == WEBSOCKET : other.number && other.number < carrier.number) this.#drop(other);
       } else {
@@ -405,6 +410,14 @@ export class Live extends Emitter {
     carrier.io.close();
     if (error instanceof RefusedError && this.#refused(carrier, error)) return;
     if (carrier == this.#current) {
+      if (this.#isAsking()) {
+        // The server ends what it replaces, and that can be heard before the answer of what replaces it.
+        this.#hurry(now);
+        carrier.ended = true;
+        carrier.deadline = 0;
+        carrier.error = error;
+        return;
+      }
       this.#current = undefined;
       this.#lostAt = now;
       this.#reason = error?.message ?? "ended";
@@ -412,10 +425,19 @@ export class Live extends Emitter {
       this.#connector.lost(kind, now, !error);
     } else if (state == TRYING || state == UPGRADING) {
       this.#connector.failed(kind, now);
+      if (error instanceof RefusedError && error.code == 6) this.#hurry(now);
       if (this.#state == "opening" && !this.#carriers.size && (this.#connector.rounds || this.#connector.deadline(now) == Infinity)) {
         this.#end("transport error", error);
       }
     }
+  }
+
+  /**
+   * What has been asked for is attached by now, if it gets through at all: its answer should be here soon.
+   * @param {number} now
+   */
+  #hurry(now) {
+    for (const other of this.#carriers) if (other.asked) other.deadline = Math.min(other.deadline, now + HURRY_MS);
   }
 
   /**
@@ -426,14 +448,6 @@ export class Live extends Emitter {
   #refused(carrier, error) {
     const { code } = error;
     if (code == 0 && carrier && this.#state == "opening") this.#connector.refuse(carrier.kind);
-    if (code == 6 && this.#isAsking()) {
-      // The server has attached what was to replace this one. Its answer should be here soon.
-      for (const other of this.#carriers) if (other.asked) other.deadline = Math.min(other.deadline, this.#options.now() + 1000);
-      if (carrier && carrier == this.#current) {
-        carrier.deadline = 0;
-        return (carrier.ended = true);
-      }
-    }
     if (code == 0 || code > 5 || (code == 1 && this.#state != "open")) return false;
     this.#end(code == 3 ? "parse error" : "transport close", error);
     return true;
@@ -523,6 +537,8 @@ export class Live extends Emitter {
         else this.#ended(carrier, new HoldfastError("timeout"));
       }
     }
+    const ended = this.#current;
+    if (ended?.ended && ended.kind != POLLING && !this.#isAsking()) this.#ended(ended, ended.error);
     const limit = this.#lostAt + (this.#state == "open" ? this.#session.grace : timeout);
     if (!this.#current && now >= limit) this.#end(this.#state == "open" ? "transport close" : "transport error", new HoldfastError("timeout"));
     this.#checkCurrent(now);
@@ -532,7 +548,7 @@ export class Live extends Emitter {
     for (const kind of this.#connector.next(now)) this.#start(kind);
     clearTimeout(this.#timer);
     const deadlines = [...this.#carriers].map(({ ended, deadline }) => (ended && deadline <= now ? Infinity : deadline));
-    const at = Math.min(this.#current ? this.#deadline() : limit, this.#connector.deadline(now), ...deadlines);
+    const at = Math.min(this.#current ? this.#deadline(now) : limit, this.#connector.deadline(now), ...deadlines);
     if (at < Infinity) this.#timer = setTimeout(() => this.#step(), Math.max(0, at - clock()));
   }
 
@@ -549,14 +565,18 @@ export class Live extends Emitter {
     return Math.min(silent, this.#session.doubtful(doubtMs, lackMs));
   }
 
-  /** @returns {number} */
-  #deadline() {
-    const { kind, probed, io } = /** @type {Carrier} */ (this.#current);
-    return Math.min(
-      probed ? probed + this.#options.probeMs : this.#doubtAt(),
-      kind == POLLING ? Infinity : this.#session.inbox.deadline(),
-      io.send ? this.#roomAt : this.#poster.next || Infinity,
-    );
+  /**
+   * @param {number} now
+   * @returns {number} When the current carrier wants attention.
+   */
+  #deadline(now) {
+    const { probed, kind, io } = /** @type {Carrier} */ (this.#current);
+    const { next, busy } = this.#poster;
+    // What cannot be written now must not set the timer to now.
+    const blocked = io.send ? this.#roomAt : busy ? Infinity : next;
+    const owed = io.send || kind == STREAM ? this.#session.inbox.deadline() : Infinity;
+    const writes = blocked > now ? blocked : owed;
+    return Math.min(probed ? probed + this.#options.probeMs : this.#doubtAt(), writes);
   }
 
   /** @param {number} now */
@@ -588,7 +608,7 @@ export class Live extends Emitter {
     const { send, buffered } = carrier.io;
     if (send) {
       const isFull = buffered && buffered() > BUFFER_BYTES;
-      this.#roomAt = isFull ? now + 20 : Infinity;
+      this.#roomAt = isFull ? now + 20 : 0;
       if (!isFull) {
         for (const frame of this.#session.frames(this.#control, now)) send(frame);
       }

@@ -48,6 +48,7 @@ export class Poster {
     const sent = [...control];
     const { acked, last } = outbox;
     this.busy = true;
+    this.next = 0;
     try {
       await this.bring(this.#session.post(control, now()));
       // That nothing of it was taken is as good as a failure, for when to try again.

@@ -140,13 +140,12 @@ test("an idle WebSocket that has died is noticed after ping interval and timeout
 });
 
 test("lost answers and doubled POSTs repeat nothing", async () => {
-  const all = await start({ seed: 7, options: { transports: ["polling"] }, weather: { loss: 0.15, doubled: 0.2 }, ms: 3000 });
+  const all = await start({ seed: 7, options: { transports: ["polling"] }, ms: 3000 });
+  Object.assign(all.world.weather, { loss: 0.15, doubled: 0.2 });
   await talk(all, 20_000);
   all.world.weather.loss = 0;
   await all.world.advance(5000);
-  // The opening request may have been answered into the void.
-  const living = [...all.world.sessions.values()].at(-1);
-  assert.deepEqual(all.log.messages, living.server.sent);
+  assertLevel(all);
 });
 
 test("a page of somebody on the way is a failed carrier, not the end", async () => {
@@ -171,10 +170,10 @@ test("polls that somebody answers at once do not become a busy loop", async () =
 });
 
 test("a long stream is replaced before it fills the memory", async () => {
-  const all = await start({ options: { transports: ["stream"], rotateLength: 2000 }, ms: 100 });
+  const all = await start({ options: { transports: ["stream"], rotateLength: 200 }, ms: 100 });
   await talk(all, 10_000);
   await all.world.advance(500);
-  assert.ok(all.world.requests.filter((request) => request == "GET stream").length > 3);
+  assert.ok(all.world.requests.filter((request) => request == "GET stream").length > 3, String(all.world.requests));
   assertLevel(all);
 });
 
@@ -257,6 +256,7 @@ test("a hostile server ends the session and nothing else", async () => {
   for (const one of packets) {
     for (const transport of ["websocket", "stream", "polling"]) {
       const all = await start({ options: { transports: [transport] }, ms: 100 });
+      all.session().server.acknowledge = () => {};
       all.session().server.writer?.out.push(one);
       all.world.pump(all.session());
       all.world.say(all.session(), "next");

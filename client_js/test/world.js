@@ -64,9 +64,13 @@ export class World {
     this.time = end;
   }
 
-  /** @returns {Promise<void>} After the time a message takes. */
-  travel() {
-    return new Promise((resolve) => this.after(this.weather.latencyMs, resolve));
+  /**
+   * @param {{at?: number}} [way] What goes the same way does not overtake.
+   * @returns {Promise<void>} After the time a message takes.
+   */
+  travel(way = {}) {
+    way.at = Math.max(way.at ?? 0, this.time + this.weather.latencyMs);
+    return new Promise((resolve) => this.after(way.at - this.time, resolve));
   }
 
   openSession(transport) {
@@ -189,10 +193,11 @@ export class World {
     const stream = new ReadableStream({
       start(controller) {
         const held = [];
+        const way = {};
         const write = async (text) => {
-          await world.travel();
-          if (!isOpen || world.weather.black) return;
-          if (world.weather.buffer) return void held.push(text);
+          await world.travel(way);
+          if (!isOpen) return;
+          if (world.weather.black || world.weather.buffer || held.length) return void held.push(text);
           // Bytes come as the network cuts them, in the middle of a character too.
           const bytes = encoder.encode(text);
           const at = Math.floor(world.random() * bytes.length);
@@ -202,7 +207,7 @@ export class World {
         const line = {
           send: (parts, position) => write(`id: ${position}\ndata: ${parts.join("\x1e")}\n\n`),
           end: async () => {
-            await world.travel();
+            await world.travel(way);
             if (isOpen) (isOpen = false), controller.close();
           },
           cut: () => {
@@ -248,6 +253,8 @@ export class World {
 class FakeWebSocket {
   bufferedAmount = 0;
   #state = "connecting";
+  #up = {};
+  #down = {};
 
   constructor(world, url) {
     this.world = world;
@@ -264,10 +271,10 @@ class FakeWebSocket {
     if (this.#state != "connecting" || world.weather.hangSockets || world.weather.black) return;
     if (world.weather.noSockets || world.weather.down) return this.cut(1006);
     this.#state = "open";
+    if (sid) this.session = world.sessions.get(sid);
     this.onopen?.();
     if (world.weather.muteSockets) return;
     if (sid) {
-      this.session = world.sessions.get(sid);
       if (!this.session || this.session.server.over) {
         const received = this.session?.server.received;
         this.#arrive("1" + JSON.stringify({ code: 1, message: "session unknown", received }));
@@ -283,8 +290,9 @@ class FakeWebSocket {
   }
 
   async #arrive(data) {
-    await this.world.travel();
-    if (this.#state == "open" && !this.world.weather.black && !this.world.weather.muteSockets) this.onmessage?.({ data });
+    await this.world.travel(this.#down);
+    this.isMute ||= this.world.weather.black || this.world.weather.muteSockets;
+    if (this.#state == "open" && !this.isMute) this.onmessage?.({ data });
   }
 
   /** The server writes. */
@@ -306,8 +314,10 @@ class FakeWebSocket {
 
   async #take(data) {
     const { world, session } = this;
-    await world.travel();
-    if (this.#state != "open" || world.weather.black || world.weather.muteSockets || !session) return;
+    await world.travel(this.#up);
+    // What has lost something is deaf for ever: no connection leaves something out and goes on.
+    this.isDeaf ||= world.weather.black || world.weather.muteSockets;
+    if (this.isCut || this.isDeaf || !session) return;
     if (this.carrier) return world.hear(session, () => session.server.takeFrame(this.carrier, data));
     const { type, data: value } = decodePacket(data);
     if (type == "2") return this.#arrive("3" + value);
@@ -323,8 +333,9 @@ class FakeWebSocket {
   /** A replaced WebSocket stays; the client closes it. */
   end() {}
 
-  cut(code = 1006) {
+  cut(code = 1006, isClosed = false) {
     this.world.sockets.delete(this);
+    this.isCut ||= !isClosed;
     if (this.#state == "closed") return;
     this.#state = "closed";
     if (this.carrier && this.session.server.writer == this.carrier) this.session.server.writer = undefined;
@@ -333,6 +344,8 @@ class FakeWebSocket {
 
   close() {
     this.onclose = null;
-    this.cut();
+    // What was sent before still arrives.
+    this.world.travel(this.#up).then(() => this.cut(1005, true));
+    this.#state = "closing";
   }
 }
