@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 
 from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..engine.errors import RemoteProtocolError, RequestRefused
 from ..engine.server import SessionTable
@@ -55,6 +55,8 @@ class Endpoint:
         rest = self._rest(scope)
         if rest is None:
             await self._elsewhere(scope, receive, send)
+        elif rest and scope["type"] == "websocket":
+            await _not_found(receive, send)
         elif rest:
             await client_files.respond(scope, receive, send, rest)
         else:
@@ -75,15 +77,22 @@ class Endpoint:
         if self.app is not None:
             await self.app(scope, receive, send)
         elif scope["type"] == "websocket":
-            await receive()
-            await send({"type": "websocket.close", "code": 1000})
+            await _not_found(receive, send)
         else:
             text = f"Not found. This server answers below {self.path}/\n"
             await send_response(send, text.encode(), headers={}, status=404, content_type="text/plain")
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self.app is not None:
-            await self.app(scope, receive, send)
+
+            async def overheard() -> Message:
+                message = await receive()
+                if message["type"] == "lifespan.shutdown":
+                    # Before the application inside puts away what its handlers may still use.
+                    await self.shutdown()
+                return message
+
+            await self.app(scope, overheard, send)
             return
         while True:
             message = await receive()
@@ -130,6 +139,11 @@ class Endpoint:
             await serve_stream(self.table, request, receive, send, headers)
         else:
             await serve_poll(self.table, request, receive, send, headers)
+
+
+async def _not_found(receive: Receive, send: Send) -> None:
+    await receive()
+    await send({"type": "websocket.close", "code": 1000})
 
 
 async def _deny(scope: Scope, receive: Receive, send: Send, refused: RequestRefused) -> None:

@@ -62,7 +62,10 @@ def parse_request(scope: Scope) -> Request:
         RequestRefused: with Engine.IO's code and a message that names the remedy.
     """
     query_text: str = scope.get("query_string", b"").decode("latin-1")
-    query = dict(parse_qsl(query_text, keep_blank_values=True, max_num_fields=100))
+    try:
+        query = dict(parse_qsl(query_text, keep_blank_values=True, max_num_fields=100))
+    except ValueError as error:
+        raise RequestRefused(ErrorCode.BAD_REQUEST, "Bad request: the query has too many fields") from error
     method = "WEBSOCKET" if scope["type"] == "websocket" else scope["method"]
     counting = query.get("holdfast") == "1"
     transport = query.get("transport", "")
