@@ -9,7 +9,7 @@ import base64
 import json
 from collections import deque
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from typing import Any
 
 import anyio
@@ -17,7 +17,7 @@ from asgi_driver import Client, Exchange, ManualClock, WebSocketExchange, settle
 
 from holdfast import CloseReason, Engine, Session
 
-__all__ = ["Answer", "Application", "Carrier", "CountingPeer", "Site", "open_site"]
+__all__ = ["Answer", "Application", "Carrier", "CountingPeer", "Site", "client_of", "open_site"]
 
 SEPARATOR = "\x1e"
 Data = str | bytes
@@ -81,17 +81,26 @@ class Site:
 
 
 @asynccontextmanager
+async def client_of(app: Any, root_path: str = "") -> AsyncIterator[Client]:
+    """A client of an application, whose requests end with the context."""
+    with ExitStack() as stack:
+        async with anyio.create_task_group() as tasks:
+            client = Client(app, tasks, root_path=root_path)
+            # Closed when the requests have ended, not before.
+            stack.callback(client.close)
+            try:
+                yield client
+            finally:
+                tasks.cancel_scope.cancel()
+
+
+@asynccontextmanager
 async def open_site(transport: str = "websocket", **settings: Any) -> AsyncIterator[Site]:
     """A bare engine at `/engine.io`."""
     clock, application = ManualClock(), Application()
     engine = Engine(application, clock=clock, **settings)
-    async with anyio.create_task_group() as tasks:
-        client = Client(engine, tasks)
-        try:
-            yield Site(transport, engine, application, clock, client)
-        finally:
-            tasks.cancel_scope.cancel()
-            client.close()
+    async with client_of(engine) as client:
+        yield Site(transport, engine, application, clock, client)
 
 
 class Answer:

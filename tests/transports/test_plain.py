@@ -1,4 +1,7 @@
-"""Plain peers meet standard Engine.IO 4, byte for byte. Time stands still here, so no ping timeout can hide anything."""
+"""Plain peers meet standard Engine.IO 4, byte for byte.
+
+Time stands still unless a test moves it, so no ping timeout hides what the server failed to close.
+"""
 
 from __future__ import annotations
 
@@ -268,6 +271,7 @@ async def test_lost_websocket_closes_the_session() -> None:
         socket = await plain.open_websocket()
         socket.close(1006)
         await socket.finished()
+        await settled()
         assert plain.site.application.ended == [CloseReason.TRANSPORT_CLOSE]
 
 

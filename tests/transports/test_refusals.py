@@ -1,0 +1,121 @@
+"""What is wrong with a request, said once and with Engine.IO's codes."""
+
+from __future__ import annotations
+
+import json
+
+import anyio
+import pytest
+from asgi_driver import Client
+from counting_peer import open_site
+
+from holdfast import Engine, Server, Session
+
+PATH = "/engine.io/"
+
+# (query, code); the same for GET and, with websocket in polling's stead, for a WebSocket
+QUERIES = [
+    ("EIO=4", 0),
+    ("EIO=4&transport=", 0),
+    ("EIO=4&transport=abc", 0),
+    ("EIO=4&transport=Polling", 0),
+    ("EIO=4&transport=constructor", 0),
+    ("", 0),
+    ("transport=polling", 5),
+    ("EIO=abc&transport=polling", 5),
+    ("EIO=3&transport=polling", 5),
+    ("EIO=&transport=polling", 5),
+    ("EIO=4&transport=polling&sid=", 1),
+    ("EIO=4&transport=polling&sid=unknown", 1),
+    ("EIO=4&transport=polling&sid=%ff%00", 1),
+]
+
+
+@pytest.mark.parametrize(("query", "code"), QUERIES)
+async def test_query_that_is_wrong_is_refused(query: str, code: int) -> None:
+    async with open_site() as site:
+        exchange = site.client.get(f"{PATH}?{query}")
+        assert await exchange.start() == 400
+        assert exchange.headers["content-type"] == "application/json"
+        assert exchange.headers["cache-control"] == "no-store"
+        refusal = await exchange.json()
+        assert refusal["code"] == code
+        assert refusal["message"]
+        assert set(refusal) == {"code", "message"}
+
+
+@pytest.mark.parametrize(("query", "code"), QUERIES)
+async def test_websocket_with_a_wrong_query_is_refused_before_it_is_accepted(query: str, code: int) -> None:
+    async with open_site() as site:
+        socket = site.client.websocket(f"{PATH}?{query.replace('polling', 'websocket')}")
+        start, body = await socket.next(), await socket.next()
+        assert (start["type"], start["status"]) == ("websocket.http.response.start", 400)
+        assert json.loads(body["body"])["code"] == code
+        await socket.finished()
+
+
+async def test_server_that_cannot_deny_with_a_response_gets_a_close() -> None:
+    async with open_site() as site:
+        plain = Client(site.engine, site.client.tasks, denial=False)
+        socket = plain.websocket(f"{PATH}?EIO=3&transport=websocket")
+        message = await socket.next()
+        assert message["type"] == "websocket.close"
+        assert "protocol version" in message["reason"]
+        await socket.finished()
+        plain.close()
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "HEAD"])
+async def test_session_is_opened_by_get_only(method: str) -> None:
+    async with open_site() as site:
+        for query in ("EIO=4&transport=polling", "EIO=4&transport=stream&holdfast=1"):
+            exchange = site.client.request(method, f"{PATH}?{query}")
+            assert await exchange.start() == 400
+            assert (await exchange.json())["code"] == 2
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "HEAD"])
+async def test_session_takes_get_and_post_only(method: str) -> None:
+    async with open_site("polling") as site:
+        peer, poll = await site.opened()
+        exchange = site.client.request(method, peer.url("polling"))
+        assert await exchange.start() == 400
+        assert (await exchange.json())["code"] == 2
+        await site.session.send("unharmed")
+        assert await poll.take(1) == ["unharmed"]
+
+
+async def test_transport_websocket_needs_a_websocket_and_only_it() -> None:
+    async with open_site() as site:
+        exchange = site.client.get(f"{PATH}?EIO=4&transport=websocket")
+        assert await exchange.start() == 400
+        assert (await exchange.json())["code"] == 3
+        socket = site.client.websocket(f"{PATH}?EIO=4&transport=polling")
+        assert (await socket.next())["status"] == 400
+
+
+async def test_query_of_many_fields_is_refused_and_not_read() -> None:
+    async with open_site() as site:
+        exchange = site.client.get(PATH + "?" + "&".join(f"a{number}=1" for number in range(1000)))
+        assert await exchange.start() == 400
+        assert (await exchange.json())["code"] == 3
+
+
+async def test_unknown_setting_is_refused_and_the_right_one_suggested() -> None:
+    async def function(session: Session) -> None:
+        del session
+
+    with pytest.raises(TypeError, match="did you mean 'ping_interval'"):
+        Engine(function, ping_intervall=3)
+    with pytest.raises(TypeError, match="did you mean 'origins'"):
+        Server(origin="*")
+    with pytest.raises(TypeError, match="known are ping_interval"):
+        Server(xyz=1)
+
+
+async def test_requests_that_were_refused_leave_no_session() -> None:
+    async with open_site() as site:
+        for query, _ in QUERIES:
+            await site.client.get(f"{PATH}?{query}").start()
+        await anyio.wait_all_tasks_blocked()
+        assert not site.engine.table.sessions
