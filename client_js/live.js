@@ -476,6 +476,7 @@ export class Live extends Emitter {
     if (this.#session.plain) return;
     if (carrier.kind == POLLING) {
       // A poll proves itself by being answered: another one, that is not held, takes its place.
+      this.#session.calm(now());
       carrier.io.close();
       this.#start(POLLING, carrier, 0);
       if (this.#current) this.#current.deadline = now() + probeMs;
@@ -549,7 +550,7 @@ export class Live extends Emitter {
     clearTimeout(this.#timer);
     const deadlines = [...this.#carriers].map(({ ended, deadline }) => (ended && deadline <= now ? Infinity : deadline));
     const at = Math.min(this.#current ? this.#deadline(now) : limit, this.#connector.deadline(now), ...deadlines);
-    if (at < Infinity) this.#timer = setTimeout(() => this.#step(), Math.max(0, at - clock()));
+    if (at < Infinity) this.#timer = setTimeout(() => this.#step(), Math.max(0, Math.ceil(at - clock())));
   }
 
   #running() {

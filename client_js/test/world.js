@@ -53,7 +53,8 @@ export class World {
   async advance(ms) {
     const end = this.time + ms;
     await settle();
-    for (;;) {
+    for (let before = -1, runs = 0; ; runs = this.time > before ? 0 : runs + 1, before = this.time) {
+      if (runs > 200) throw new Error("a busy loop");
       const next = [...this.#timers].filter(({ at }) => at <= end).sort((a, b) => a.at - b.at)[0];
       if (!next) break;
       this.time = Math.max(this.time, next.at);
