@@ -274,9 +274,10 @@ class LiveSession:
             self._core.send(message, now=now)
         writer = self._core.writer
         attachment = None if writer is None else self._attachments.get(writer)
-        if attachment is not None:
+        if attachment is None or attachment.write is None or not self.is_open:
+            self._settle()
+        else:
             await attachment.flush_as_guest()
-        self._settle()
 
     def close(self, reason: CloseReason = CloseReason.FORCED_SERVER_CLOSE) -> None:
         """End the session. What was sent before still goes out."""
@@ -374,7 +375,8 @@ class LiveSession:
             attachment.carrier.control.clear()
             return pongs
         packets = self._core.packets_to_send(attachment.carrier, now=self.host.now(), limit_bytes=limit_bytes)
-        if not self.counting or self._core.life is not Life.OPEN:
+        # Writing makes room only where messages are forgotten when written.
+        if self._core.life is not Life.OPEN or (self._room is not None and not self.counting):
             self._settle()
         return packets
 

@@ -64,6 +64,7 @@ async def test_a_session_that_is_over_refuses_what_is_sent() -> None:
         websocket = client.websocket(OPEN)
         await websocket.accept()
         await websocket.receive()
+        await settled()
         (session,) = talk.sessions
         assert session.is_open
         assert session.transport == "websocket"
@@ -81,6 +82,7 @@ async def test_text_that_cannot_be_carried_is_refused_where_it_is_sent() -> None
     talk = Talk()
     async with drive(Engine(talk.wait, clock=ManualClock())) as client:
         await client.get(OPEN.replace("websocket", "polling")).text()
+        await settled()
         (session,) = talk.sessions
         with pytest.raises(LocalProtocolError, match="surrogate"):
             await session.send("\ud800")
