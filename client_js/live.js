@@ -421,7 +421,7 @@ export class Live extends Emitter {
       this.#current = undefined;
       this.#lostAt = now;
       this.#reason = error?.message ?? "ended";
-      if (this.#session.plain) return this.#end(error ? "transport error" : "transport close", error);
+      if (this.#session.plain) return this.#end(error && kind != WEBSOCKET ? "transport error" : "transport close", error);
       this.#connector.lost(kind, now, !error);
     } else if (state == TRYING || state == UPGRADING) {
       this.#connector.failed(kind, now);

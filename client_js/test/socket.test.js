@@ -1,0 +1,247 @@
+/**
+ * The event layer against the official server: a plain peer in everything.
+ */
+import assert from "node:assert/strict";
+import { createServer } from "node:http";
+import test, { after, before } from "node:test";
+import { Server } from "socket.io";
+import { WebSocket } from "ws";
+import { DisconnectedError, EventError, LocalProtocolError, Manager, TimeoutError, io } from "../index.js";
+
+let server;
+let http;
+let url;
+
+before(async () => {
+  http = createServer();
+  server = new Server(http, { pingInterval: 2000, pingTimeout: 2000 });
+  const onConnection = (socket) => {
+    socket.on("echo", (...args) => args.pop()(...args));
+    socket.on("bounce", (...args) => socket.emit("bounce", ...args));
+    socket.on("auth", (answer) => answer(socket.handshake.auth));
+    socket.on("fail", (answer) => answer({ error: { message: "no", code: "E_NO", data: [1] } }));
+    socket.on("never", () => {});
+    socket.on("leave", () => socket.disconnect());
+    socket.on("drop", () => socket.conn.close());
+    socket.on("ask", (value, answer) => socket.emit("question", value, answer));
+  };
+  server.on("connection", onConnection);
+  server.of("/chat").on("connection", onConnection);
+  server.of("/closed").use((_, next) => next(Object.assign(new Error("not you"), { data: { code: 7 } })));
+  await new Promise((resolve) => http.listen(0, resolve));
+  url = `http://localhost:${http.address().port}`;
+});
+
+after(() => {
+  server.close();
+  http.closeAllConnections();
+});
+
+const connect = (path = "", opts = {}) => io(url + path, { WebSocket, forceNew: true, reconnectionDelay: 10, randomizationFactor: 0, ...opts });
+const next = (emitter, name) => new Promise((resolve) => emitter.once(name, (...args) => resolve(args)));
+
+for (const transports of [["websocket"], ["polling"], ["polling", "websocket"], ["websocket", "stream", "polling"]]) {
+  test(`events, acknowledgements and bytes (${transports})`, async () => {
+    const socket = connect("", { transports });
+    const bytes = new Uint8Array([1, 2, 3]);
+    assert.deepEqual(await socket.emitWithAck("echo", { text: "é😀\x1e\n", list: [1, null] }), { text: "é😀\x1e\n", list: [1, null] });
+    socket.emit("bounce", bytes, { deep: bytes }, "x".repeat(100_000));
+    const [first, second, third] = await next(socket, "bounce");
+    assert.deepEqual([first, second, third.length], [bytes, { deep: bytes }, 100_000]);
+    const got = [];
+    socket.on("bounce", (n) => got.push(n));
+    for (let i = 0; i < 500; i++) socket.emit("bounce", i);
+    await socket.emitWithAck("echo");
+    assert.deepEqual(got, Array.from({ length: 500 }, (_, i) => i));
+    assert.equal(socket.connected, true);
+    socket.disconnect();
+    assert.deepEqual([socket.connected, socket.active, socket.id], [false, false, undefined]);
+  });
+}
+
+test("a session that began by polling goes over to the WebSocket by the standard's upgrade", async () => {
+  class Slow extends WebSocket {
+    constructor(address, ...rest) {
+      if (!address.includes("sid=")) throw new Error("not at first");
+      super(address, ...rest);
+    }
+  }
+  const changes = [];
+  const socket = connect("", { WebSocket: Slow, laterMs: [50] });
+  socket.io.on("transport", ({ from, to }) => changes.push([from, to]));
+  const got = [];
+  socket.on("bounce", (n) => got.push(n));
+  await next(socket, "connect");
+  for (let i = 0; socket.io.engine.transport.name == "polling"; i++) {
+    socket.emit("bounce", got.length && i);
+    await socket.emitWithAck("echo");
+  }
+  await socket.emitWithAck("echo");
+  assert.deepEqual(changes, [[null, "polling"], ["polling", "websocket"]]);
+  socket.disconnect();
+});
+
+test("auth may be an object, a function with a callback, or a promise", async () => {
+  for (const auth of [{ a: 1 }, (done) => done({ a: 1 }), async () => ({ a: 1 })]) {
+    const socket = connect("", { auth });
+    assert.deepEqual(await socket.emitWithAck("auth"), { a: 1 });
+    socket.disconnect();
+  }
+});
+
+test("auth that fails is a connect_error", async () => {
+  const socket = connect("", {
+    auth: async () => {
+      throw new Error("no token");
+    },
+  });
+  const [error] = await next(socket, "connect_error");
+  assert.equal(error.message, "no token");
+  socket.disconnect();
+});
+
+test("namespaces share one session, and a second socket of the same name does not", async () => {
+  const one = io(url, { WebSocket });
+  const chat = io(url + "/chat", { auth: { a: 2 } });
+  const again = io(url + "/chat", { WebSocket });
+  assert.equal(one.io, chat.io);
+  assert.notEqual(chat.io, again.io);
+  assert.deepEqual(await chat.emitWithAck("auth"), { a: 2 });
+  await one.emitWithAck("echo");
+  assert.notEqual(one.id, chat.id);
+  chat.disconnect();
+  assert.equal(one.connected, true);
+  await one.emitWithAck("echo");
+  one.disconnect();
+  again.disconnect();
+});
+
+test("a refused namespace says why, and is not tried again", async () => {
+  const socket = connect("/closed");
+  const [error] = await next(socket, "connect_error");
+  assert.deepEqual([error.message, error.data, socket.active], ["not you", { code: 7 }, false]);
+});
+
+test("an error of the handler rejects, and a callback gets it as it is", async () => {
+  const socket = connect();
+  await assert.rejects(socket.emitWithAck("fail"), (error) => {
+    assert.ok(error instanceof EventError);
+    assert.deepEqual([error.message, error.code, error.data], ["no", "E_NO", [1]]);
+    return true;
+  });
+  const reply = await new Promise((resolve) => socket.emit("fail", resolve));
+  assert.equal(reply.error.message, "no");
+  const [error, value] = await new Promise((resolve) => socket.timeout(1000).emit("echo", 1, (...args) => resolve(args)));
+  assert.deepEqual([error, value], [null, 1]);
+  socket.disconnect();
+});
+
+test("what waits for an answer hears of the timeout and of the end", async () => {
+  const socket = connect();
+  await next(socket, "connect");
+  await assert.rejects(socket.timeout(20).emitWithAck("never"), TimeoutError);
+  const [error] = await new Promise((resolve) => socket.timeout(20).emit("never", (...args) => resolve(args)));
+  assert.ok(error instanceof TimeoutError);
+  const pending = socket.emitWithAck("never");
+  socket.disconnect();
+  await assert.rejects(pending, DisconnectedError);
+});
+
+test("reasons are Socket.IO's, and details tell what stayed unconfirmed", async () => {
+  const socket = connect();
+  await next(socket, "connect");
+  socket.emit("leave");
+  assert.deepEqual((await next(socket, "disconnect"))[0], "io server disconnect");
+  assert.equal(socket.active, false);
+  socket.connect();
+  await next(socket, "connect");
+  socket.emit("drop");
+  const [reason, details] = await next(socket, "disconnect");
+  assert.deepEqual([reason, details.unconfirmed, socket.active], ["transport close", [], true]);
+  const [attempts] = await next(socket.io, "reconnect");
+  assert.equal(attempts, 1);
+  const left = next(socket, "disconnect");
+  await next(socket, "connect");
+  socket.disconnect();
+  assert.equal((await left)[0], "io client disconnect");
+});
+
+test("reconnection stops after the attempts it was given", async () => {
+  const seen = [];
+  const socket = io("http://localhost:1", { WebSocket, forceNew: true, reconnectionDelay: 1, reconnectionAttempts: 2 });
+  for (const name of ["error", "reconnect_attempt", "reconnect_error"]) socket.io.on(name, () => seen.push(name));
+  socket.on("connect_error", () => seen.push("connect_error"));
+  await next(socket.io, "reconnect_failed");
+  assert.deepEqual(seen.filter((name) => name == "reconnect_attempt").length, 2);
+  assert.deepEqual(seen.filter((name) => name == "connect_error").length, 3);
+  socket.disconnect();
+});
+
+test("volatile events are dropped while there is nothing to carry them, others are kept", async () => {
+  const socket = connect();
+  socket.volatile.emit("bounce", "dropped");
+  socket.emit("bounce", "kept");
+  assert.deepEqual(await next(socket, "bounce"), ["kept"]);
+  socket.disconnect();
+});
+
+test("listeners: chaining, once, off, signals, and all of them", async () => {
+  const socket = connect();
+  const seen = [];
+  const controller = new AbortController();
+  const note = (name) => () => seen.push(name);
+  const off = note("off");
+  assert.equal(socket.on("bounce", note("on")).once("bounce", note("once")) && socket.on("bounce", off), socket);
+  socket.on("bounce", note("signal"), { signal: controller.signal });
+  socket.off("bounce", off);
+  socket.onAny((name, n) => seen.push(["any", name, n]));
+  socket.prependAny((name) => seen.push(["first", name]));
+  socket.onAnyOutgoing((name, n) => seen.push(["out", name, n]));
+  await next(socket, "connect");
+  socket.emit("bounce", 1);
+  await socket.emitWithAck("echo");
+  assert.deepEqual(seen, [["out", "bounce", 1], ["out", "echo", undefined], ["first", "bounce"], ["any", "bounce", 1], "on", "once", "signal"]);
+  controller.abort();
+  socket.offAny().offAnyOutgoing();
+  seen.length = 0;
+  socket.send("x").emit("bounce", 2);
+  await socket.emitWithAck("echo");
+  assert.deepEqual(seen, ["on"]);
+  socket.disconnect();
+});
+
+test("the client answers what the server asks, once", async () => {
+  const socket = connect();
+  socket.on("question", (value, answer) => {
+    answer(value + 1);
+    answer(value + 2);
+  });
+  assert.equal(await socket.emitWithAck("ask", 1), 2);
+  socket.disconnect();
+});
+
+test("reserved names, and what cannot be sent, throw where they are sent", async () => {
+  const socket = connect("", { autoConnect: false });
+  assert.throws(() => socket.emit("connect"), LocalProtocolError);
+  assert.throws(() => socket.emit("e", ...Array.from({ length: 11 }, () => new Uint8Array(1))), LocalProtocolError);
+  const circle = {};
+  circle.circle = circle;
+  assert.throws(() => socket.emit("e", circle), TypeError);
+  assert.deepEqual([socket.active, socket.disconnected], [false, true]);
+  socket.connect();
+  await next(socket, "connect");
+  assert.throws(() => socket.emit("e", "x".repeat(1_100_000)), /message of \d+ bytes, limit 1000000/);
+  await socket.emitWithAck("echo");
+  socket.disconnect();
+});
+
+test("a Manager can be made and used alone", async () => {
+  const manager = new Manager(url, { WebSocket, autoConnect: false });
+  const opened = new Promise((resolve) => manager.open(resolve));
+  assert.equal(await opened, undefined);
+  const socket = manager.socket("/chat");
+  socket.connect();
+  await next(socket, "connect");
+  manager.close();
+  assert.equal(socket.connected, false);
+});
