@@ -11,7 +11,7 @@
  * A plain peer has no positions: what is written is forgotten.
  */
 import { LocalProtocolError, RemoteProtocolError } from "../errors.js";
-import { checkText, decodeNumber, decodeObject, encodePacket, packet } from "../wire/packet.js";
+import { checkNumber, checkText, decodeNumber, decodeObject, encodePacket, packet } from "../wire/packet.js";
 import { joinPayload, utf8Length } from "../wire/payload.js";
 import { Inbox } from "./inbox.js";
 import { Outbox } from "./outbox.js";
@@ -61,9 +61,9 @@ export class Session {
     const { sid, pingInterval, pingTimeout, maxPayload, holdfast } = decodeObject(text);
     if (typeof sid != "string" || !sid) throw new RemoteProtocolError("open packet without sid");
     this.sid = sid;
-    this.pingInterval = decodeNumber(pingInterval, 1);
-    this.pingTimeout = decodeNumber(pingTimeout);
-    if (maxPayload) this.maxPayload = decodeNumber(maxPayload);
+    this.pingInterval = checkNumber(pingInterval, 1);
+    this.pingTimeout = checkNumber(pingTimeout);
+    if (maxPayload) this.maxPayload = checkNumber(maxPayload);
     if (holdfast) {
       const { version, key, codec, transports, grace } = holdfast;
       if (version !== 1 || typeof key != "string" || codec != "json" || !Array.isArray(transports)) {
@@ -71,7 +71,7 @@ export class Session {
       }
       this.#key = key;
       this.transports = transports;
-      this.grace = decodeNumber(grace);
+      this.grace = checkNumber(grace);
     }
     this.inbox.start(1, 1);
     this.current = 1;
@@ -122,8 +122,8 @@ export class Session {
    */
   answer(text, number, writes, now) {
     const { carrier, received, sent } = decodeObject(text);
-    this.#acknowledge(received, now);
-    if (sent !== undefined) this.#hear(decodeNumber(sent), now);
+    this.#acknowledge(checkNumber(received), now);
+    if (sent !== undefined) this.#hear(checkNumber(sent), now);
     if (!number) return;
     if (carrier !== number) throw new RemoteProtocolError("answer for another carrier");
     if (number >= this.current) {
@@ -134,12 +134,12 @@ export class Session {
   }
 
   /**
-   * @param {unknown} position
+   * @param {number} position
    * @param {number} now
    */
   #acknowledge(position, now) {
     const before = this.outbox.acked;
-    this.outbox.acknowledge(decodeNumber(position));
+    this.outbox.acknowledge(position);
     if (this.outbox.acked > before) this.outbox.calm(now);
   }
 
@@ -170,7 +170,7 @@ export class Session {
         this.#lackingSince = this.#sent > this.inbox.received ? now : Infinity;
         return data;
       }
-    } else if (type == "8") this.#acknowledge(data, now);
+    } else if (type == "8") this.#acknowledge(decodeNumber(data), now);
     else if (type == "9") this.inbox.start(carrier, decodeNumber(data, 1));
     return undefined;
   }

@@ -79,18 +79,23 @@ export const decodePacket = (text, plain) => {
 };
 
 /**
- * @param {unknown} text Decimal digits, or a number that came in JSON.
+ * @param {unknown} value From JSON.
  * @param {number} [least]
  * @returns {number}
- * @throws {RemoteProtocolError} Not a plain decimal integer from `least` to 2^53 - 1.
+ * @throws {RemoteProtocolError} Not an integer from `least` to 2^53 - 1.
  */
-export const decodeNumber = (text, least = 0) => {
-  const number = Number(text);
-  if (String(number) !== String(text) || !Number.isSafeInteger(number) || number < least) {
-    throw new RemoteProtocolError("bad number");
-  }
-  return number;
+export const checkNumber = (value, least = 0) => {
+  if (!Number.isSafeInteger(value) || Number(value) < least) throw new RemoteProtocolError("bad number");
+  return Number(value);
 };
+
+/**
+ * @param {Data} text Decimal digits, without a sign or a leading zero.
+ * @param {number} [least]
+ * @returns {number}
+ * @throws {RemoteProtocolError} As `checkNumber`.
+ */
+export const decodeNumber = (text, least) => checkNumber(String(Number(text)) == text ? Number(text) : NaN, least);
 
 /**
  * @param {string} text

@@ -3,7 +3,7 @@
  * (https://socket.io/docs/v4/socket-io-protocol/#packet-encoding).
  */
 import { LocalProtocolError, RemoteProtocolError } from "../errors.js";
-import { decodeNumber } from "./packet.js";
+import { checkNumber } from "./packet.js";
 
 /** @typedef {import("./packet.js").Data} Data */
 /** @typedef {{type: number, nsp: string, data?: any, id?: number}} SocketPacket `data` is what the application sent: JSON of any shape, and bytes. */
@@ -93,7 +93,7 @@ export class SocketDecoder {
       const packet = {
         type: type > "4" ? +type - BINARY : +type,
         nsp,
-        id: id ? decodeNumber(+id) : undefined,
+        id: id ? checkNumber(+id) : undefined,
         data: json ? parse(json, +count, []) : undefined,
       };
       if (!type || type > "4" != +count > 0 || +count > MAX_ATTACHMENTS || !isValid(packet)) throw new RemoteProtocolError("bad Socket.IO packet");
