@@ -388,7 +388,8 @@ class LiveSession:
         """The carrier is over; idempotent. A plain peer that loses a carrier that can write loses its session."""
         self._attachments.pop(attachment.carrier, None)
         was_writer = self._core.detach(attachment.carrier, now=self.host.now(), reason=reason)
-        if was_writer and not self.counting:
+        if was_writer and (not self.counting or self._core.reason is CloseReason.SERVER_SHUTTING_DOWN):
+            # A server that shuts down has no next carrier to wait for.
             self._core.fail(reason)
         self._settle()
 

@@ -59,7 +59,6 @@ async def serve_poll(
         if upgrading:
             hold = _PROBING_HOLD
     if not session.has_packets(attachment) and not await _hold(session, attachment, receive, hold):
-        session.detach(attachment)
         return
     if upgrading and session.transport != "polling":
         # A client ends its polling before it upgrades, so this poll was overtaken on its way here.
@@ -86,23 +85,27 @@ def _admit(what: str, session: LiveSession, *, busy: bool) -> None:
 
 
 async def _hold(session: LiveSession, attachment: Attachment, receive: Receive, hold: float | None) -> bool:
-    """Wait until the poll can be answered; False when the client has left."""
+    """Wait until the poll can be answered; False when the client has left, and the poll is detached."""
     present = False
     timer = None if hold is None else session.host.call_later(hold, attachment.ring)
-    async with anyio.create_task_group() as group:
+    try:
+        async with anyio.create_task_group() as group:
 
-        async def watch() -> None:
-            await disconnected(receive)
+            async def watch() -> None:
+                await disconnected(receive)
+                group.cancel_scope.cancel()
+
+            group.start_soon(watch)
+            with attachment.scope:
+                await attachment.wait()
+            # Also one that is cut, because its session has ended, gets an answer.
+            present = True
             group.cancel_scope.cancel()
-
-        group.start_soon(watch)
-        with attachment.scope:
-            await attachment.wait()
-        # Also one that is cut, because its session has ended, gets an answer.
-        present = True
-        group.cancel_scope.cancel()
-    if timer is not None:
-        timer.cancel()
+    finally:
+        if timer is not None:
+            timer.cancel()
+        if not present:
+            session.detach(attachment)
     return present
 
 

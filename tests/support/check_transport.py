@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager
 
 import anyio
 from asgi_driver import settled
-from counting_peer import Carrier, CountingPeer, Data, Site
+from counting_peer import Carrier, CountingPeer, Data, Site, client_of
 
 from holdfast import CloseReason
 
@@ -320,6 +320,18 @@ async def a_broken_packet_ends_the_session_with_code_3(make: Make) -> None:
                 assert (await carrier.closing()).code == 3
             await settled()
             assert site.application.ended == [CloseReason.PARSE_ERROR]
+
+
+@check
+async def a_request_that_its_server_cancels_detaches(make: Make) -> None:
+    async with make() as site:
+        async with client_of(site.engine) as client:
+            peer = CountingPeer(client)
+            await peer.open(site.transport)
+            live = site.engine.table.sessions[peer.sid]
+            assert live.attached
+        assert not live.attached
+        assert live.is_open
 
 
 # -- ends
