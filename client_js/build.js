@@ -2,7 +2,13 @@
  * `npm run build`: the two bundles, their source maps and the types, into dist/.
  */
 import { execFileSync } from "node:child_process";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { dirname } from "node:path";
+import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
+import { minify } from "terser";
+
+const root = dirname(fileURLToPath(import.meta.url));
 
 /**
  * Members that modules use among themselves. None of these may be a name of the platform's, of the wire's JSON, of an option or
@@ -14,21 +20,51 @@ const INTERNAL = `
   raced asked probed progress ended heard kind busy bring pump fire run listener first writable takesError isNewNetwork
   wake stated writer carrying
   _readyState _reconnecting _opened _closed _failed _packet _release
-`
-  .trim()
-  .split(/\s+/);
+`;
 
-/** @type {import("esbuild").BuildOptions} */
-const common = {
-  entryPoints: ["index.js"],
-  bundle: true,
-  minify: true,
-  sourcemap: true,
-  target: "es2022",
-  legalComments: "none",
-  mangleProps: new RegExp(`^(${INTERNAL.join("|")})$`),
+/** The page's global has the public names, and nothing of a module's machinery. */
+const GLOBAL = `
+  import { io, openSession, Manager, Socket, OpenSession, HoldfastError, LocalProtocolError, RemoteProtocolError, RefusedError,
+    DisconnectedError, TimeoutError, EventError } from "./index.js";
+  globalThis.holdfast = { io, openSession, Manager, Socket, OpenSession, HoldfastError, LocalProtocolError, RemoteProtocolError,
+    RefusedError, DisconnectedError, TimeoutError, EventError };`;
+
+/**
+ * @param {string} file
+ * @param {import("esbuild").BuildOptions} options
+ */
+const bundle = async (file, options) => {
+  const { outputFiles } = await build({
+    ...options,
+    absWorkingDir: root,
+    bundle: true,
+    minify: true,
+    target: "es2022",
+    legalComments: "none",
+    mangleProps: new RegExp(`^(${INTERNAL.trim().split(/\s+/).join("|")})$`),
+    sourcemap: "external",
+    outfile: `${root}/dist/${file}`,
+    write: false,
+  });
+  const [map, code] = outputFiles.map(({ text }) => text);
+  const { code: small, map: smallMap } = await minify(code, {
+    ecma: 2020,
+    module: options.format == "esm",
+    compress: { passes: 3, unsafe_arrows: true, unsafe_methods: true, pure_getters: true },
+    sourceMap: { content: map, filename: file, url: `${file}.map` },
+  });
+  mkdirSync(`${root}/dist`, { recursive: true });
+  writeFileSync(`${root}/dist/${file}`, String(small));
+  writeFileSync(`${root}/dist/${file}.map`, String(smallMap));
 };
 
-await build({ ...common, format: "esm", outfile: "dist/holdfast.esm.min.js" });
-await build({ ...common, format: "iife", globalName: "holdfast", outfile: "dist/holdfast.min.js" });
-execFileSync("npm", ["run", "--silent", "types"], { stdio: "inherit" });
+/** Write both bundles. */
+export const buildBundles = async () => {
+  await bundle("holdfast.esm.min.js", { entryPoints: ["index.js"], format: "esm" });
+  await bundle("holdfast.min.js", { stdin: { contents: GLOBAL, resolveDir: root }, format: "iife" });
+};
+
+if (process.argv[1] == fileURLToPath(import.meta.url)) {
+  await buildBundles();
+  execFileSync("npm", ["run", "--silent", "types"], { stdio: "inherit" });
+}

@@ -1,0 +1,91 @@
+/**
+ * The bundles: how large they are, and that shortening names has broken nothing.
+ */
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { createServer } from "node:http";
+import test, { before } from "node:test";
+import vm from "node:vm";
+import { brotliCompressSync, gzipSync } from "node:zlib";
+import { Server } from "socket.io";
+import { WebSocket } from "ws";
+import { buildBundles } from "../build.js";
+import * as source from "../index.js";
+import { World } from "./world.js";
+
+/** Bytes of the whole client in one script tag, as gzip -9 leaves them. */
+const BUDGET = 11_400;
+
+const file = (name) => new URL(`../dist/${name}`, import.meta.url);
+let bundle;
+
+before(async () => {
+  await buildBundles();
+  bundle = await import(file("holdfast.esm.min.js").href);
+});
+
+test("the client is within its budget", (t) => {
+  const raw = readFileSync(file("holdfast.min.js"));
+  const gzip = gzipSync(raw, { level: 9 }).length;
+  t.diagnostic(`raw ${raw.length}, gzip ${gzip}, brotli ${brotliCompressSync(raw).length}`);
+  assert.ok(gzip <= BUDGET, `${gzip} bytes`);
+});
+
+test("the bundles have the public names", () => {
+  const context = vm.createContext({ URL, Error, performance, setTimeout, clearTimeout });
+  vm.runInContext(readFileSync(file("holdfast.min.js"), "utf8"), context);
+  const names = Object.keys(source).filter((name) => !["GapError", "connect"].includes(name));
+  assert.deepEqual(Object.keys(context.holdfast).toSorted(), names.toSorted());
+  assert.deepEqual(Object.keys(bundle).toSorted(), Object.keys(source).toSorted());
+});
+
+test("a bundled session goes through every transport", async () => {
+  for (const transport of ["websocket", "stream", "polling"]) {
+    const world = new World();
+    const session = bundle.openSession("http://server.test", { ...world.options, transports: [transport] });
+    const heard = [];
+    session.on("message", (message) => heard.push(message));
+    await world.advance(100);
+    const [one] = [...world.sessions.values()];
+    const messages = ["a\x1e", "é", new Uint8Array([1])];
+    for (const message of messages) {
+      session.send(message);
+      world.say(one, message);
+    }
+    await world.advance(500);
+    world.cut();
+    session.send("last");
+    await world.advance(3000);
+    assert.deepEqual([heard, one.server.heard], [messages, [...messages, "last"]], transport);
+    session.close();
+    await world.advance(100);
+    assert.equal(one.server.over, true);
+  }
+});
+
+test("a bundled session falls back, probes and comes back", async () => {
+  const world = new World();
+  Object.assign(world.weather, { noSockets: true });
+  const session = bundle.openSession("http://server.test", world.options);
+  const kinds = [];
+  session.on("transport", ({ to }) => kinds.push(to));
+  await world.advance(1000);
+  world.weather.noSockets = false;
+  await world.advance(6000);
+  assert.deepEqual(kinds, ["polling", "stream", "websocket"]);
+});
+
+test("bundled events work with the official server", async () => {
+  const http = createServer();
+  const server = new Server(http);
+  server.on("connection", (socket) => socket.on("echo", (value, answer) => answer(value)));
+  await new Promise((resolve) => http.listen(0, resolve));
+  for (const transports of [["websocket"], ["polling"]]) {
+    const socket = bundle.io(`http://localhost:${http.address().port}`, { WebSocket, transports, forceNew: true });
+    assert.deepEqual(await socket.emitWithAck("echo", { a: new Uint8Array([1]) }), { a: new Uint8Array([1]) });
+    await assert.rejects(socket.timeout(10).emitWithAck("unknown"), { name: "TimeoutError" });
+    socket.disconnect();
+  }
+  server.close();
+  http.closeAllConnections();
+});
