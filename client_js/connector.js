@@ -141,10 +141,13 @@ export class Connector {
     this.#offered = this.#offered.filter((other) => other != kind);
   }
 
-  /** The network has changed: what is known of it is worth nothing. */
-  refresh() {
+  /**
+   * The network has changed: what is known of it is worth nothing.
+   * @param {number} now
+   */
+  refresh(now) {
     for (const verdict of this.#verdicts.values()) verdict.until = verdict.failures = verdict.lives = 0;
-    this.#joins = Math.min(this.#joins, 0);
+    this.#joins = now + this.#options.raceMs;
   }
 
   /**

@@ -122,7 +122,7 @@ export class Live extends Emitter {
    */
   wake(isNewNetwork) {
     if (this.#state == "closed") return;
-    if (isNewNetwork || !this.#current) this.#connector.refresh();
+    if (isNewNetwork || !this.#current) this.#connector.refresh(this.#options.now());
     if (this.#current && !this.#current.probed) this.#probe(this.#current);
     this.#step();
   }

@@ -161,7 +161,7 @@ test("a new network makes every verdict void", () => {
   connector.carries("polling", 10);
   connector.next(10);
   connector.failed("stream", 10);
-  connector.refresh();
+  connector.refresh(20);
   assert.deepEqual(connector.next(20), ["stream"]);
   connector.failed("stream", 20);
   assert.deepEqual(connector.next(20), ["websocket"]);

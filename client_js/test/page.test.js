@@ -1,0 +1,75 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+import { Live } from "../live.js";
+import { World } from "./world.js";
+
+/** A page with nothing but events. */
+const withPage = async (run) => {
+  const target = new EventTarget();
+  Object.assign(globalThis, {
+    addEventListener: target.addEventListener.bind(target),
+    removeEventListener: target.removeEventListener.bind(target),
+    document: { visibilityState: "visible" },
+  });
+  const fire = (type, more) => target.dispatchEvent(Object.assign(new Event(type), more));
+  const world = new World();
+  const live = new Live("http://server.test/socket.io/", { ...world.options, page: true }).open();
+  const log = [];
+  live.on("transport", ({ to, reason }) => log.push([to, reason]));
+  live.on("close", (reason) => log.push(reason));
+  await world.advance(100);
+  try {
+    await run({ world, live, fire, log, session: [...world.sessions.values()][0] });
+  } finally {
+    live.close();
+    for (const name of ["addEventListener", "removeEventListener", "document"]) delete globalThis[name];
+  }
+};
+
+for (const type of ["online", "pageshow", "visibilitychange", "resume"]) {
+  test(`on ${type} a carrier that has died meanwhile is found out within two seconds`, () =>
+    withPage(async ({ world, fire, log }) => {
+      world.weather.black = true;
+      await world.advance(100);
+      fire(type);
+      await world.advance(100);
+      world.weather.black = false;
+      await world.advance(2100);
+      assert.deepEqual(log.slice(1), [["websocket", "probe unanswered"]]);
+    }));
+
+  test(`on ${type} a carrier that lives is left alone`, () =>
+    withPage(async ({ world, fire, log }) => {
+      fire(type);
+      await world.advance(5000);
+      assert.equal(log.length, 1);
+    }));
+}
+
+test("a page that goes for good says so in a request that outlives it", () =>
+  withPage(async ({ world, live, fire, log, session }) => {
+    live.send("last");
+    fire("pagehide", { persisted: false });
+    await world.advance(100);
+    assert.deepEqual([session.server.heard, session.server.over, log.at(-1)], [["last"], true, "transport close"]);
+    assert.equal(world.requests.at(-1), "POST polling");
+  }));
+
+test("a page that may come back says nothing", () =>
+  withPage(async ({ world, fire, session }) => {
+    fire("pagehide", { persisted: true });
+    await world.advance(100);
+    assert.equal(session.server.over, false);
+  }));
+
+test("when the network is back, nobody waits for a pause to end", () =>
+  withPage(async ({ world, live, fire, log }) => {
+    world.weather.down = true;
+    world.cut();
+    await world.advance(20_000);
+    world.weather.down = false;
+    fire("online");
+    await world.advance(60);
+    assert.equal(live.writable, true);
+    assert.equal(log.length, 2);
+  }));
