@@ -400,7 +400,9 @@ async def test_servers_close_reaches_a_polling_peer_after_the_messages_before_it
         await settled()
         await site.session.send("last words")
         site.session.close()
-        assert await plain.poll(sid).text() == "4last words\x1e1"
+        # Apart: socket.io-client would take the close before the message, and so for a lost transport.
+        assert await plain.poll(sid).text() == "4last words"
+        assert await plain.poll(sid).text() == "1"
         assert await plain.is_gone(sid)
 
 
