@@ -54,7 +54,7 @@ unit: $(DEV)
 	@echo "== unit tests"
 	@$(PY) -m pytest -q -m "not browser and not servers and not slow" $(addprefix --ignore=,$(CORE)) $(ARGS)
 
-rest: $(DEV) tools/node_modules/.package-lock.json
+rest: $(DEV) tools/node_modules/.package-lock.json tests/clients/node_modules/.package-lock.json
 	@echo "== slow tests, real servers, Chromium"
 	@$(PY) -m pytest -q -m "browser or servers or slow" $(ARGS)
 
@@ -72,13 +72,14 @@ build: $(DEV)
 	@ls -l dist
 
 clean:
-	rm -rf .venv .make build dist client_js/dist client_js/node_modules tools/node_modules *.egg-info \
+	rm -rf .venv .make build dist client_js/dist client_js/node_modules tools/node_modules tests/clients/node_modules *.egg-info \
 	    .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- what it needs
 
-setup: $(DEV) client_js/node_modules/.package-lock.json tools/node_modules/.package-lock.json bundle system
+setup: $(DEV) client_js/node_modules/.package-lock.json tools/node_modules/.package-lock.json \
+    tests/clients/node_modules/.package-lock.json bundle system
 
 $(PY):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "holdfast needs Python 3.11 or later; run make PYTHON=…")'

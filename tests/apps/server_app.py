@@ -1,6 +1,6 @@
 """What the tests with real servers and official clients run: `/engine.io/` echoes, `/socket.io/` does what they ask.
 
-`/reasons` lists the reasons of the disconnects so far.
+`/reasons?name=` lists the reasons of the disconnects of those who connected with this name.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SETTINGS = Settings(
     grace_period=float(os.environ.get("GRACE_PERIOD", "120")),
 )
 
-reasons: list[str] = []
+reasons: dict[str, list[str]] = {}
 
 
 async def echo(session: Session) -> None:
@@ -33,7 +33,7 @@ async def echo(session: Session) -> None:
 
 
 async def answer_reasons(request: Request) -> JSONResponse:
-    return JSONResponse(reasons)
+    return JSONResponse(reasons.get(request.query_params.get("name", ""), []))
 
 
 async def page(request: Request) -> HTMLResponse:
@@ -87,7 +87,7 @@ for namespace in (io, io.of("/custom")):
 
     @namespace.on("disconnect")
     async def disconnected(socket: Socket, reason: str) -> None:
-        reasons.append(str(reason))
+        reasons.setdefault(str(socket.handshake.auth.get("name", "")), []).append(str(reason))
 
 
 @io.of("/closed").on("connect")

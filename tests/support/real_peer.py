@@ -12,9 +12,10 @@ from urllib.parse import urlsplit
 
 import httpx
 from counting_peer import SEPARATOR, encode
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-__all__ = ["RealPeer", "RealStream", "hard_cut", "http_client", "websocket"]
+__all__ = ["RealPeer", "RealStream", "hard_cut", "http_client", "rest_of", "websocket"]
 
 TIMEOUT = 10.0
 
@@ -33,6 +34,16 @@ def websocket(url: str, **options: Any) -> Iterator[ClientConnection]:
         url, open_timeout=TIMEOUT, close_timeout=1, max_size=None, proxy=None, **options
     ) as connection:
         yield connection
+
+
+def rest_of(socket: ClientConnection) -> tuple[list[str | bytes], int | None]:
+    """What still comes until the other side closes, and its close code; None for an end without one."""
+    messages: list[str | bytes] = []
+    try:
+        while True:
+            messages.append(socket.recv(TIMEOUT))
+    except ConnectionClosed as closed:
+        return messages, None if closed.rcvd is None else closed.rcvd.code
 
 
 def hard_cut(connection: socket.socket) -> None:
