@@ -136,7 +136,12 @@ export class Manager extends Emitter {
     // What the server refuses for good is not asked for again.
     const isFinal = error instanceof RefusedError && [2, 4, 5].includes(error.code);
     if (wasOpen) {
-      for (const socket of this.nsps.values()) socket._closed(reason, details);
+      for (const socket of this.nsps.values()) {
+        const { connected } = socket;
+        socket._closed(reason, details);
+        // Its CONNECT was not answered and will not be sent again.
+        if (isFinal && !connected) socket._failed(error);
+      }
       this.fire("close", reason, details);
       if (reason != "forced close" && !isFinal) this.#reconnect();
     } else if (reason != "forced close") {
