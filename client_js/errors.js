@@ -58,3 +58,13 @@ export class EventError extends HoldfastError {
     this.data = data;
   }
 }
+
+/**
+ * @param {unknown} isRight
+ * @param {string} what The peer has sent.
+ * @returns {asserts isRight}
+ * @throws {RemoteProtocolError}
+ */
+export function check(isRight, what) {
+  if (!isRight) throw new RemoteProtocolError("bad " + what);
+}

@@ -7,7 +7,16 @@ import { OpenSession } from "./opensession.js";
 export { Manager } from "./manager.js";
 export { Socket } from "./socket.js";
 export { OpenSession } from "./opensession.js";
-export * from "./errors.js";
+export {
+  DisconnectedError,
+  EventError,
+  GapError,
+  HoldfastError,
+  LocalProtocolError,
+  RefusedError,
+  RemoteProtocolError,
+  TimeoutError,
+} from "./errors.js";
 
 /** Origin and path -> the Manager that is shared there. @type {Map<string, Manager>} */
 const managers = new Map();

@@ -1,13 +1,13 @@
 /**
  * A session with its clock and its carriers: what the connector decides is done here, and what arrives is handed on.
  *
- * Every input - a packet, an end, a timer, a message to send - changes something and then calls `#step`, which does
+ * Every input - a packet, an end, a timer, a message to send - changes something and then calls `step`, which does
  * whatever is due and sets the one timer for what is due next. There are no other timers and no other loops.
  */
 import { ATTACHED, Carrier, OPENERS, POLLING, REPLACED, STREAM, TRYING, UPGRADING, WEBSOCKET } from "./carrier.js";
 import { Connector } from "./connector.js";
 import { Emitter } from "./emitter.js";
-import { GapError, HoldfastError, LocalProtocolError, RefusedError, RemoteProtocolError } from "./errors.js";
+import { GapError, HoldfastError, LocalProtocolError, RefusedError, RemoteProtocolError, check } from "./errors.js";
 import { withDefaults } from "./options.js";
 import { watchPage } from "./page.js";
 import { Poster } from "./poster.js";
@@ -22,610 +22,590 @@ const IDLE_MS = 1000;
 const HURRY_MS = 1000;
 /** More than this waiting in a WebSocket is written later. */
 const BUFFER_BYTES = 1e6;
+/** Until there may be room again; and the least pause of all, so that a deadline that has passed cannot become a busy loop. */
+const PAUSE_MS = 20;
 
+/** Fires `open`, `message`, `ping`, `transport` and `close`. What it knows and does is the constructor's own, but for a few members. */
 export class Live extends Emitter {
-  #options;
-  #url;
-  #connector;
-  #session = new Session();
-  #poster;
-  /** @type {"new" | "opening" | "open" | "closed"} */
-  #state = "new";
-  /** @type {Set<Carrier>} */
-  #carriers = new Set();
-  /** What carries the session. @type {Carrier | undefined} */
-  #current;
-  /** The kind that carried last, and why it does not any more. */
-  #from = "";
-  #reason = "";
-  #lostAt = 0;
-  /** The number kept for polling while a WebSocket with the next one races it. */
-  #reserved = 0;
-  /** The highest number whose attach was sent. */
-  #highest = 1;
-  /** Encoded packets that do not wait behind messages. @type {string[]} */
-  #control = [];
-  #isDue = false;
-  /** How many polls in a row were not held. */
-  #idle = 0;
-  /** When there may be room in the WebSocket again. */
-  #roomAt = 0;
-  /** @type {any} */
-  #timer;
-  #unwatch = () => {};
+  /** The transport that carries the session, or did last. */
+  transport = { name: "" };
+  /** @type {"opening" | "open" | "closed"} */
+  readyState = "opening";
+  /** The engine's own id: a secret, unlike a socket's. */
+  id = "";
 
   /**
    * @param {string} url With its path, without a query.
-   * @param {Partial<import("./options.js").Options>} [options]
-   * @param {Connector} [connector] What is known of the network already.
+   * @param {Partial<import("./options.js").Options>} [given]
+   * @param {Connector} [known] What is known of the network already.
    */
-  constructor(url, options, connector) {
+  constructor(url, given, known) {
     super();
-    this.#options = withDefaults(options);
-    this.#url = url;
-    this.#connector = connector ?? new Connector(this.#options);
-    this.#poster = new Poster(this.#options, this.#session, () => this.#to(POLLING));
-  }
+    const options = withDefaults(given);
+    const { now: clock, attemptMs, streamProbeMs, probeMs } = options;
+    const connector = known ?? new Connector(options);
+    const session = new Session();
+    const { inbox, outbox } = session;
+    const poster = new Poster(options, session, () => to(POLLING));
+    /** As `readyState`. @type {"opening" | "open" | "closed"} */
+    let phase = "opening";
+    /** @type {Set<Carrier>} */
+    const carriers = new Set();
+    /** What carries the session. @type {Carrier | undefined} */
+    let current;
+    /** Why that what carried last does not any more. */
+    let lostFor = "";
+    let lostAt = 0;
+    /** The number kept for polling while a WebSocket with the next one races it. */
+    let reserved = 0;
+    /** The highest number whose attach was sent. */
+    let highest = 1;
+    /** Encoded packets that do not wait behind messages. @type {string[]} */
+    const control = [];
+    let isDue = false;
+    /** How many polls in a row were not held. */
+    let idle = 0;
+    /** When there may be room in the WebSocket again. */
+    let roomAt = 0;
+    /** @type {any} */
+    let timer;
+    let unwatch = () => {};
 
-  /** @returns {{name: string}} The transport that carries the session, or did last. */
-  get transport() {
-    return { name: this.#current?.kind ?? this.#from };
-  }
-
-  /** The engine's own id: a secret, unlike a socket's. */
-  get id() {
-    return this.#session.sid;
-  }
-
-  get readyState() {
-    return this.#state;
-  }
-
-  /** Whether a message would leave at once. */
-  get writable() {
-    return !!this.#current;
-  }
-
-  open() {
-    const now = this.#options.now();
-    this.#state = "opening";
-    this.#lostAt = now;
-    this.#connector.race(now);
-    if (this.#options.page) {
-      this.#unwatch = watchPage(
-        (isNewNetwork) => this.wake(isNewNetwork),
-        () => this.close("transport close", true),
-      );
-    }
-    this.#step();
-    return this;
-  }
-
-  /**
-   * @param {Data} data Sent as soon as something carries, and again until the server has it.
-   * @param {unknown} [meta]
-   * @throws {LocalProtocolError} It cannot be carried, or the session is closed.
-   */
-  send(data, meta) {
-    if (this.#state == "closed") throw new LocalProtocolError("session is closed");
-    const { plain } = this.#session;
-    if (plain && this.#current && this.#current.kind != WEBSOCKET && typeof data == "string" && data.includes(SEPARATOR)) {
-      throw new LocalProtocolError("standard polling cannot carry U+001E");
-    }
-    this.#session.send(data, meta);
-    this.#stepSoon();
-  }
-
-  /**
-   * Look at once whether the network is there.
-   * @param {boolean} [isNewNetwork] What was known of it is worth nothing.
-   */
-  wake(isNewNetwork) {
-    if (this.#state == "closed") return;
-    if (isNewNetwork || !this.#current) this.#connector.refresh(this.#options.now());
-    if (this.#current && !this.#current.probed) this.#probe(this.#current);
-    this.#step();
-  }
-
-  /**
-   * End the session, here and at the server.
-   * @param {string} [reason]
-   * @param {boolean} [isLeaving] The page goes away: the last word must outlive it.
-   */
-  close(reason = "forced close", isLeaving) {
-    this.#bye(isLeaving);
-    this.#end(reason);
-  }
-
-  /** @param {boolean} [isLeaving] */
-  #bye(isLeaving) {
-    if (this.#state != "open") return;
-    const now = this.#options.now();
-    const { send } = this.#current?.io ?? {};
-    if (send && !isLeaving) {
-      for (const frame of this.#session.frames(this.#control, now)) send(frame);
-      send("1");
-    } else {
-      const body = this.#session.post(this.#control, now);
-      post(this.#options, this.#to(POLLING), body ? body + SEPARATOR + "1" : "1", isLeaving).catch(() => {});
-    }
-  }
-
-  /**
-   * @param {string} kind
-   * @param {string} [sid]
-   */
-  #to(kind, sid = this.#session.sid) {
-    const query = new URLSearchParams({ ...this.#options.query, EIO: "4", transport: kind, holdfast: "1" });
-    if (sid) query.set("sid", sid);
-    return this.#url + "?" + query;
-  }
-
-  /**
-   * @param {string} kind
-   * @param {Carrier} [previous] The poll before this one, or the stream to be replaced by another.
-   * @param {number} [wait] How long the server may hold a poll.
-   */
-  #start(kind, previous, wait) {
-    const now = this.#options.now();
-    const session = this.#session;
-    const { attemptMs, streamProbeMs, pollMs } = this.#options;
-    // The opening race has the time that the application gives it.
-    const carrier = new Carrier(kind, now, this.#state == "open" ? now + attemptMs : Infinity, session.inbox.received);
-    carrier.heard = previous?.heard ?? now;
-    let attach;
-    if (kind == POLLING && previous) {
-      carrier.state = ATTACHED;
-      // A plain poll is held until the next ping; its silence is seen by the heartbeat.
-      carrier.deadline = session.plain ? Infinity : now + (wait ?? session.pingInterval) + pollMs;
-      this.#current = carrier;
-      this.#carriers.delete(previous);
-    }
-    if (this.#state == "open" && !session.plain) {
-      carrier.number = 0;
-      if (kind != WEBSOCKET) {
-        const probe = kind == STREAM && !!this.#current && !previous;
-        if (probe) carrier.deadline = now + 2 * streamProbeMs;
-        carrier.number = this.#number(kind, previous);
-        if (!probe) this.#ask(carrier);
-        attach = session.attachment(carrier.number, { probe: probe || undefined, wait: previous ? wait : kind == POLLING ? 0 : undefined });
-      }
-    }
-    this.#carriers.add(carrier);
-    const on = (/** @type {(value: any) => void} */ handle) => (/** @type {any} */ value = undefined) => {
-      if (!this.#carriers.has(carrier)) return;
-      handle(value);
-      this.#stepSoon();
+    this.open = () => {
+      lostAt = clock();
+      connector.race(lostAt);
+      if (options.page) unwatch = watchPage(this.wake, () => this.close("transport close", true));
+      step();
+      return this;
     };
-    carrier.io = OPENERS[kind](this.#options, this.#to(kind), attach, {
-      open: on(() => this.#opened(carrier)),
-      data: on((data) => this.#heard(carrier, data)),
-      end: on((error) => this.#ended(carrier, error)),
-    });
-  }
 
-  /**
-   * @param {string} kind
-   * @param {Carrier} [previous]
-   */
-  #number(kind, previous) {
-    // Polls go on under one number, so that a better carrier that is being probed meanwhile keeps a higher one.
-    if (kind == POLLING && previous && previous.number > 1 && previous.number >= this.#highest) return previous.number;
-    // A WebSocket that has sent its attach must not be overtaken by the poll that races it.
-    if (!this.#current && this.#reserved && this.#isAsking()) return this.#reserved;
-    return this.#session.attach();
-  }
-
-  /** @param {Carrier} carrier */
-  #opened(carrier) {
-    const { now, socketProbeMs, streamProbeMs } = this.#options;
-    if (this.#state != "open") return;
-    if (carrier.kind == STREAM) {
-      if (this.#current && this.#current.kind != STREAM) {
-        carrier.deadline = now() + streamProbeMs;
-        this.#bring("2" + carrier.number);
+    /**
+     * @param {Data} data Sent as soon as something carries, and again until the server has it.
+     * @param {unknown} [meta]
+     * @throws {LocalProtocolError} It cannot be carried, or the session is closed.
+     */
+    this.send = (data, meta) => {
+      if (phase == "closed") throw new LocalProtocolError("session is closed");
+      if (session.plain && current && current.kind != WEBSOCKET && typeof data == "string" && data.includes(SEPARATOR)) {
+        throw new LocalProtocolError("standard polling cannot carry U+001E");
       }
-    } else if (this.#current) {
-      carrier.deadline = now() + socketProbeMs;
-      carrier.io.send?.("2probe");
-    } else this.#attach(carrier);
-  }
+      session.send(data, meta);
+      stepSoon();
+    };
 
-  /** Whether something better has sent its attach and waits for the answer. */
-  #isAsking() {
-    return [...this.#carriers].some(({ state, asked }) => state == TRYING && asked);
-  }
+    /**
+     * Look at once whether the network is there.
+     * @param {boolean} [isNewNetwork] What was known of it is worth nothing.
+     */
+    this.wake = (isNewNetwork) => {
+      if (isNewNetwork || !current) connector.refresh(clock());
+      doubt();
+      step();
+    };
 
-  /** @param {Carrier} carrier Its attach is sent. */
-  #ask(carrier) {
-    carrier.asked = true;
-    this.#highest = Math.max(this.#highest, carrier.number);
-  }
+    /**
+     * End the session, here and at the server.
+     * @param {string} [reason]
+     * @param {boolean} [isLeaving] The page goes away: the last word must outlive it.
+     */
+    this.close = (reason = "forced close", isLeaving) => {
+      bye(isLeaving);
+      end(reason);
+    };
 
-  /** @param {Carrier} carrier A WebSocket, to be attached. */
-  #attach(carrier) {
-    this.#reserved = this.#current ? 0 : this.#session.attach();
-    carrier.number = this.#session.attach();
-    this.#ask(carrier);
-    carrier.deadline = this.#options.now() + this.#options.attemptMs;
-    carrier.io.send?.("7" + this.#session.attachment(carrier.number));
-  }
+    /** Whether a message would leave at once. */
+    this.writable = () => !!current;
 
-  /**
-   * @param {Carrier} carrier
-   * @param {Data} data
-   */
-  #heard(carrier, data) {
-    carrier.heard = this.#options.now();
-    carrier.length += data.length;
-    try {
-      if (typeof data != "string") return this.#packet(carrier, packet("4", data));
-      const single = this.#session.plain && this.#state == "open" && carrier.kind == WEBSOCKET;
-      for (const part of single ? [data] : data.split(SEPARATOR)) {
-        if (this.#state == "closed") return;
-        this.#packet(carrier, decodePacket(part, this.#session.plain));
-      }
-    } catch (error) {
-      if (!(error instanceof HoldfastError)) throw error;
-      // On what has not proved itself yet, anyone may be speaking.
-      if (carrier.state == TRYING || error instanceof GapError || error instanceof RefusedError) this.#ended(carrier, error);
-      else {
-        this.#bye();
-        this.#end("parse error", error);
-      }
-    }
-  }
-
-  /**
-   * @param {Carrier} carrier
-   * @param {import("./wire/packet.js").Packet} packet
-   */
-  #packet(carrier, { type, data }) {
-    const session = this.#session;
-    const now = this.#options.now();
-    const text = /** @type {string} */ (data);
-    if (type == "0") {
-      if (carrier.state != TRYING) throw new RemoteProtocolError("opened twice");
-      if (this.#state == "open") this.#dismiss(carrier, text);
-      else {
-        session.open(text, carrier.kind == WEBSOCKET);
-        this.#connector.offer([carrier.kind, ...(session.transports ?? [WEBSOCKET, POLLING])]);
-        this.#carries(carrier, "open");
-        this.#state = "open";
-        this.fire("open");
-      }
-    } else if (this.#state != "open") throw new RemoteProtocolError("packet before the session is open");
-    else if (type == "1") {
-      const { code = 1, message = "closed by the server", received } = text ? decodeObject(text) : {};
-      throw new RefusedError(code == 6 || code == 7 ? code : 1, message, received);
-    } else if (type == "2") {
-      this.#control.push("3" + text);
-      this.fire("ping");
-    } else if (type == "3") this.#pong(carrier, text);
-    else if (type == "7") {
-      session.answer(text, carrier.number, carrier.kind == WEBSOCKET, now);
-      if (carrier.number < session.current) throw new RefusedError(6, "replaced");
-      if (carrier.state == TRYING) this.#carries(carrier, this.#reason || "better");
-    } else if (carrier.state != TRYING) {
-      const message = session.receive(carrier.number, { type, data }, now);
-      if (message !== undefined) this.fire("message", message);
-    }
-  }
-
-  /**
-   * @param {Carrier} carrier
-   * @param {string} text
-   */
-  #pong(carrier, text) {
-    if (carrier.probed) {
-      carrier.probed = 0;
-      carrier.progress = this.#progress();
-      this.#session.calm(this.#options.now());
-    } else if (carrier.state == TRYING && carrier.kind == STREAM) {
-      if (text == String(carrier.number)) {
-        carrier.deadline = this.#options.now() + this.#options.attemptMs;
-        this.#ask(carrier);
-        this.#bring("", carrier);
-      }
-    } else if (carrier.state == TRYING && text == "probe") {
-      if (!this.#session.plain) this.#attach(carrier);
-      else if (this.#current) carrier.state = UPGRADING;
-    }
-  }
-
-  /** How far both streams are, as one number that only grows. */
-  #progress() {
-    return this.#session.outbox.acked + this.#session.inbox.received;
-  }
-
-  /**
-   * A carrier has completed a round trip, and carries the session from here on.
-   * @param {Carrier} carrier
-   * @param {string} reason
-   */
-  #carries(carrier, reason) {
-    const now = this.#options.now();
-    const from = this.#from;
-    for (const other of this.#carriers) {
-      if (other == carrier) continue;
-      if (other.state == TRYING) {
-        other.deadline = Math.min(other.deadline, now + this.#options.attemptMs);
-        // In the opening race a request cannot be taken back: its answer is, when it comes.
-        if (this.#state == "opening" ? other.kind == WEBSOCKET : other.number && other.number < carrier.number) this.#drop(other);
+    /** @param {boolean} [isLeaving] */
+    const bye = (isLeaving) => {
+      if (phase != "open") return;
+      const send = current?.io.send;
+      if (send && !isLeaving) {
+        flush(send);
+        send("1");
       } else {
-        other.state = REPLACED;
-        other.deadline = now + this.#options.lingerMs;
+        const body = session.post(control, clock());
+        post(options, to(POLLING), body ? body + SEPARATOR + "1" : "1", isLeaving).catch(() => {});
       }
-    }
-    carrier.state = ATTACHED;
-    carrier.deadline = Infinity;
-    this.#current = carrier;
-    this.#from = carrier.kind;
-    this.#connector.carries(carrier.kind, now);
-    if (from != carrier.kind || this.#reason) this.fire("transport", { from: from || null, to: carrier.kind, reason });
-    this.#reason = "";
-  }
+    };
 
-  /**
-   * Give up a try that says nothing about its transport.
-   * @param {Carrier} carrier
-   */
-  #drop(carrier) {
-    this.#carriers.delete(carrier);
-    this.#connector.dropped(carrier.kind);
-    carrier.io.close();
-  }
+    /** @param {(frame: Data) => void} send */
+    const flush = (send) => session.frames(control, clock()).forEach((frame) => send(frame));
 
-  /**
-   * Close a session that was opened by the slower one in the race.
-   * @param {Carrier} carrier
-   * @param {string} text Its open packet.
-   */
-  #dismiss(carrier, text) {
-    const { sid, holdfast } = decodeObject(text);
-    this.#drop(carrier);
-    if (sid == this.#session.sid) return;
-    const attach = holdfast ? "7" + JSON.stringify({ key: holdfast.key, received: 0 }) + SEPARATOR : "";
-    post(this.#options, this.#to(POLLING, sid), attach + "1").catch(() => {});
-  }
+    /**
+     * @param {string} kind
+     * @param {string} [sid]
+     */
+    const to = (kind, sid = session.sid) =>
+      url + "?" + new URLSearchParams({ ...options.query, EIO: "4", transport: kind, holdfast: "1", ...(sid && { sid }) });
 
-  /**
-   * @param {Carrier} carrier
-   * @param {Error} [error] Without one, it ended in order.
-   */
-  #ended(carrier, error) {
-    const now = this.#options.now();
-    const { kind, state } = carrier;
-    if (kind == POLLING && state != TRYING && !error) {
-      carrier.ended = true;
-      if (carrier != this.#current) this.#carriers.delete(carrier);
-      // Someone on the way may answer for the server, at once and with nothing: that must not become a busy loop.
-      const isIdle = now - carrier.since < IDLE_MS && this.#session.inbox.received == carrier.received;
-      this.#idle = isIdle ? this.#idle + 1 : 0;
-      carrier.deadline = this.#idle > 2 ? now + Math.min(this.#options.retryMs * this.#idle, IDLE_MS / 2) : now;
-      return;
-    }
-    this.#carriers.delete(carrier);
-    this.#session.end(carrier.number);
-    carrier.io.close();
-    if (error instanceof RefusedError && this.#refused(carrier, error)) return;
-    if (carrier == this.#current) {
-      if (this.#isAsking()) {
-        // The server ends what it replaces, and that can be heard before the answer of what replaces it.
-        this.#hurry(now);
-        carrier.ended = true;
-        carrier.deadline = 0;
-        carrier.error = error;
+    /**
+     * @param {string} kind
+     * @param {Carrier} [previous] The poll before this one, or the stream to be replaced by another.
+     * @param {number} [wait] How long the server may hold a poll.
+     */
+    const start = (kind, previous, wait) => {
+      const now = clock();
+      const { plain } = session;
+      // The opening race has the time that the application gives it.
+      const carrier = new Carrier(kind, now, phase == "open" ? now + attemptMs : Infinity, inbox.received);
+      let attach;
+      if (previous) carrier.heard = previous.heard;
+      if (previous && kind == POLLING) {
+        carrier.state = ATTACHED;
+        // A plain poll is held until the next ping; its silence is seen by the heartbeat.
+        carrier.deadline = plain ? Infinity : now + (wait ?? session.pingInterval) + options.pollMs;
+        current = carrier;
+        carriers.delete(previous);
+      }
+      if (phase == "open" && !plain) {
+        carrier.number = 0;
+        if (kind != WEBSOCKET) {
+          const probe = (kind == STREAM && current && !previous) || undefined;
+          carrier.number = numberFor(kind, previous);
+          if (probe) give(carrier, 2 * streamProbeMs);
+          else ask(carrier);
+          // What JSON leaves out is not said; only the first poll, that proves polling, is not held.
+          attach = session.attachment(carrier.number, { probe: probe && true, wait: previous ? wait : kind == POLLING ? 0 : undefined });
+        }
+      }
+      carriers.add(carrier);
+      /** @type {(handle: (carrier: Carrier, value: any) => void) => (value?: any) => void} */
+      const on = (handle) => (value) => {
+        if (!carriers.has(carrier)) return;
+        handle(carrier, value);
+        stepSoon();
+      };
+      carrier.io = OPENERS[kind](options, to(kind), attach, { open: on(opened), data: on(hear), end: on(lose) });
+    };
+
+    /**
+     * @param {string} kind
+     * @param {Carrier} [previous]
+     */
+    const numberFor = (kind, previous) =>
+      // Polls go on under one number, so that a better carrier that is being probed meanwhile keeps a higher one.
+      kind == POLLING && previous && previous.number > 1 && previous.number >= highest
+        ? previous.number
+        : // A WebSocket that has sent its attach must not be overtaken by the poll that races it.
+          !current && reserved && isAsking()
+          ? reserved
+          : session.attach();
+
+    /**
+     * @param {Carrier} carrier
+     * @param {number} ms From now on, to come to something.
+     */
+    const give = (carrier, ms) => {
+      carrier.deadline = clock() + ms;
+    };
+
+    /**
+     * @param {Carrier} carrier
+     * @param {number} ms At most.
+     */
+    const hurry = (carrier, ms) => {
+      carrier.deadline = Math.min(carrier.deadline, clock() + ms);
+    };
+
+    /** What has been asked for is attached by now, if it gets through at all: its answer should be here soon. */
+    const hurryAll = () => {
+      for (const other of carriers) if (other.asked) hurry(other, HURRY_MS);
+    };
+
+    /** @param {Carrier} carrier */
+    const opened = (carrier) => {
+      if (phase != "open") return;
+      if (carrier.kind == STREAM) {
+        if (current && current.kind != STREAM) {
+          give(carrier, streamProbeMs);
+          bring("2" + carrier.number);
+        }
+      } else if (current) {
+        give(carrier, options.socketProbeMs);
+        carrier.io.send?.("2probe");
+      } else attachSocket(carrier);
+    };
+
+    /** Whether something better has sent its attach and waits for the answer. */
+    const isAsking = () => [...carriers].some(({ state, asked }) => state == TRYING && asked);
+
+    /** @param {Carrier} carrier Its attach is sent. */
+    const ask = (carrier) => {
+      carrier.asked = true;
+      highest = Math.max(highest, carrier.number);
+    };
+
+    /** @param {Carrier} carrier A WebSocket. */
+    const attachSocket = (carrier) => {
+      reserved = current ? 0 : session.attach();
+      carrier.number = session.attach();
+      ask(carrier);
+      give(carrier, attemptMs);
+      carrier.io.send?.("7" + session.attachment(carrier.number));
+    };
+
+    /**
+     * @param {Carrier} carrier
+     * @param {Data} data
+     */
+    const hear = (carrier, data) => {
+      carrier.heard = clock();
+      carrier.length += data.length;
+      try {
+        if (typeof data != "string") return take(carrier, packet("4", data));
+        const single = session.plain && phase == "open" && carrier.kind == WEBSOCKET;
+        for (const part of single ? [data] : data.split(SEPARATOR)) {
+          if (phase == "closed") return;
+          take(carrier, decodePacket(part, session.plain));
+        }
+      } catch (error) {
+        if (!(error instanceof HoldfastError)) throw error;
+        // On what has not proved itself yet, anyone may be speaking.
+        if (carrier.state == TRYING || error instanceof GapError || error instanceof RefusedError) lose(carrier, error);
+        else {
+          bye();
+          end("parse error", error);
+        }
+      }
+    };
+
+    /**
+     * @param {Carrier} carrier
+     * @param {import("./wire/packet.js").Packet} packet
+     */
+    const take = (carrier, packet) => {
+      const { type } = packet;
+      const { state, kind, number } = carrier;
+      const text = /** @type {string} */ (packet.data);
+      if (type == "0") {
+        check(state == TRYING, "second opening");
+        if (phase == "open") dismiss(carrier, text);
+        else {
+          session.open(text, kind == WEBSOCKET);
+          connector.offer([kind, ...(session.transports ?? [WEBSOCKET, POLLING])]);
+          carries(carrier, "open");
+          this.id = session.sid;
+          this.readyState = phase = "open";
+          this.fire("open");
+        }
         return;
       }
-      this.#current = undefined;
-      this.#lostAt = now;
-      this.#reason = error?.message ?? "ended";
-      if (this.#session.plain) return this.#end(error && kind != WEBSOCKET ? "transport error" : "transport close", error);
-      this.#connector.lost(kind, now, !error);
-    } else if (state == TRYING || state == UPGRADING) {
-      this.#connector.failed(kind, now);
-      if (error instanceof RefusedError && error.code == 6) this.#hurry(now);
-      if (this.#state == "opening" && !this.#carriers.size && (this.#connector.rounds || this.#connector.deadline(now) == Infinity)) {
-        this.#end("transport error", error);
+      check(phase == "open", "opening");
+      if (type == "1") {
+        const { code, message = "closed by the server", received } = text ? decodeObject(text) : {};
+        throw new RefusedError(code == 6 || code == 7 ? code : 1, message, received);
       }
-    }
-  }
+      if (type == "2") {
+        control.push("3" + text);
+        this.fire("ping");
+      } else if (type == "3") pong(carrier, text);
+      else if (type == "7") {
+        session.answer(text, number, kind == WEBSOCKET, clock());
+        if (number < session.current) throw new RefusedError(6, "replaced");
+        if (state == TRYING) carries(carrier, lostFor || "better");
+      } else if (state != TRYING) {
+        const message = session.receive(number, packet, clock());
+        if (message !== undefined) this.fire("message", message);
+      }
+    };
 
-  /**
-   * What has been asked for is attached by now, if it gets through at all: its answer should be here soon.
-   * @param {number} now
-   */
-  #hurry(now) {
-    for (const other of this.#carriers) if (other.asked) other.deadline = Math.min(other.deadline, now + HURRY_MS);
-  }
+    /**
+     * @param {Carrier} carrier
+     * @param {string} text
+     */
+    const pong = (carrier, text) => {
+      if (carrier.probed) {
+        carrier.probed = 0;
+        carrier.progress = progress();
+        session.calm(clock());
+      } else if (carrier.state == TRYING) {
+        if (carrier.kind == STREAM) {
+          if (text == "" + carrier.number) {
+            give(carrier, attemptMs);
+            ask(carrier);
+            bring("", carrier);
+          }
+        } else if (text == "probe") {
+          if (!session.plain) attachSocket(carrier);
+          else if (current) carrier.state = UPGRADING;
+        }
+      }
+    };
 
-  /**
-   * @param {Carrier | undefined} carrier
-   * @param {RefusedError} error
-   * @returns {boolean} Nothing else follows from it.
-   */
-  #refused(carrier, error) {
-    const { code } = error;
-    if (code == 0 && carrier && this.#state == "opening") this.#connector.refuse(carrier.kind);
-    if (code == 0 || code > 5 || (code == 1 && this.#state != "open")) return false;
-    this.#end(code == 3 ? "parse error" : "transport close", error);
-    return true;
-  }
+    /** How far both streams are, as one number that only grows. */
+    const progress = () => outbox.acked + inbox.received;
 
-  /**
-   * @param {string} reason
-   * @param {Error} [error]
-   */
-  #end(reason, error) {
-    if (this.#state == "closed") return;
-    this.#state = "closed";
-    this.#options.clearTimeout(this.#timer);
-    this.#unwatch();
-    for (const { io } of this.#carriers) io.close();
-    this.#carriers.clear();
-    this.#current = undefined;
-    const { outbox } = this.#session;
-    const received = error instanceof RefusedError && Number.isSafeInteger(error.received) ? Number(error.received) : outbox.acked;
-    this.fire("close", reason, { description: error, unconfirmed: outbox.after(received).map(({ meta, data }) => meta ?? data) });
-  }
+    /**
+     * A carrier has completed a round trip, and carries the session from here on.
+     * @param {Carrier} carrier
+     * @param {string} reason
+     */
+    const carries = (carrier, reason) => {
+      const from = this.transport.name;
+      const to = carrier.kind;
+      for (const other of carriers) {
+        if (other == carrier) continue;
+        if (other.state == TRYING) {
+          hurry(other, attemptMs);
+          // In the opening race a request cannot be taken back: its answer is, when it comes.
+          if (phase == "opening" ? other.kind == WEBSOCKET : other.number && other.number < carrier.number) drop(other);
+        } else {
+          other.state = REPLACED;
+          give(other, options.lingerMs);
+        }
+      }
+      carrier.state = ATTACHED;
+      carrier.deadline = Infinity;
+      current = carrier;
+      this.transport = { name: to };
+      connector.carries(to, clock());
+      if (from != to || lostFor) this.fire("transport", { from: from || null, to, reason });
+      lostFor = "";
+    };
 
-  /** @param {Carrier} carrier There is reason to doubt it. */
-  #probe(carrier) {
-    const { now, probeMs } = this.#options;
-    if (this.#session.plain) return;
-    if (carrier.kind == POLLING) {
-      // A poll proves itself by being answered: another one, that is not held, takes its place.
-      this.#session.calm(now());
+    /**
+     * Give up a try that says nothing about its transport.
+     * @param {Carrier} carrier
+     */
+    const drop = (carrier) => {
+      carriers.delete(carrier);
+      connector.dropped(carrier.kind);
       carrier.io.close();
-      this.#start(POLLING, carrier, 0);
-      if (this.#current) this.#current.deadline = now() + probeMs;
-      return;
-    }
-    carrier.probed = now();
-    if (carrier.kind == WEBSOCKET) this.#control.push("2" + carrier.number);
-    else this.#bring("2" + carrier.number);
-  }
+    };
 
-  /**
-   * A POST that does not wait for the one in flight.
-   * @param {string} control
-   * @param {Carrier} [carrier] To be attached with it.
-   */
-  #bring(control, carrier) {
-    this.#follow(this.#poster.bring(this.#session.note(control, carrier?.number)), (error) => {
-      if (carrier?.state == TRYING) this.#ended(carrier, error);
-    });
-  }
+    /**
+     * Close a session that was opened by the slower one in the race.
+     * @param {Carrier} carrier
+     * @param {string} text Its open packet.
+     */
+    const dismiss = (carrier, text) => {
+      const { sid, holdfast } = decodeObject(text);
+      drop(carrier);
+      if (sid == session.sid) return;
+      const attach = holdfast ? "7" + JSON.stringify({ key: holdfast.key, received: 0 }) + SEPARATOR : "";
+      post(options, to(POLLING, sid), attach + "1").catch(() => {});
+    };
 
-  #post() {
-    this.#follow(this.#poster.pump(this.#control), (error) => {
-      if (this.#session.plain) this.#end("transport error", error);
-      else if (this.#current && !this.#current.probed) this.#probe(this.#current);
-    });
-  }
-
-  /**
-   * @param {Promise<void>} posted
-   * @param {(error: Error) => void} failed
-   */
-  #follow(posted, failed) {
-    posted
-      .catch((error) => {
-        if (this.#state == "closed") return;
-        if (error instanceof RemoteProtocolError) this.#end("parse error", error);
-        else if (!(error instanceof RefusedError && this.#refused(undefined, error))) failed(error);
-      })
-      .finally(() => this.#stepSoon());
-  }
-
-  /** One step for all that happens at once: messages sent in a row, a poll's answer and its end. */
-  #stepSoon() {
-    if (this.#isDue) return;
-    this.#isDue = true;
-    queueMicrotask(() => this.#step());
-  }
-
-  /** Do what is due, and set the timer for what is due next. */
-  #step() {
-    this.#isDue = false;
-    if (!this.#running()) return;
-    const { now: clock, timeout, setTimeout, clearTimeout } = this.#options;
-    const now = clock();
-    for (const carrier of [...this.#carriers]) {
-      if (carrier.deadline <= now && !carrier.ended) {
-        if (carrier.state == REPLACED) this.#drop(carrier);
-        else this.#ended(carrier, new HoldfastError("timeout"));
+    /**
+     * @param {Carrier} carrier It has ended.
+     * @param {Error} [error] Without one, in order.
+     */
+    const lose = (carrier, error) => {
+      const now = clock();
+      const { kind, state } = carrier;
+      if (kind == POLLING && state != TRYING && !error) {
+        carrier.ended = true;
+        if (carrier != current) carriers.delete(carrier);
+        // Someone on the way may answer for the server, at once and with nothing: that must not become a busy loop.
+        idle = now - carrier.since < IDLE_MS && inbox.received == carrier.received ? idle + 1 : 0;
+        give(carrier, idle > 2 ? Math.min(options.retryMs * idle, IDLE_MS / 2) : 0);
+        return;
       }
-    }
-    const ended = this.#current;
-    if (ended?.ended && ended.kind != POLLING && !this.#isAsking()) this.#ended(ended, ended.error);
-    const limit = this.#lostAt + (this.#state == "open" ? this.#session.grace : timeout);
-    if (!this.#current && now >= limit) this.#end(this.#state == "open" ? "transport close" : "transport error", new HoldfastError("timeout"));
-    this.#checkCurrent(now);
-    this.#write(now);
-    if (!this.#running()) return;
-    // After the next poll: its number is lower than that of what is to take over from it.
-    for (const kind of this.#connector.next(now)) this.#start(kind);
-    clearTimeout(this.#timer);
-    const deadlines = [...this.#carriers].map(({ ended, deadline }) => (ended && deadline <= now ? Infinity : deadline));
-    const at = Math.min(this.#current ? this.#deadline(now) : limit, this.#connector.deadline(now), ...deadlines);
-    if (at < Infinity) this.#timer = setTimeout(() => this.#step(), Math.max(0, Math.ceil(at - clock())));
-  }
-
-  #running() {
-    return this.#state == "open" || this.#state == "opening";
-  }
-
-  /** @returns {number} When there is reason to doubt the current carrier, or silence has lasted too long. */
-  #doubtAt() {
-    const { pingInterval, pingTimeout, plain } = this.#session;
-    const { heard, kind } = /** @type {Carrier} */ (this.#current);
-    const { doubtMs, lackMs } = this.#options;
-    const silent = kind == POLLING && !plain ? Infinity : heard + pingInterval + pingTimeout;
-    return Math.min(silent, this.#session.doubtful(doubtMs, lackMs));
-  }
-
-  /**
-   * @param {number} now
-   * @returns {number} When the current carrier wants attention.
-   */
-  #deadline(now) {
-    const { probed, kind, io } = /** @type {Carrier} */ (this.#current);
-    const { next, busy } = this.#poster;
-    // What cannot be written now must not set the timer to now.
-    const blocked = io.send ? this.#roomAt : busy ? Infinity : next;
-    const owed = io.send || kind == STREAM ? this.#session.inbox.deadline() : Infinity;
-    const writes = blocked > now ? blocked : owed;
-    return Math.min(probed ? probed + this.#options.probeMs : this.#doubtAt(), writes);
-  }
-
-  /** @param {number} now */
-  #checkCurrent(now) {
-    const carrier = this.#current;
-    if (!carrier || this.#state != "open") return;
-    const { plain } = this.#session;
-    if (carrier.probed) {
-      if (now >= carrier.probed + this.#options.probeMs) this.#ended(carrier, new HoldfastError("probe unanswered"));
-    } else if (now >= this.#doubtAt()) {
-      if (plain) this.#end("ping timeout");
-      // It answers probes, and yet nothing moves: the server has another in mind.
-      else if (carrier.progress == this.#progress()) this.#ended(carrier, new HoldfastError("no progress"));
-      else this.#probe(carrier);
-    } else if (carrier.kind == STREAM && carrier.length > this.#options.rotateLength) {
-      carrier.length = -Infinity;
-      this.#start(STREAM, carrier);
-    }
-  }
-
-  /**
-   * @param {number} now
-   * @returns {void}
-   */
-  #write(now) {
-    const carrier = this.#current;
-    if (!carrier || this.#state != "open") return;
-    const { inbox, outbox } = this.#session;
-    const { send, buffered } = carrier.io;
-    if (send) {
-      const isFull = buffered && buffered() > BUFFER_BYTES;
-      this.#roomAt = isFull ? now + 20 : 0;
-      if (!isFull) {
-        for (const frame of this.#session.frames(this.#control, now)) send(frame);
+      carriers.delete(carrier);
+      session.end(carrier.number);
+      carrier.io.close();
+      if (error) inbox.untold();
+      if (isRefused(error, carrier)) return;
+      if (carrier == current) {
+        if (isAsking()) {
+          // The server ends what it replaces, and that can be heard before the answer of what replaces it.
+          hurryAll();
+          carrier.ended = true;
+          carrier.error = error;
+          return;
+        }
+        current = undefined;
+        lostAt = now;
+        lostFor = error?.message ?? "ended";
+        if (session.plain) end(error && kind != WEBSOCKET ? "transport error" : "transport close", error);
+        else connector.lost(kind, now, !error);
+      } else if (state == TRYING || state == UPGRADING) {
+        connector.failed(kind, now);
+        if (error instanceof RefusedError && error.code == 6) hurryAll();
+        if (phase == "opening" && !carriers.size && (connector.rounds || connector.deadline(now) == Infinity)) {
+          end("transport error", error);
+        }
       }
-      return;
-    }
-    const upgrading = [...this.#carriers].find(({ state }) => state == UPGRADING);
-    if (upgrading) {
-      if (!carrier.ended || this.#poster.busy) return;
-      upgrading.io.send?.("5");
-      this.#session.upgrade();
-      this.#carriers.delete(carrier);
-      this.#carries(upgrading, "better");
-      return this.#write(now);
-    }
-    if (carrier.ended && carrier.deadline <= now && !this.#isAsking()) this.#start(POLLING, carrier);
-    const due = this.#control.length || outbox.last > outbox.acked || (carrier.kind == STREAM && inbox.deadline() <= now);
-    if (due && !this.#poster.busy && now >= this.#poster.next) this.#post();
+    };
+
+    /**
+     * @param {Carrier} carrier
+     * @param {string} why
+     */
+    const fail = (carrier, why) => lose(carrier, new HoldfastError(why));
+
+    /**
+     * @param {Error | undefined} error
+     * @param {Carrier} [carrier]
+     * @returns {boolean} It was a refusal, and nothing else follows from it.
+     */
+    const isRefused = (error, carrier) => {
+      if (!(error instanceof RefusedError)) return false;
+      const { code } = error;
+      if (!code && carrier && phase == "opening") connector.refuse(carrier.kind);
+      if (!code || code > 5 || (code == 1 && phase != "open")) return false;
+      end(code == 3 ? "parse error" : "transport close", error);
+      return true;
+    };
+
+    /**
+     * @param {string} reason
+     * @param {Error} [error]
+     */
+    const end = (reason, error) => {
+      if (phase == "closed") return;
+      this.readyState = phase = "closed";
+      options.clearTimeout(timer);
+      unwatch();
+      for (const { io } of carriers) io.close();
+      carriers.clear();
+      current = undefined;
+      const received = error instanceof RefusedError && Number.isSafeInteger(error.received) ? Number(error.received) : outbox.acked;
+      this.fire("close", reason, { description: error, unconfirmed: outbox.after(received).map(({ meta, data }) => meta ?? data) });
+    };
+
+    /** There is reason to doubt what carries: let it prove itself, unless it is asked already. */
+    const doubt = () => {
+      const carrier = current;
+      if (!carrier || carrier.probed || session.plain) return;
+      const { kind, number, io } = carrier;
+      if (kind == POLLING) {
+        // A poll proves itself by being answered: another one, that is not held, takes its place.
+        session.calm(clock());
+        io.close();
+        start(kind, carrier, 0);
+        give(current ?? carrier, probeMs);
+      } else {
+        carrier.probed = clock();
+        if (kind == STREAM) bring("2" + number);
+        else control.push("2" + number);
+      }
+    };
+
+    /**
+     * A POST that does not wait for the one in flight.
+     * @param {string} note
+     * @param {Carrier} [carrier] To be attached with it.
+     */
+    const bring = (note, carrier) =>
+      follow(poster.bring(session.note(note, carrier?.number)), (error) => {
+        if (carrier?.state == TRYING) lose(carrier, error);
+      });
+
+    /**
+     * @param {Promise<void>} posted
+     * @param {(error: Error) => void} failed
+     */
+    const follow = (posted, failed) =>
+      posted
+        .catch((error) => {
+          if (phase == "closed") return;
+          inbox.untold();
+          if (error instanceof RemoteProtocolError) end("parse error", error);
+          else if (!isRefused(error)) failed(error);
+        })
+        .finally(stepSoon);
+
+    /** One step for all that happens at once: messages sent in a row, a poll's answer and its end. */
+    const stepSoon = () => {
+      if (!isDue) queueMicrotask(step);
+      isDue = true;
+    };
+
+    /** Do what is due, and set the timer for what is due next. */
+    const step = () => {
+      isDue = false;
+      const now = clock();
+      for (const carrier of carriers) {
+        if (carrier.deadline <= now && !carrier.ended) {
+          if (carrier.state == REPLACED) drop(carrier);
+          else fail(carrier, "timeout");
+        }
+      }
+      if (current?.ended && current.kind != POLLING && !isAsking()) lose(current, current.error);
+      const limit = lostAt + (phase == "open" ? session.grace : options.timeout);
+      if (!current && now >= limit) end(phase == "open" ? "transport close" : "transport error", new HoldfastError("timeout"));
+      checkCurrent(now);
+      write(now);
+      if (phase == "closed") return;
+      // After the next poll: its number is lower than that of what is to take over from it.
+      for (const kind of connector.next(now)) start(kind);
+      options.clearTimeout(timer);
+      const deadlines = [...carriers].map(({ ended, deadline }) => (ended && deadline <= now ? Infinity : deadline));
+      const at = Math.min(current ? nextAt(current, now) : limit, connector.deadline(now), ...deadlines);
+      if (at < Infinity) timer = options.setTimeout(step, at > now ? Math.ceil(at - clock()) : PAUSE_MS);
+    };
+
+    /**
+     * @param {Carrier} carrier
+     * @returns {number} When there is reason to doubt it, or silence has lasted too long.
+     */
+    const doubtAt = ({ kind, heard }) =>
+      Math.min(
+        kind == POLLING && !session.plain ? Infinity : heard + session.pingInterval + session.pingTimeout,
+        session.doubtful(options.doubtMs, options.lackMs),
+      );
+
+    /**
+     * @param {Carrier} carrier
+     * @param {number} now
+     * @returns {number} When it wants attention.
+     */
+    const nextAt = (carrier, now) => {
+      const { probed, kind, io } = carrier;
+      // What cannot be written now must not set the timer to now.
+      const blocked = io.send ? roomAt : poster.busy ? Infinity : poster.next;
+      return Math.min(probed ? probed + probeMs : doubtAt(carrier), blocked > now ? blocked : kind == POLLING ? Infinity : inbox.due);
+    };
+
+    /** @param {number} now */
+    const checkCurrent = (now) => {
+      const carrier = current;
+      if (!carrier || phase != "open") return;
+      if (carrier.probed) {
+        if (now >= carrier.probed + probeMs) fail(carrier, "probe unanswered");
+      } else if (now >= doubtAt(carrier)) {
+        if (session.plain) end("ping timeout");
+        // It answers probes, and yet nothing moves: the server has another in mind.
+        else if (carrier.progress == progress()) fail(carrier, "no progress");
+        else doubt();
+      } else if (carrier.kind == STREAM && carrier.length > options.rotateLength) {
+        carrier.length = -Infinity;
+        start(STREAM, carrier);
+      }
+    };
+
+    /**
+     * @param {number} now
+     * @returns {void}
+     */
+    const write = (now) => {
+      const carrier = current;
+      if (!carrier || phase != "open") return;
+      const { send, buffered } = carrier.io;
+      if (send) {
+        roomAt = buffered && buffered() > BUFFER_BYTES ? now + PAUSE_MS : 0;
+        if (!roomAt) flush(send);
+        return;
+      }
+      const upgrading = [...carriers].find(({ state }) => state == UPGRADING);
+      if (upgrading) {
+        if (!carrier.ended || poster.busy) return;
+        upgrading.io.send?.("5");
+        session.upgrade();
+        carriers.delete(carrier);
+        carries(upgrading, "better");
+        return write(now);
+      }
+      if (carrier.ended && carrier.deadline <= now && !isAsking()) start(POLLING, carrier);
+      const due = control.length || outbox.last > outbox.acked || (carrier.kind == STREAM && inbox.due <= now);
+      if (due && !poster.busy && now >= poster.next) {
+        follow(poster.pump(control), (error) => {
+          if (session.plain) end("transport error", error);
+          else doubt();
+        });
+      }
+    };
   }
 }

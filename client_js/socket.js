@@ -167,7 +167,7 @@ export class Socket extends Emitter {
     if (RESERVED.includes(args[0])) throw new LocalProtocolError(`"${args[0]}" is a reserved event name`);
     const id = ack && this.#nextId++;
     const frames = encodeSocketPacket({ type: EVENT, nsp: this.nsp, data: args, id });
-    const isDropped = volatile && !(this.connected && this.io.engine?.writable);
+    const isDropped = volatile && !(this.connected && this.io.engine?.writable());
     // First what can fail: a caller that meets an exception has sent nothing and waits for nothing.
     if (this.connected && !isDropped) this.#write(frames, args);
     if (id !== undefined && ack) {

@@ -4,7 +4,7 @@
  * Each carrier is counted on its own, from where its writer said it begins. Several carriers can bring the same messages;
  * the first that brings the next one is heard.
  */
-import { GapError, RemoteProtocolError } from "../errors.js";
+import { GapError, check } from "../errors.js";
 
 /** An acknowledgement is owed after so many messages, so many characters or bytes, or so long. */
 const ACK_MESSAGES = 64;
@@ -14,9 +14,10 @@ const ACK_MS = 1000;
 export class Inbox {
   /** @type {Map<number, number>} Carrier number -> number of the next message on it. */
   #next = new Map();
+  #count = 0;
   #size = 0;
-  #acked = 0;
-  #since = 0;
+  /** When an acknowledgement is due; Infinity when none is owed. */
+  due = Infinity;
   /** Everything up to here is the application's. */
   received = 0;
 
@@ -30,23 +31,23 @@ export class Inbox {
   }
 
   /**
-   * Count a message.
+   * Count a message. A repeat is acknowledged like a new one: its sender may not have heard.
    * @param {number} carrier
    * @param {number} size
    * @param {number} now
    * @returns {boolean} It is the next one; false for a repeat.
    * @throws {GapError} Messages are missing before it; the carrier ends.
-   * @throws {RemoteProtocolError} Nothing was stated on this carrier.
+   * @throws {import("../errors.js").RemoteProtocolError} Nothing was stated on this carrier.
    */
   take(carrier, size, now) {
     const number = this.#next.get(carrier);
-    if (!number) throw new RemoteProtocolError("message before its number");
+    check(number, "order");
     if (number > this.received + 1) throw new GapError(`message ${number} after ${this.received}`);
     this.#next.set(carrier, number + 1);
-    if (number <= this.received) return false;
-    if (this.received == this.#acked) this.#since = now;
-    this.received = number;
     this.#size += size;
+    this.due = ++this.#count < ACK_MESSAGES && this.#size < ACK_SIZE ? Math.min(this.due, now + ACK_MS) : 0;
+    if (number <= this.received) return false;
+    this.received = number;
     return true;
   }
 
@@ -58,15 +59,15 @@ export class Inbox {
     this.#next.delete(carrier);
   }
 
-  /** @returns {number} When an acknowledgement is due; Infinity when none is owed. */
-  deadline() {
-    if (this.received == this.#acked) return Infinity;
-    return this.received - this.#acked >= ACK_MESSAGES || this.#size >= ACK_SIZE ? 0 : this.#since + ACK_MS;
-  }
-
   /** @returns {number} The position, about to be sent. */
   acknowledge() {
-    this.#size = 0;
-    return (this.#acked = this.received);
+    this.#size = this.#count = 0;
+    this.due = Infinity;
+    return this.received;
+  }
+
+  /** Something failed that an acknowledgement may have travelled with: it was not made. */
+  untold() {
+    if (this.received) this.due = 0;
   }
 }

@@ -194,7 +194,7 @@ export class Session {
     const writer = this.#writer;
     const { outbox, plain } = this;
     if (!writer) return [];
-    if (!plain && (this.inbox.deadline() <= now || (writer.next <= outbox.last && this.inbox.deadline() < Infinity))) {
+    if (!plain && (this.inbox.due <= now || (writer.next <= outbox.last && this.inbox.due < Infinity))) {
       control.push("8" + this.inbox.acknowledge());
     }
     /** @type {Data[]} */

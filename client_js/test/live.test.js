@@ -177,6 +177,35 @@ test("a long stream is replaced before it fills the memory", async () => {
   assertLevel(all);
 });
 
+test("what a failed POST had acknowledged is acknowledged again, and nothing spins while a POST is in flight", async () => {
+  const all = await start({ options: { transports: ["stream"] }, ms: 100 });
+  const { world } = all;
+  world.say(all.session(), "a");
+  // Posts are lost from here on; the stream lives.
+  const { fetch } = world;
+  let posts = 0;
+  world.fetch = function (url, init) {
+    if (init.method != "POST") return fetch.call(this, url, init);
+    posts++;
+    return posts < 3 ? world.travel().then(() => Promise.reject(new TypeError("fetch failed"))) : fetch.call(this, url, init);
+  };
+  await world.advance(3000);
+  assert.ok(posts >= 3, String(posts));
+  assert.equal(all.session().server.acked, 1);
+  // One that never comes back; `advance` throws at a busy loop.
+  const before = (posts = 3);
+  world.fetch = (url, init) => (init.method == "POST" ? (posts++, new Promise(() => {})) : fetch.call(world, url, init));
+  let steps = 0;
+  world.after = function (ms, run) {
+    steps++;
+    return World.prototype.after.call(this, ms, run);
+  };
+  all.live.send("x");
+  world.say(all.session(), "b");
+  await world.advance(4000);
+  assert.ok(posts - before < 5 && steps < 40, `${posts - before} posts, ${steps} timers`);
+});
+
 test("when the server has forgotten the session, what it had not got is handed back", async () => {
   const all = await start({ ms: 100 });
   all.live.send("a");

@@ -78,9 +78,9 @@ test("numbers go on beyond 2^32", () => {
 
 test("an acknowledgement is due after a second, 64 messages or 64 KiB, and rides on messages", () => {
   const one = opened();
-  assert.equal(one.inbox.deadline(), Infinity);
+  assert.equal(one.inbox.due, Infinity);
   one.receive(1, packet("4", "a"), NOW);
-  assert.equal(one.inbox.deadline(), NOW + 1000);
+  assert.equal(one.inbox.due, NOW + 1000);
   assert.deepEqual(one.frames([], NOW + 999), []);
   assert.deepEqual(one.frames([], NOW + 1000), ["81"]);
   one.receive(1, packet("4", "a"), NOW);
@@ -179,4 +179,26 @@ test("answers of another shape are refused", () => {
     const session = opened();
     assert.throws(() => session.answer(text, session.attach(), true, NOW), RemoteProtocolError, text);
   }
+});
+
+test("a repeat is acknowledged like a new message: its sender may not have heard", () => {
+  const session = opened();
+  session.receive(1, packet("4", "a"), NOW);
+  session.inbox.acknowledge();
+  session.inbox.start(2, 1);
+  assert.equal(session.receive(2, packet("4", "a"), NOW + 500), undefined);
+  assert.equal(session.inbox.due, NOW + 1500);
+  assert.deepEqual(session.frames([], NOW + 1500), ["81"]);
+  assert.equal(session.inbox.due, Infinity);
+});
+
+test("an acknowledgement that went with something that failed is told again", () => {
+  const session = opened();
+  session.inbox.untold();
+  assert.equal(session.inbox.due, Infinity, "nothing was received");
+  session.receive(1, packet("4", "a"), NOW);
+  session.post([], NOW);
+  assert.equal(session.inbox.due, Infinity);
+  session.inbox.untold();
+  assert.deepEqual(session.frames([], NOW), ["81"]);
 });
