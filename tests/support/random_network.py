@@ -154,15 +154,16 @@ class RandomNetwork:
         self._level(line)
 
     def _level(self, line: Line) -> None:
-        for _ in range(6):
-            self.now += 2.0
-            self.server.tick(now=self.now)
+        for _ in range(7):
+            # First all that is under way, and then time: a pong that is still to come may be nearly too late.
             self._write_server(0)
             while line.down:
                 self._deliver(line, down=True)
             self._write_client(0)
             while line.up:
                 self._deliver(line, down=False)
+            self.now += 2.0
+            self._tick()
         self.check()
         for speaker, hearer in (("client", "server"), ("server", "client")):
             assert self.heard[hearer] == self.said[speaker], f"{hearer} did not hear all of {speaker}"
@@ -356,6 +357,9 @@ class RandomNetwork:
 
     def _time_passes(self, choice: int) -> None:
         self.now += (0.1, 0.6, 4.0, 11.0)[choice % 4]
+        self._tick()
+
+    def _tick(self) -> None:
         silent = self.server.tick(now=self.now)
         for line in self.lines:
             if silent is not None and line.server is silent:
