@@ -60,6 +60,21 @@ export class EventError extends HoldfastError {
 }
 
 /**
+ * @template T
+ * @param {string} what The peer has sent.
+ * @param {() => T} read May throw anything.
+ * @returns {T}
+ * @throws {RemoteProtocolError}
+ */
+export const attempt = (what, read) => {
+  try {
+    return read();
+  } catch (error) {
+    throw new RemoteProtocolError("bad " + what, { cause: error });
+  }
+};
+
+/**
  * @param {unknown} isRight
  * @param {string} what The peer has sent.
  * @returns {asserts isRight}

@@ -67,7 +67,7 @@ test("payloads are written and read as in the vectors", options("payloads"), () 
 test("event streams are read as in the vectors, wherever they are cut", options("eventstream"), () => {
   const { valid, decoded } = read("eventstream");
   for (const { name, wire, value } of [...valid, ...decoded]) {
-    const events = value.map(({ position, payload }) => ({ id: String(position), data: payload }));
+    const events = value.map(({ payload }) => payload);
     for (let cut = 0; cut <= Math.min(wire.length, 400); cut++) {
       const decoder = new EventStreamDecoder();
       assert.deepEqual([wire.slice(0, cut), wire.slice(cut)].flatMap((part) => decoder.decode(part)), events, name);

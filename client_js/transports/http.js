@@ -6,7 +6,7 @@ import { HoldfastError, RefusedError } from "../errors.js";
 /** @typedef {import("../options.js").Options} Options */
 
 /**
- * @typedef {object} Handlers What a carrier tells; after `end`, or after we closed it, nothing more.
+ * @typedef {object} Handlers What a carrier tells.
  * @property {() => void} open A WebSocket can be written to; the head of a stream is here.
  * @property {(data: import("../wire/packet.js").Data) => void} data
  * @property {(error?: Error) => void} end Without an error, it ended in order.
@@ -36,26 +36,34 @@ export const toError = (status, text) => {
 
 /**
  * @param {Options} options
- * @param {string} [attach]
- * @returns {Record<string, string>}
- */
-export const toHeaders = (options, attach) =>
-  attach ? { ...options.extraHeaders, "Holdfast-Attach": attach } : options.extraHeaders;
-
-/**
- * @param {Options} options
  * @param {string} url
  * @param {RequestInit} init
  * @returns {Promise<Response>}
  * @throws {Error} It failed, or was refused.
  */
 export const request = async ({ fetch, withCredentials }, url, init) => {
-  if (!fetch) throw new HoldfastError("no fetch");
-  const response = await fetch(url, {
+  const response = await /** @type {typeof globalThis.fetch} */ (fetch)(url, {
     credentials: withCredentials ? "include" : "same-origin",
     cache: "no-store",
     ...init,
   });
   if (!response.ok) throw toError(response.status, await response.text());
   return response;
+};
+
+/** @typedef {{headers: Record<string, string>, signal: AbortSignal}} Init */
+
+/**
+ * A GET as a carrier. It may go on telling after it was closed: whoever closed it does not listen any more.
+ * @param {Options} options
+ * @param {string | undefined} attach
+ * @param {Handlers} on
+ * @param {(init: Init) => Promise<void>} read Tells its end itself, unless it fails.
+ * @returns {Carrier}
+ */
+export const run = ({ extraHeaders }, attach, on, read) => {
+  const abort = new AbortController();
+  const headers = attach ? { ...extraHeaders, "Holdfast-Attach": attach } : extraHeaders;
+  read({ headers, signal: abort.signal }).catch(on.end);
+  return { close: () => abort.abort() };
 };

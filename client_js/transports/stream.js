@@ -3,7 +3,7 @@
  */
 import { HoldfastError } from "../errors.js";
 import { EventStreamDecoder } from "../wire/eventstream.js";
-import { request, toError, toHeaders } from "./http.js";
+import { request, run, toError } from "./http.js";
 
 /**
  * @param {import("../options.js").Options} options
@@ -14,30 +14,22 @@ import { request, toError, toHeaders } from "./http.js";
  */
 export const openStream = (options, url, attach, on) => {
   const decoder = new EventStreamDecoder();
-  const abort = new AbortController();
-  const feed = (/** @type {string} */ text) => {
-    for (const { data } of decoder.decode(text)) if (!abort.signal.aborted) on.data(data);
-  };
   const read = options.fetch && "body" in Response.prototype ? readFetch : readXhr;
-  const start = () => abort.signal.aborted || on.open();
-  read(options, url, toHeaders(options, attach), abort.signal, start, feed).then(
-    () => abort.signal.aborted || on.end(),
-    (error) => abort.signal.aborted || on.end(error),
+  return run(options, attach, on, (init) =>
+    read(options, url, init, on.open, (text) => decoder.decode(text).forEach((data) => on.data(data))).then(() => on.end()),
   );
-  return { close: () => abort.abort() };
 };
 
 /**
  * @param {import("../options.js").Options} options
  * @param {string} url
- * @param {Record<string, string>} headers
- * @param {AbortSignal} signal
+ * @param {import("./http.js").Init} init
  * @param {() => void} start The head of the response is here.
  * @param {(text: string) => void} feed
  */
-const readFetch = async (options, url, headers, signal, start, feed) => {
-  const response = await request(options, url, { headers, signal });
-  if (!response.headers.get("Content-Type")?.startsWith("text/event-stream")) throw new HoldfastError("not an event stream");
+const readFetch = async (options, url, init, start, feed) => {
+  const response = await request(options, url, init);
+  if (!response.headers.get("Content-Type")?.startsWith("text/event-stream")) throw new HoldfastError("not a stream");
   start();
   const reader = /** @type {ReadableStream<Uint8Array>} */ (response.body).getReader();
   // With `stream`, a character that is cut in two by the network stays one.
@@ -53,31 +45,33 @@ const readFetch = async (options, url, headers, signal, start, feed) => {
  * For where fetch bodies cannot be streamed.
  * @param {import("../options.js").Options} options
  * @param {string} url
- * @param {Record<string, string>} headers
- * @param {AbortSignal} signal
- * @param {() => void} start The head of the response is here.
+ * @param {import("./http.js").Init} init
+ * @param {() => void} start
  * @param {(text: string) => void} feed
  * @returns {Promise<void>}
  */
-const readXhr = ({ XMLHttpRequest, withCredentials }, url, headers, signal, start, feed) =>
+const readXhr = ({ XMLHttpRequest, withCredentials }, url, { headers, signal }, start, feed) =>
   new Promise((resolve, reject) => {
     const xhr = new XMLHttpRequest();
     let seen = 0;
     xhr.open("GET", url);
     xhr.withCredentials = withCredentials;
     for (const name in headers) xhr.setRequestHeader(name, headers[name]);
-    xhr.onreadystatechange = () => xhr.readyState == 2 && xhr.status == 200 && start();
     xhr.onprogress = () => {
       const text = xhr.responseText;
-      if (xhr.status == 200) feed(text.slice(seen));
+      if (xhr.status == 200) {
+        // The server's first 2 KiB come with the head.
+        if (!seen) start();
+        feed(text.slice(seen));
+      }
       seen = text.length;
     };
     xhr.onload = () => {
-      if (xhr.status != 200) return reject(toError(xhr.status, xhr.responseText));
       xhr.onprogress();
-      resolve();
+      if (xhr.status == 200) resolve();
+      else reject(toError(xhr.status, xhr.responseText));
     };
-    xhr.onerror = () => reject(new HoldfastError("stream failed"));
+    xhr.onerror = () => reject(new HoldfastError("XHR"));
     signal.addEventListener("abort", () => xhr.abort());
     xhr.send();
   });

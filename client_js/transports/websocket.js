@@ -28,13 +28,8 @@ export const openWebSocket = ({ WebSocket, extraHeaders }, url, _attach, on) => 
   socket.onclose = (/** @type {CloseEvent} */ { code, reason }) =>
     on.end(code > 3999 && code < 4008 ? new RefusedError(code - 4000, reason) : new HoldfastError("WebSocket closed " + code));
   return {
-    send(data) {
-      socket.send(data);
-    },
+    send: (data) => socket.send(data),
     buffered: () => socket.bufferedAmount,
-    close() {
-      socket.onopen = socket.onmessage = socket.onclose = null;
-      socket.close();
-    },
+    close: () => socket.close(),
   };
 };

@@ -1,34 +1,22 @@
 /**
  * Bytes as base64 (RFC 4648 section 4), as packets of type `b` carry them.
  */
-import { RemoteProtocolError } from "../errors.js";
-
-/** As many arguments as every engine takes in one call. */
-const CHUNK = 8192;
+import { attempt, check } from "../errors.js";
 
 /**
  * @param {Uint8Array} bytes
  * @returns {string}
  */
-export const encodeBase64 = (bytes) => {
-  let text = "";
-  for (let i = 0; i < bytes.length; i += CHUNK) {
-    text += String.fromCharCode(...bytes.subarray(i, i + CHUNK));
-  }
-  return btoa(text);
-};
+export const encodeBase64 = (bytes) => btoa(bytes.reduce((text, byte) => text + String.fromCharCode(byte), ""));
 
 /**
  * @param {string} text
  * @returns {Uint8Array}
- * @throws {RemoteProtocolError} `text` is not base64 with its padding.
+ * @throws {import("../errors.js").RemoteProtocolError} `text` is not base64 with its padding.
  */
-export const decodeBase64 = (text) => {
-  // `atob` alone would let white space and missing padding pass.
-  if (text.length % 4 || /[^\w+/=]|_/.test(text)) throw new RemoteProtocolError("bad base64");
-  try {
+export const decodeBase64 = (text) =>
+  attempt("base64", () => {
+    // `atob` alone would let white space and missing padding pass.
+    check(!(text.length % 4) && !/[^\w+/=]|_/.test(text), "base64");
     return Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
-  } catch (error) {
-    throw new RemoteProtocolError("bad base64", { cause: error });
-  }
-};
+  });

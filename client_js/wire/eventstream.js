@@ -2,36 +2,29 @@
  * The framing of `text/event-stream`, piece by piece
  * (https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream).
  *
- * Only `id` and `data` matter here. Comments keep a connection warm and are dropped.
+ * Only `data` matters here: positions travel in the packets. Comments keep a connection warm and are dropped.
  */
-
-/** @typedef {{id: string, data: string}} StreamEvent */
 
 export class EventStreamDecoder {
   /** What came of a line that has not ended. */
   #rest = "";
-  #id = "";
   /** @type {string[]} */
   #data = [];
 
   /**
    * @param {string} text Any piece of the stream, cut anywhere.
-   * @returns {StreamEvent[]} The events it completes.
+   * @returns {string[]} The data of the events it completes.
    */
   decode(text) {
     // A lone CR at the end may be half of a CRLF: it waits for what follows.
     const lines = (this.#rest + text).split(/\r\n|\n|\r(?!$)/);
     this.#rest = /** @type {string} */ (lines.pop());
-    /** @type {StreamEvent[]} */
+    /** @type {string[]} */
     const events = [];
     for (const line of lines) {
-      const [, name, value] = /** @type {RegExpExecArray} */ (/^([^:]*)(?::[ ]?)?([^]*)$/.exec(line));
-      if (line) {
-        if (name == "data") this.#data.push(value);
-        else if (name == "id") this.#id = value;
-      } else if (this.#data.length) {
-        events.push({ id: this.#id, data: this.#data.splice(0).join("\n") });
-      }
+      const data = /^data(?:$|: ?)([^]*)/.exec(line);
+      if (data) this.#data.push(data[1]);
+      else if (!line && this.#data.length) events.push(this.#data.splice(0).join("\n"));
     }
     return events;
   }

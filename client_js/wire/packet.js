@@ -3,11 +3,14 @@
  *
  * A message is always of type `4` here, text or bytes; `j` and `b` are only ways to write it down.
  */
-import { LocalProtocolError, RemoteProtocolError } from "../errors.js";
+import { LocalProtocolError, attempt, check } from "../errors.js";
 import { decodeBase64, encodeBase64 } from "./base64.js";
 
 /** @typedef {string | Uint8Array} Data */
 /** @typedef {{type: string, data: Data}} Packet */
+
+/** Half of a character. */
+const LONE_SURROGATE = /\p{Cs}/u;
 
 /** Joins packets to a payload. */
 export const SEPARATOR = "\x1e";
@@ -26,7 +29,7 @@ export const packet = (type, data = "") => ({ type, data });
  * @throws {LocalProtocolError} A surrogate without its partner: no encoding can carry it.
  */
 export const checkText = (text) => {
-  if (/\p{Cs}/u.test(text)) throw new LocalProtocolError("text has a lone surrogate");
+  if (LONE_SURROGATE.test(text)) throw new LocalProtocolError("text has a lone surrogate");
   return text;
 };
 
@@ -45,65 +48,63 @@ export const encodePacket = ({ type, data }, plain) => {
 
 /**
  * @param {string} text
- * @returns {unknown}
- * @throws {RemoteProtocolError}
+ * @returns {any}
+ * @throws {import("../errors.js").RemoteProtocolError}
  */
-export const parseJson = (text) => {
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    throw new RemoteProtocolError("bad JSON", { cause: error });
-  }
-};
+export const parseJson = (text) => attempt("JSON", () => JSON.parse(text));
 
 /**
  * @param {string} text
  * @param {boolean} [plain] From a plain peer, that does not know `j`, `7`, `8` and `9`.
  * @returns {Packet}
- * @throws {RemoteProtocolError} The type is unknown, or its data are not what the type asks for.
+ * @throws {import("../errors.js").RemoteProtocolError} The type is unknown, or its data are not what the type asks for.
  */
 export const decodePacket = (text, plain) => {
-  const type = text.charAt(0);
+  const type = text[0];
   const data = text.slice(1);
   if (type == "b") return packet("4", decodeBase64(data));
   if (type == "j" && !plain) {
     const value = parseJson(data);
-    if (typeof value != "string" || /\p{Cs}/u.test(value)) throw new RemoteProtocolError("j is not a text");
+    check(typeof value == "string" && !LONE_SURROGATE.test(value), "text");
     return packet("4", value);
   }
-  if (!type || !(plain ? "0123456" : "0123456789").includes(type)) {
-    throw new RemoteProtocolError("unknown packet type " + JSON.stringify(type));
-  }
+  check((plain ? /[0-6]/ : /\d/).test(type), "packet type");
   if (type > "7") decodeNumber(data, +type - 8);
   return packet(type, data);
 };
 
 /**
- * @param {unknown} value From JSON.
+ * @param {any} value From JSON.
  * @param {number} [least]
  * @returns {number}
- * @throws {RemoteProtocolError} Not an integer from `least` to 2^53 - 1.
+ * @throws {import("../errors.js").RemoteProtocolError} Not an integer from `least` to 2^53 - 1.
  */
 export const checkNumber = (value, least = 0) => {
-  if (!Number.isSafeInteger(value) || Number(value) < least) throw new RemoteProtocolError("bad number");
-  return Number(value);
+  check(Number.isSafeInteger(value) && value >= least, "number");
+  return value;
 };
 
 /**
- * @param {Data} text Decimal digits, without a sign or a leading zero.
+ * @param {any} text Decimal digits, without a sign or a leading zero.
  * @param {number} [least]
  * @returns {number}
- * @throws {RemoteProtocolError} As `checkNumber`.
+ * @throws {import("../errors.js").RemoteProtocolError} As `checkNumber`.
  */
-export const decodeNumber = (text, least) => checkNumber(String(Number(text)) == text ? Number(text) : NaN, least);
+export const decodeNumber = (text, least) => checkNumber("" + +text == text ? +text : NaN, least);
 
 /**
  * @param {string} text
  * @returns {Record<string, any>} Whoever reads a key checks it.
- * @throws {RemoteProtocolError}
+ * @throws {import("../errors.js").RemoteProtocolError}
  */
 export const decodeObject = (text) => {
   const value = parseJson(text);
-  if (!value || typeof value != "object" || Array.isArray(value)) throw new RemoteProtocolError("not an object");
+  check(isObject(value), "object");
   return value;
 };
+
+/**
+ * @param {unknown} value
+ * @returns {value is Record<string, any>}
+ */
+export const isObject = (value) => !!value && typeof value == "object" && !Array.isArray(value);

@@ -2,8 +2,8 @@
  * Socket.IO 5 packets with binary attachments
  * (https://socket.io/docs/v4/socket-io-protocol/#packet-encoding).
  */
-import { LocalProtocolError, RemoteProtocolError } from "../errors.js";
-import { checkNumber } from "./packet.js";
+import { LocalProtocolError, attempt, check } from "../errors.js";
+import { checkNumber, isObject } from "./packet.js";
 
 /** @typedef {import("./packet.js").Data} Data */
 /** @typedef {{type: number, nsp: string, data?: any, id?: number}} SocketPacket `data` is what the application sent: JSON of any shape, and bytes. */
@@ -56,9 +56,6 @@ export const encodeSocketPacket = ({ type, nsp, data, id }) => {
   return out;
 };
 
-/** @param {any} value */
-const isObject = (value) => value && typeof value == "object" && !Array.isArray(value);
-
 /**
  * @param {SocketPacket} packet
  * @returns {boolean} The data and the id are what the type asks for.
@@ -71,8 +68,8 @@ const isValid = ({ type, data, id }) =>
       : id === undefined &&
         (type == CONNECT_ERROR ? typeof data == "string" || isObject(data) : data === undefined || (type == CONNECT && isObject(data)));
 
-/** `type`, attachments, namespace, id, data. */
-const GRAMMAR = /^([0-6])(?:([1-9]\d?)-)?(?:(\/[^,\0-\x1f]{0,255})(?:,|$))?(\d+)?([^]*)$/;
+/** `type`; or with attachments `type` and how many; then namespace, id, data. */
+const GRAMMAR = /^(?:([0-4])|([56])([1-9]|10)-)(?:(\/[^,\0-\x1f]{0,255})(?:,|$))?(\d+)?([^]*)$/;
 
 /** Puts packets together again whose attachments come after them. */
 export class SocketDecoder {
@@ -84,28 +81,27 @@ export class SocketDecoder {
   /**
    * @param {Data} message
    * @returns {SocketPacket | undefined} The packet, once it is complete.
-   * @throws {RemoteProtocolError}
+   * @throws {import("../errors.js").RemoteProtocolError}
    */
   decode(message) {
+    const waiting = this.#waiting;
+    check(!waiting == (typeof message == "string"), "attachment");
     if (typeof message == "string") {
-      if (this.#waiting) throw new RemoteProtocolError("text instead of an attachment");
-      const [, type, count = 0, nsp = "/", id, json] = GRAMMAR.exec(message) ?? [];
+      const match = GRAMMAR.exec(message);
+      check(match, "event");
+      const [, plain, binary, count = 0, nsp = "/", id, json] = match;
       const packet = {
-        type: type > "4" ? +type - BINARY : +type,
+        type: +(plain ?? +binary - BINARY),
         nsp,
         id: id ? checkNumber(+id) : undefined,
         data: json ? parse(json, +count, []) : undefined,
       };
-      if (!type || type > "4" != +count > 0 || +count > MAX_ATTACHMENTS || !isValid(packet)) throw new RemoteProtocolError("bad Socket.IO packet");
+      check(isValid(packet), "event");
       if (!count) return packet;
       this.#waiting = { packet, json, count: +count };
-    } else {
-      if (!this.#waiting) throw new RemoteProtocolError("attachment without a packet");
-      const { packet, json, count } = this.#waiting;
-      if (this.#attachments.push(message) == count) {
-        this.#waiting = undefined;
-        return { ...packet, data: parse(json, count, this.#attachments.splice(0)) };
-      }
+    } else if (waiting && this.#attachments.push(message) == waiting.count) {
+      this.#waiting = undefined;
+      return { ...waiting.packet, data: parse(waiting.json, waiting.count, this.#attachments.splice(0)) };
     }
     return undefined;
   }
@@ -116,17 +112,14 @@ export class SocketDecoder {
  * @param {number} count How many places there are for attachments; each is named once.
  * @param {Uint8Array[]} attachments
  */
-const parse = (json, count, attachments) => {
-  const places = new Set(Array(count).keys());
-  try {
+const parse = (json, count, attachments) =>
+  attempt("event", () => {
+    const places = new Set(Array(count).keys());
     const value = JSON.parse(json, (_, value) => {
       if (!count || value?._placeholder !== true) return value;
-      if (!places.delete(value.num)) throw new Error("bad placeholder");
+      check(places.delete(value.num), "event");
       return attachments[value.num] ?? null;
     });
-    if (!places.size) return value;
-  } catch {
-    // As below.
-  }
-  throw new RemoteProtocolError("bad Socket.IO data");
-};
+    check(!places.size, "event");
+    return value;
+  });
