@@ -5,19 +5,28 @@
  * choice is known not to work. While something carries, what would be better is probed, one at a time. A verdict against
  * a transport has a time limit, and says nothing if at that time the last resort failed as well: then it was the network.
  */
+import { KINDS } from "./options.js";
 
-/** @typedef {"websocket" | "stream" | "polling"} Kind */
-/** @typedef {{until: number, failures: number, lives: number, running: boolean, raced: boolean}} Verdict */
+/**
+ * @typedef {object} Verdict What is known of one kind of transport.
+ * @property {string} kind
+ * @property {boolean} allowed By the options and by the server.
+ * @property {number} until Not to be tried before.
+ * @property {number} failures
+ * @property {number} lives How often in a row it has died young.
+ * @property {boolean} running It is being tried.
+ * @property {boolean} raced It has failed in this race.
+ */
 
 export class Connector {
   #options;
-  /** @type {Map<string, Verdict>} In the order of preference. */
-  #verdicts = new Map();
-  #offered = ["websocket", "stream", "polling"];
-  /** @type {string | undefined} What carries the session. */
+  /** In the order of preference. @type {Verdict[]} */
+  #verdicts;
+  /** What carries the session. @type {Verdict | undefined} */
   #carrying;
   #since = 0;
-  #first = "websocket";
+  /** @type {Verdict} What is tried first. */
+  #first;
   /** When the last resort joins the race. */
   #joins = 0;
   /** How often in a row the last resort has lived too short. */
@@ -28,21 +37,22 @@ export class Connector {
   /** @param {import("./options.js").Options} options */
   constructor(options) {
     this.#options = options;
-    for (const kind of ["websocket", "stream", "polling"]) {
-      if (options.transports.includes(kind)) {
-        this.#verdicts.set(kind, { until: 0, failures: 0, lives: 0, running: false, raced: false });
-      }
-    }
+    this.#verdicts = KINDS.map((kind) => ({ kind, allowed: false, until: 0, failures: 0, lives: 0, running: false, raced: false }));
+    this.#first = this.#verdicts[0];
+    this.offer(KINDS);
   }
 
-  /** What may be used, best first. */
-  get #kinds() {
-    return [...this.#verdicts.keys()].filter((kind) => this.#offered.includes(kind));
+  /**
+   * @param {string} kind
+   * @returns {Verdict}
+   */
+  #of(kind) {
+    return /** @type {Verdict} */ (this.#verdicts.find((verdict) => verdict.kind == kind));
   }
 
-  /** What is tried when all else fails. */
+  /** What is tried when all else fails. @returns {Verdict | undefined} */
   get #last() {
-    return this.#kinds.pop();
+    return this.#verdicts.filter(({ allowed }) => allowed).pop();
   }
 
   /**
@@ -50,13 +60,13 @@ export class Connector {
    * @param {number} now
    * @param {string} [first] What was carrying well; else the WebSocket.
    */
-  race(now, first = "websocket") {
+  race(now, first = KINDS[0]) {
     this.#carrying = undefined;
-    this.#first = first;
+    this.#first = this.#of(first);
     this.#joins = now + this.#options.raceMs;
     this.rounds = 0;
-    for (const verdict of this.#verdicts.values()) verdict.running = verdict.raced = false;
-    const last = this.#verdicts.get(this.#last ?? "");
+    for (const verdict of this.#verdicts) verdict.running = verdict.raced = false;
+    const last = this.#last;
     if (last) last.until = 0;
   }
 
@@ -65,11 +75,10 @@ export class Connector {
    * @param {number} now
    */
   carries(kind, now) {
-    this.#carrying = kind;
+    this.#carrying = this.#of(kind);
     this.#since = now;
-    this.dropped(kind);
-    const verdict = this.#verdicts.get(kind);
-    if (verdict) verdict.failures = 0;
+    this.#carrying.failures = 0;
+    this.#carrying.running = false;
   }
 
   /**
@@ -79,20 +88,24 @@ export class Connector {
    * @param {boolean} clean It was ended in order, and can be had again.
    */
   lost(kind, now, clean) {
-    const verdict = this.#verdicts.get(kind);
-    if (verdict) {
-      if (clean || now - this.#since >= this.#options.usefulMs) verdict.lives = 0;
-      else if (++verdict.lives > 1) {
-        verdict.lives = 0;
-        verdict.until = now + this.#options.demoteMs;
-      }
+    const verdict = this.#of(kind);
+    const { usefulMs, demoteMs } = this.#options;
+    const isYoung = now - this.#since < usefulMs;
+    if (clean || !isYoung) verdict.lives = 0;
+    else if (++verdict.lives > 1) {
+      verdict.lives = 0;
+      verdict.until = now + demoteMs;
     }
     // What is good for a moment each time must not be had again and again without a pause.
-    const { retryMs, retryMaxMs, usefulMs } = this.#options;
-    if (kind != this.#last || now - this.#since >= usefulMs) this.#short = 0;
+    const isLast = verdict == this.#last;
+    if (!isLast || !isYoung) this.#short = 0;
     this.race(now, clean ? kind : undefined);
-    const last = this.#verdicts.get(kind);
-    if (kind == this.#last && last && this.#short++) last.until = now + Math.min(retryMs * 2 ** (this.#short - 2), retryMaxMs);
+    if (isLast && this.#short++) verdict.until = now + this.#pause(this.#short - 2);
+  }
+
+  /** @param {number} tries */
+  #pause(tries) {
+    return Math.min(this.#options.retryMs * 2 ** tries, this.#options.retryMaxMs);
   }
 
   /**
@@ -101,20 +114,18 @@ export class Connector {
    * @param {number} now
    */
   failed(kind, now) {
-    const verdict = this.#verdicts.get(kind);
-    if (!verdict) return;
-    const { laterMs, retryMs, retryMaxMs, raceMs, random } = this.#options;
+    const verdict = this.#of(kind);
+    const { laterMs, raceMs, random } = this.#options;
     verdict.running = false;
-    if (this.#carrying || kind != this.#last) {
+    if (this.#carrying || verdict != this.#last) {
       verdict.until = now + laterMs[Math.min(verdict.failures++, laterMs.length - 1)];
       verdict.raced = !this.#carrying;
     } else {
-      const again = now + Math.min(retryMs * 2 ** this.rounds++, retryMaxMs) * (0.5 + random());
-      verdict.until = again;
-      this.#joins = again + raceMs;
-      for (const other of this.#verdicts.values()) {
+      verdict.until = now + this.#pause(this.rounds++) * (0.5 + random());
+      this.#joins = verdict.until + raceMs;
+      for (const other of this.#verdicts) {
         if (other.raced) {
-          other.until = again;
+          other.until = verdict.until;
           other.failures--;
           other.raced = false;
         }
@@ -127,18 +138,19 @@ export class Connector {
    * @param {string} kind
    */
   dropped(kind) {
-    const verdict = this.#verdicts.get(kind);
-    if (verdict) verdict.running = false;
+    this.#of(kind).running = false;
   }
 
   /** @param {string[]} kinds What this server offers. */
   offer(kinds) {
-    this.#offered = kinds;
+    for (const verdict of this.#verdicts) {
+      verdict.allowed = kinds.includes(verdict.kind) && this.#options.transports.includes(verdict.kind);
+    }
   }
 
   /** @param {string} kind The server does not know it. */
   refuse(kind) {
-    this.#offered = this.#offered.filter((other) => other != kind);
+    this.#of(kind).allowed = false;
   }
 
   /**
@@ -146,7 +158,7 @@ export class Connector {
    * @param {number} now
    */
   refresh(now) {
-    for (const verdict of this.#verdicts.values()) verdict.until = verdict.failures = verdict.lives = 0;
+    for (const verdict of this.#verdicts) verdict.until = verdict.failures = verdict.lives = 0;
     this.#joins = now + this.#options.raceMs;
   }
 
@@ -156,36 +168,32 @@ export class Connector {
    * @returns {string[]}
    */
   next(now) {
-    const kinds = this.#carrying ? this.#better(now) : this.#runners(now);
-    for (const kind of kinds) /** @type {Verdict} */ (this.#verdicts.get(kind)).running = true;
-    return kinds;
-  }
-
-  /**
-   * @param {string | undefined} kind
-   * @param {number} now
-   */
-  #ready(kind, now) {
-    const verdict = this.#verdicts.get(kind ?? "");
-    return verdict && this.#offered.includes(kind ?? "") && !verdict.running && verdict.until <= now;
+    const verdicts = this.#carrying ? this.#better(now, this.#carrying) : this.#runners(now);
+    return verdicts.map((verdict) => {
+      verdict.running = true;
+      return verdict.kind;
+    });
   }
 
   /** @param {number} now */
   #runners(now) {
     const last = this.#last;
     const first = this.#first;
-    const kinds = first != last && this.#ready(first, now) ? [first] : [];
-    const alone = !kinds.length && !this.#verdicts.get(first)?.running;
-    if (last && this.#ready(last, now) && (alone || first == last || now >= this.#joins)) kinds.push(last);
-    return kinds;
+    const runners = first != last && isReady(first, now) ? [first] : [];
+    const isAlone = !runners[0] && !first.running;
+    if (last && isReady(last, now) && (isAlone || first == last || now >= this.#joins)) runners.push(last);
+    return runners;
   }
 
-  /** @param {number} now */
-  #better(now) {
-    if (this.#kinds.some((kind) => this.#verdicts.get(kind)?.running)) return [];
+  /**
+   * @param {number} now
+   * @param {Verdict} carrying
+   */
+  #better(now, carrying) {
+    const better = this.#verdicts.slice(0, this.#verdicts.indexOf(carrying));
+    if (this.#verdicts.some(({ running, allowed }) => running && allowed)) return [];
     // The stream first: it is had sooner, and then carries while the WebSocket is probed.
-    const better = ["stream", "websocket"].slice(this.#carrying == "polling" ? 0 : 1);
-    return this.#carrying == "websocket" ? [] : better.filter((kind) => this.#ready(kind, now)).slice(0, 1);
+    return better.filter((verdict) => isReady(verdict, now)).slice(-1);
   }
 
   /**
@@ -193,11 +201,13 @@ export class Connector {
    * @returns {number} When to ask again, if nothing happens.
    */
   deadline(now) {
-    let at = Infinity;
-    for (const kind of this.#kinds) {
-      const { until, running } = /** @type {Verdict} */ (this.#verdicts.get(kind));
-      if (!running && until > now) at = Math.min(at, until);
-    }
-    return this.#joins > now ? Math.min(at, this.#joins) : at;
+    const times = this.#verdicts.map(({ allowed, running, until }) => (allowed && !running ? until : 0));
+    return Math.min(...[...times, this.#joins].map((at) => (at > now ? at : Infinity)));
   }
 }
+
+/**
+ * @param {Verdict} verdict
+ * @param {number} now
+ */
+const isReady = ({ allowed, running, until }, now) => allowed && !running && until <= now;

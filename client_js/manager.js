@@ -25,10 +25,11 @@ import { SocketDecoder } from "./wire/socketio.js";
  * @property {boolean} multiplex
  */
 /** @typedef {Partial<import("./options.js").Options & EventOptions>} ManagerOptions */
+/** @typedef {import("./options.js").Options & Partial<EventOptions>} Complete With the defaults of the session. */
 
 /** Fires `open`, `close`, `error`, `ping`, `transport`, `reconnect_attempt`, `reconnect`, `reconnect_error`, `reconnect_failed`. */
 export class Manager extends Emitter {
-  /** @type {ManagerOptions} */
+  /** @type {Complete} */
   opts;
   /** The session below the events. @type {Live | undefined} */
   engine;
@@ -55,7 +56,7 @@ export class Manager extends Emitter {
     const path = (opts.path ?? "/socket.io").replace(/\/$/, "") + slash;
     this.opts = { reconnection: true, ...withDefaults(opts), path };
     this.#url = url + path;
-    this.#connector = new Connector(/** @type {import("./options.js").Options} */ (this.opts));
+    this.#connector = new Connector(this.opts);
     if (opts.autoConnect !== false) this.open();
   }
 
@@ -77,12 +78,9 @@ export class Manager extends Emitter {
    * @returns {Socket}
    */
   socket(nsp, opts) {
-    let socket = this.nsps.get(nsp);
-    if (!socket) {
-      socket = new Socket(this, nsp, opts);
-      this.nsps.set(nsp, socket);
-      if (this.opts.autoConnect !== false) socket.connect();
-    } else if (this.opts.autoConnect !== false && !socket.active) socket.connect();
+    const socket = this.nsps.get(nsp) ?? new Socket(this, nsp, opts);
+    this.nsps.set(nsp, socket);
+    if (this.opts.autoConnect !== false) socket.connect();
     return socket;
   }
 
@@ -157,8 +155,8 @@ export class Manager extends Emitter {
   #reconnect() {
     const { opts } = this;
     const { reconnection, reconnectionAttempts = Infinity, reconnectionDelay = 1000, reconnectionDelayMax = 5000 } = opts;
-    const { randomizationFactor = 0.5, random = Math.random, setTimeout = globalThis.setTimeout } = opts;
-    if (!reconnection || this._reconnecting || ![...this.nsps.values()].some(({ active }) => active)) return;
+    const { randomizationFactor = 0.5, random } = opts;
+    if (!reconnection || this._reconnecting || !this.#isUsed()) return;
     if (this.#attempts >= reconnectionAttempts) {
       this.#attempts = 0;
       this.fire("reconnect_failed");
@@ -183,12 +181,12 @@ export class Manager extends Emitter {
         }
       });
     };
-    this.#timer = setTimeout(attempt, Math.min(delay, reconnectionDelayMax));
+    this.#timer = opts.setTimeout(attempt, Math.min(delay, reconnectionDelayMax));
     if (opts.page) this.#unwatch = watchPage((isNewNetwork) => isNewNetwork && attempt(), () => {});
   }
 
   #stop() {
-    (this.opts.clearTimeout ?? clearTimeout)(this.#timer);
+    this.opts.clearTimeout(this.#timer);
     this.#unwatch();
   }
 
@@ -206,6 +204,10 @@ export class Manager extends Emitter {
 
   /** A socket is of no use any more; the session closes with the last one. */
   _release() {
-    if (![...this.nsps.values()].some(({ active }) => active)) this.close();
+    if (!this.#isUsed()) this.close();
+  }
+
+  #isUsed() {
+    return [...this.nsps.values()].some(({ active }) => active);
   }
 }

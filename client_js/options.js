@@ -42,13 +42,16 @@
 
 /** @typedef {SessionOptions & Environment} Options */
 
+/** The kinds of transport, best first. */
+export const KINDS = ["websocket", "stream", "polling"];
+
 /**
  * @param {Partial<Options>} [options]
  * @returns {Options}
  */
 export const withDefaults = (options) => ({
   path: "/socket.io/",
-  transports: ["websocket", "stream", "polling"],
+  transports: KINDS,
   query: {},
   extraHeaders: {},
   withCredentials: false,
@@ -74,8 +77,8 @@ export const withDefaults = (options) => ({
   fetch: globalThis.fetch?.bind(globalThis),
   XMLHttpRequest: globalThis.XMLHttpRequest,
   now: () => performance.now(),
-  setTimeout: (run, ms) => setTimeout(run, ms),
-  clearTimeout: (timer) => clearTimeout(timer),
+  setTimeout: globalThis.setTimeout.bind(globalThis),
+  clearTimeout: globalThis.clearTimeout.bind(globalThis),
   random: Math.random,
   ...options,
 });

@@ -173,8 +173,7 @@ export class Socket extends Emitter {
     if (id !== undefined && ack) {
       this.#acks.set(id, ack);
       if (timeout !== undefined) {
-        const { setTimeout = globalThis.setTimeout } = this.io.opts;
-        ack.timer = setTimeout(() => {
+        ack.timer = this.io.opts.setTimeout(() => {
           this.#unsent = this.#unsent.filter((unsent) => unsent.id != id);
           this.#settle(id, new TimeoutError("operation has timed out"));
         }, timeout);
@@ -203,7 +202,7 @@ export class Socket extends Emitter {
     const ack = this.#acks.get(id);
     if (!ack) return;
     this.#acks.delete(id);
-    (this.io.opts.clearTimeout ?? clearTimeout)(ack.timer);
+    this.io.opts.clearTimeout(ack.timer);
     const all = ack.takesError ? [error, ...args] : args;
     if (ack.takesError || !error) guard(ack.run, all);
   }
