@@ -10,7 +10,7 @@ import { Emitter } from "./emitter.js";
 import { GapError, HoldfastError, LocalProtocolError, RefusedError, RemoteProtocolError, check } from "./errors.js";
 import { withDefaults } from "./options.js";
 import { watchPage } from "./page.js";
-import { Poster } from "./poster.js";
+import { createPoster } from "./poster.js";
 import { Session } from "./session/session.js";
 import { post } from "./transports/post.js";
 import { SEPARATOR, decodeObject, decodePacket, packet } from "./wire/packet.js";
@@ -46,7 +46,7 @@ export class Live extends Emitter {
     const connector = known ?? new Connector(options);
     const session = new Session();
     const { inbox, outbox } = session;
-    const poster = new Poster(options, session, () => to(POLLING));
+    const poster = createPoster(options, session, () => to(POLLING));
     /** As `readyState`. @type {"opening" | "open" | "closed"} */
     let phase = "opening";
     /** @type {Set<Carrier>} */

@@ -85,10 +85,7 @@ export class Socket extends Emitter {
   /** @returns {this} */
   disconnect() {
     if (this.connected) this.#write(encodeSocketPacket({ type: DISCONNECT, nsp: this.nsp }));
-    const { connected } = this;
-    this.active = false;
-    if (connected) this._closed("io client disconnect");
-    this.io._release();
+    this.#end("io client disconnect");
     return this;
   }
 
@@ -224,6 +221,13 @@ export class Socket extends Emitter {
     if (typeof auth != "function") return connect(auth);
     const result = auth(connect);
     if (result?.then) result.then(connect, (/** @type {Error} */ error) => this._failed(error));
+  }
+
+  /** @param {string} [reason] Of the end of what was connected. */
+  #end(reason) {
+    this.active = false;
+    if (reason && this.connected) this._closed(reason);
+    this.io._release();
   }
 
   /** @param {Error} error */

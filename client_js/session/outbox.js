@@ -3,7 +3,7 @@
  *
  * A number is given when a message is appended, and never changes. `acked` <= `written` <= `last`.
  */
-import { RemoteProtocolError } from "../errors.js";
+import { check } from "../errors.js";
 
 /** @typedef {import("../wire/packet.js").Data} Data */
 /** @typedef {{data: Data, meta: unknown, at: number}} Entry `at`: when it was last written. `meta` is the application's own. */
@@ -38,14 +38,12 @@ export class Outbox {
 
   /**
    * @param {number} number Everything up to it has arrived. An older one than before is ignored.
-   * @throws {RemoteProtocolError} It was never sent.
+   * @throws {import("../errors.js").RemoteProtocolError} It was never sent.
    */
   acknowledge(number) {
-    if (number > this.written) throw new RemoteProtocolError(`ack of ${number}, sent ${this.written}`);
-    if (number > this.acked) {
-      this.#kept.splice(0, number - this.acked);
-      this.acked = number;
-    }
+    check(number <= this.written, "ack");
+    this.#kept.splice(0, number - this.acked);
+    this.acked = Math.max(this.acked, number);
   }
 
   /**

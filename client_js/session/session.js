@@ -10,7 +10,7 @@
  *
  * A plain peer has no positions: what is written is forgotten.
  */
-import { LocalProtocolError, RemoteProtocolError } from "../errors.js";
+import { LocalProtocolError, check } from "../errors.js";
 import { checkNumber, checkText, decodeNumber, decodeObject, encodePacket, packet } from "../wire/packet.js";
 import { joinPayload, utf8Length } from "../wire/payload.js";
 import { Inbox } from "./inbox.js";
@@ -55,20 +55,18 @@ export class Session {
    * Take the open packet (protocol.md section 4).
    * @param {string} text
    * @param {boolean} writes Whether the opening carrier can write for us: a WebSocket.
-   * @throws {RemoteProtocolError}
+   * @throws {import("../errors.js").RemoteProtocolError}
    */
   open(text, writes) {
     const { sid, pingInterval, pingTimeout, maxPayload, holdfast } = decodeObject(text);
-    if (typeof sid != "string" || !sid) throw new RemoteProtocolError("open packet without sid");
+    check(typeof sid == "string" && sid, "sid");
     this.sid = sid;
     this.pingInterval = checkNumber(pingInterval, 1);
     this.pingTimeout = checkNumber(pingTimeout);
     if (maxPayload) this.maxPayload = checkNumber(maxPayload);
     if (holdfast) {
       const { version, key, codec, transports, grace } = holdfast;
-      if (version !== 1 || typeof key != "string" || codec != "json" || !Array.isArray(transports)) {
-        throw new RemoteProtocolError("bad open packet");
-      }
+      check(version === 1 && typeof key == "string" && codec == "json" && Array.isArray(transports), "extension");
       this.#key = key;
       this.transports = transports;
       this.grace = checkNumber(grace);
@@ -118,14 +116,17 @@ export class Session {
    * @param {number} number The carrier it came on; 0 for a POST.
    * @param {boolean} writes
    * @param {number} now
-   * @throws {RemoteProtocolError}
+   * @throws {import("../errors.js").RemoteProtocolError}
    */
   answer(text, number, writes, now) {
     const { carrier, received, sent } = decodeObject(text);
     this.#acknowledge(checkNumber(received), now);
-    if (sent !== undefined) this.#hear(checkNumber(sent), now);
+    if (sent !== undefined) {
+      this.#sent = Math.max(this.#sent, checkNumber(sent));
+      this.#lackingSince = this.#sent > this.inbox.received ? Math.min(this.#lackingSince, now) : Infinity;
+    }
     if (!number) return;
-    if (carrier !== number) throw new RemoteProtocolError("answer for another carrier");
+    check(carrier === number, "carrier");
     if (number >= this.current) {
       this.current = number;
       // Rule 2: whatever wrote before never writes again.
@@ -144,23 +145,13 @@ export class Session {
   }
 
   /**
-   * @param {number} sent
-   * @param {number} now
-   */
-  #hear(sent, now) {
-    this.#sent = Math.max(this.#sent, sent);
-    if (this.#sent <= this.inbox.received) this.#lackingSince = Infinity;
-    else if (this.#lackingSince == Infinity) this.#lackingSince = now;
-  }
-
-  /**
    * Take a packet that arrived.
    * @param {number} carrier
    * @param {Packet} packet
    * @param {number} now
    * @returns {Data | undefined} The message, if it is the next one.
    * @throws {import("../errors.js").GapError} End this carrier.
-   * @throws {RemoteProtocolError} End the session.
+   * @throws {import("../errors.js").RemoteProtocolError} End the session.
    */
   receive(carrier, { type, data }, now) {
     if (type == "4") {
@@ -192,36 +183,39 @@ export class Session {
    */
   frames(control, now) {
     const writer = this.#writer;
-    const { outbox, plain } = this;
-    if (!writer) return [];
-    if (!plain && (this.inbox.due <= now || (writer.next <= outbox.last && this.inbox.due < Infinity))) {
-      control.push("8" + this.inbox.acknowledge());
-    }
+    const { outbox, inbox, plain } = this;
     /** @type {Data[]} */
     const frames = [];
-    let text = "";
-    const add = (/** @type {string} */ part) => {
-      if (text && (plain || text.length + part.length > this.#length())) frames.push(text), (text = "");
-      text = text ? joinPayload([text, part]) : part;
-    };
-    control.splice(0).map(add);
+    if (!writer) return frames;
     if (writer.next <= outbox.acked) {
       writer.next = outbox.acked + 1;
       writer.stated = false;
     }
+    const { due } = inbox;
+    // A plain peer is never owed one.
+    if (due <= now || (writer.next <= outbox.last && due < Infinity)) control.push("8" + inbox.acknowledge());
+    let text = "";
+    const flush = () => {
+      if (text) frames.push(text);
+      text = "";
+    };
+    const add = (/** @type {string} */ part) => {
+      if (plain || text.length + part.length > this.#length()) flush();
+      text = text ? joinPayload([text, part]) : part;
+    };
+    control.splice(0).forEach(add);
     for (; writer.next <= outbox.last; writer.next++) {
       if (!writer.stated) add("9" + writer.next);
       writer.stated = true;
       const data = outbox.write(writer.next, now);
       if (typeof data == "string") add(encodePacket(packet("4", data), plain));
       else {
-        if (text) frames.push(text);
-        text = "";
+        flush();
         frames.push(data);
       }
       if (plain) outbox.acknowledge(writer.next);
     }
-    if (text) frames.push(text);
+    flush();
     return frames;
   }
 
@@ -237,8 +231,7 @@ export class Session {
    * @returns {string}
    */
   note(control, carrier) {
-    const packets = this.plain ? [] : ["7" + this.attachment(carrier)];
-    return joinPayload(control ? [...packets, control] : packets);
+    return joinPayload([this.plain ? "" : "7" + this.attachment(carrier), control].filter((part) => part));
   }
 
   /**
