@@ -85,9 +85,9 @@ export class Live extends Emitter {
      * @throws {LocalProtocolError} It cannot be carried, or the session is closed.
      */
     this.send = (data, meta) => {
-      if (phase == "closed") throw new LocalProtocolError("session is closed");
+      if (phase == "closed") throw new LocalProtocolError("closed");
       if (session.plain && current && current.kind != WEBSOCKET && typeof data == "string" && data.includes(SEPARATOR)) {
-        throw new LocalProtocolError("standard polling cannot carry U+001E");
+        throw new LocalProtocolError("polling cannot carry U+001E");
       }
       session.send(data, meta);
       stepSoon();
@@ -293,7 +293,7 @@ export class Live extends Emitter {
       }
       check(phase == "open", "opening");
       if (type == "1") {
-        const { code, message = "closed by the server", received } = text ? decodeObject(text) : {};
+        const { code, message = "closed", received } = text ? decodeObject(text) : {};
         throw new RefusedError(code == 6 || code == 7 ? code : 1, message, received);
       }
       if (type == "2") {
@@ -564,7 +564,7 @@ export class Live extends Emitter {
       const carrier = current;
       if (!carrier || phase != "open") return;
       if (carrier.probed) {
-        if (now >= carrier.probed + probeMs) fail(carrier, "probe unanswered");
+        if (now >= carrier.probed + probeMs) fail(carrier, "timeout");
       } else if (now >= doubtAt(carrier)) {
         if (session.plain) end("ping timeout");
         // It answers probes, and yet nothing moves: the server has another in mind.

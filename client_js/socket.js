@@ -161,7 +161,7 @@ export class Socket extends Emitter {
   #emit(args, ack, timeout) {
     const { volatile } = this.#flags;
     this.#flags = {};
-    if (RESERVED.includes(args[0])) throw new LocalProtocolError(`"${args[0]}" is a reserved event name`);
+    if (RESERVED.includes(args[0])) throw new LocalProtocolError(`"${args[0]}" is reserved`);
     const id = ack && this.#nextId++;
     const frames = encodeSocketPacket({ type: EVENT, nsp: this.nsp, data: args, id });
     const isDropped = volatile && !(this.connected && this.io.engine?.writable());
@@ -200,8 +200,8 @@ export class Socket extends Emitter {
     if (!ack) return;
     this.#acks.delete(id);
     this.io.opts.clearTimeout(ack.timer);
-    const all = ack.takesError ? [error, ...args] : args;
-    if (ack.takesError || !error) guard(ack.run, all);
+    if (ack.takesError) guard(ack.run, [error, ...args]);
+    else if (!error) guard(ack.run, args);
   }
 
   /** The session is open: ask for the namespace. */
@@ -223,10 +223,10 @@ export class Socket extends Emitter {
     if (result?.then) result.then(connect, (/** @type {Error} */ error) => this._failed(error));
   }
 
-  /** @param {string} [reason] Of the end of what was connected. */
+  /** @param {string} reason */
   #end(reason) {
     this.active = false;
-    if (reason && this.connected) this._closed(reason);
+    this._closed(reason);
     this.io._release();
   }
 
@@ -248,7 +248,7 @@ export class Socket extends Emitter {
       const unconfirmed = details?.unconfirmed.filter(({ nsp }) => nsp == this.nsp).map(({ args }) => args);
       this.fire("disconnect", reason, details && { ...details, unconfirmed });
     }
-    for (const id of [...this.#acks.keys()]) {
+    for (const id of this.#acks.keys()) {
       if (!unsent.includes(id)) this.#settle(id, new DisconnectedError("socket has been disconnected"));
     }
   }
@@ -259,14 +259,10 @@ export class Socket extends Emitter {
     if (type == CONNECT) this.#connected(data ?? {});
     else if (type == CONNECT_ERROR) {
       this.active = false;
-      const message = typeof data == "string" ? data : String(data.message);
-      this.fire("connect_error", Object.assign(new HoldfastError(message), { data: data.data }));
+      this.fire("connect_error", Object.assign(new HoldfastError(data.message ?? data), { data: data.data }));
       this.io._release();
-    } else if (type == DISCONNECT) {
-      this.active = false;
-      this._closed("io server disconnect");
-      this.io._release();
-    } else if (!this.connected) this.#early.push(packet);
+    } else if (type == DISCONNECT) this.#end("io server disconnect");
+    else if (!this.connected) this.#early.push(packet);
     else if (type == ACK) this.#settle(/** @type {number} */ (id), null, data);
     else this.#event(data, id);
   }
@@ -274,7 +270,7 @@ export class Socket extends Emitter {
   /** @param {{sid?: unknown, pid?: unknown}} data */
   #connected({ sid, pid }) {
     if (this.connected) return;
-    this.id = String(sid);
+    this.id = "" + sid;
     this.recovered = !!pid && this.#pid === pid;
     this.#pid = typeof pid == "string" ? pid : "";
     this.connected = true;

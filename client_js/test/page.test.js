@@ -35,7 +35,7 @@ for (const type of ["online", "pageshow", "visibilitychange", "resume"]) {
       await world.advance(100);
       world.weather.black = false;
       await world.advance(2100);
-      assert.deepEqual(log.slice(1), [["websocket", "probe unanswered"]]);
+      assert.deepEqual(log.slice(1), [["websocket", "timeout"]]);
     }));
 
   test(`on ${type} a carrier that lives is left alone`, () =>

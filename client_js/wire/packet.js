@@ -29,7 +29,7 @@ export const packet = (type, data = "") => ({ type, data });
  * @throws {LocalProtocolError} A surrogate without its partner: no encoding can carry it.
  */
 export const checkText = (text) => {
-  if (LONE_SURROGATE.test(text)) throw new LocalProtocolError("text has a lone surrogate");
+  if (LONE_SURROGATE.test(text)) throw new LocalProtocolError("lone surrogate");
   return text;
 };
 
