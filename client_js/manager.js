@@ -96,11 +96,10 @@ export class Manager extends Emitter {
     engine.on("open", () => {
       this._readyState = "open";
       this.fire("open");
-      for (const socket of this.nsps.values()) socket._opened();
+      this.nsps.forEach((socket) => socket._opened());
       done?.();
     });
-    engine.on("ping", () => this.fire("ping"));
-    engine.on("transport", (change) => this.fire("transport", change));
+    for (const name of ["ping", "transport"]) engine.on(name, (...args) => this.fire(name, ...args));
     engine.on("message", (message) => {
       try {
         const packet = this.#decoder.decode(message);
@@ -144,7 +143,7 @@ export class Manager extends Emitter {
       if (reason != "forced close" && !isFinal) this.#reconnect();
     } else if (reason != "forced close") {
       if (isFinal) this.close();
-      for (const socket of this.nsps.values()) socket._failed(error);
+      this.nsps.forEach((socket) => socket._failed(error));
       this.fire("error", error);
       if (isFinal) this._reconnecting = false;
       else if (done) done(error);

@@ -24,7 +24,7 @@ export class OpenSession extends Emitter {
   constructor(url, options) {
     super();
     this.#live = new Live(url, options);
-    for (const name of ["open", "transport"]) this.#live.on(name, (value) => this.fire(name, value));
+    for (const name of ["open", "transport"]) this.#live.on(name, (...args) => this.fire(name, ...args));
     this.#live.on("message", (message) => {
       if (this.listeners("message").length) this.fire("message", message);
       else this.#messages.push(message);

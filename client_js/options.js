@@ -74,7 +74,7 @@ export const withDefaults = (options) => ({
   rotateLength: 8e6,
   page: true,
   WebSocket: globalThis.WebSocket,
-  fetch: globalThis.fetch?.bind(globalThis),
+  fetch: globalThis.fetch,
   XMLHttpRequest: globalThis.XMLHttpRequest,
   now: () => performance.now(),
   setTimeout: globalThis.setTimeout.bind(globalThis),

@@ -15,6 +15,7 @@ export const watchPage = (wake, leave) => {
   };
   const events = ["online", "pageshow", "pagehide", "visibilitychange", "resume"];
   // The last two happen to the document; they are seen on their way down.
-  for (const name of events) target.addEventListener?.(name, handle, true);
-  return () => events.forEach((name) => target.removeEventListener?.(name, handle, true));
+  const each = (/** @type {string} */ verb) => events.forEach((name) => target[verb + "EventListener"]?.(name, handle, true));
+  each("add");
+  return () => each("remove");
 };

@@ -127,8 +127,7 @@ export class Socket extends Emitter {
    */
   emit(name, ...args) {
     const run = typeof args.at(-1) == "function" ? args.pop() : undefined;
-    const timeout = this.#flags.timeout ?? this.io.opts.ackTimeout;
-    this.#emit([name, ...args], run && { run, takesError: timeout !== undefined }, timeout);
+    this.#emit([name, ...args], run);
     return this;
   }
 
@@ -149,25 +148,27 @@ export class Socket extends Emitter {
         else if (typeof failure?.message == "string" && Object.keys(reply).length == 1) reject(new EventError(failure));
         else resolve(reply);
       };
-      this.#emit([name, ...args], { run, takesError: true }, this.#flags.timeout ?? this.io.opts.ackTimeout);
+      this.#emit([name, ...args], run, true);
     });
   }
 
   /**
    * @param {any[]} args
-   * @param {Ack} [ack]
-   * @param {number} [timeout]
+   * @param {Listener} [run]
+   * @param {boolean} [takesError] Even without a timeout.
    */
-  #emit(args, ack, timeout) {
-    const { volatile } = this.#flags;
+  #emit(args, run, takesError) {
+    const { volatile, timeout = this.io.opts.ackTimeout } = this.#flags;
     this.#flags = {};
     if (RESERVED.includes(args[0])) throw new LocalProtocolError(`"${args[0]}" is reserved`);
-    const id = ack && this.#nextId++;
+    const id = run && this.#nextId++;
     const frames = encodeSocketPacket({ type: EVENT, nsp: this.nsp, data: args, id });
     const isDropped = volatile && !(this.connected && this.io.engine?.writable());
     // First what can fail: a caller that meets an exception has sent nothing and waits for nothing.
     if (this.connected && !isDropped) this.#write(frames, args);
-    if (id !== undefined && ack) {
+    if (run && id !== undefined) {
+      /** @type {Ack} */
+      const ack = { run, takesError: takesError || timeout !== undefined };
       this.#acks.set(id, ack);
       if (timeout !== undefined) {
         ack.timer = this.io.opts.setTimeout(() => {

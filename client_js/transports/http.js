@@ -42,6 +42,7 @@ export const toError = (status, text) => {
  * @throws {Error} It failed, or was refused.
  */
 export const request = async ({ fetch, withCredentials }, url, init) => {
+  // Called without a `this`, as browsers want it.
   const response = await /** @type {typeof globalThis.fetch} */ (fetch)(url, {
     credentials: withCredentials ? "include" : "same-origin",
     cache: "no-store",
