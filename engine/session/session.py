@@ -29,11 +29,22 @@ from .carrier import Carrier, Role
 from .reason import CloseReason
 from .streams import Inbox, Outbox
 
-__all__ = ["ACK_DELAY", "ACK_EVERY_BYTES", "ACK_EVERY_MESSAGES", "OVERDUE", "Life", "Session"]
+__all__ = [
+    "ACK_DELAY",
+    "ACK_EVERY_BYTES",
+    "ACK_EVERY_MESSAGES",
+    "OVERDUE",
+    "PLAIN_POLL_PACKETS",
+    "Life",
+    "Session",
+]
 
 ACK_DELAY = 1.0
 ACK_EVERY_MESSAGES = 64
 ACK_EVERY_BYTES = 65_536
+
+# python-engineio's client closes when a payload has more packets, though the standard sets no limit.
+PLAIN_POLL_PACKETS = 16
 
 # The time of an acknowledgement that is due and for which nobody has to be woken again.
 OVERDUE = float("-inf")
@@ -127,6 +138,7 @@ class Session:
         if self.life is Life.CLOSED:
             return packets
         outbox = self.outbox
+        plain_poll = not self.counting and carrier.transport == "polling"
         lags = carrier.written < outbox.last
         if self._ack_at is not None and (lags or packets or self._ack_due(now)):
             control.append(self._tell())
@@ -135,6 +147,8 @@ class Session:
             if limit_bytes is not None:
                 limit_bytes -= sum([len(packet.encode()) + 1 for packet in control])
             messages = outbox.after(carrier.written, limit_bytes)
+            if plain_poll:
+                messages = messages[: PLAIN_POLL_PACKETS - len(packets)]
             carrier.written += len(messages)
             outbox.mark_written(carrier.written)
             if not self.counting:
@@ -142,7 +156,7 @@ class Session:
             packets.extend(messages)
             self._forget()
         # A standard client that finds the close behind messages in one payload closes before it has read them.
-        apart = bool(packets) and not self.counting and carrier.transport == "polling"
+        apart = plain_poll and bool(packets)
         if self.life is Life.CLOSING and carrier.written == outbox.last and not apart:
             packets.append(self._farewell())
             self._end(Life.CLOSED, CloseReason.FORCED_SERVER_CLOSE)
