@@ -17,9 +17,9 @@ from typing import Protocol
 
 import anyio
 
-from .errors import MissingMessages, RemoteProtocolError, StaleAttach
+from .errors import MessageTooLarge, MissingMessages, RemoteProtocolError, SessionClosed, StaleAttach
 from .host import Event, Host, Timer, make_event
-from .session import Carrier, CloseReason, Life, Role, ServerSession
+from .session import MAX_CONTROL_PACKETS, Carrier, CloseReason, Life, Role, ServerSession
 from .wire.message import Message
 from .wire.packet import Packet
 
@@ -168,6 +168,7 @@ class LiveSession:
         request: The request that opened the session.
         host: What runs tasks and timers for it.
         max_payload: The largest message in bytes that is taken from the peer.
+        end_code: The protocol's error code that the session ended with, if it did.
     """
 
     def __init__(
@@ -189,6 +190,7 @@ class LiveSession:
         self.max_payload = max_payload
         self.name = short_hash(sid)
         self.handler: SessionHandler | None = None
+        self.end_code: int | None = None
         self.ended = anyio.Event()
         self._core = core
         self._attachments: dict[Carrier, Attachment] = {}
@@ -249,29 +251,40 @@ class LiveSession:
         """Send without waiting. A session whose bound this exceeds is closed with "buffer full".
 
         Raises:
-            SessionClosed: the session is over; nothing was sent.
+            SessionClosed: the session is over; the messages are not delivered.
+            MessageTooLarge: together they exceed the bound on their own; nothing has changed.
             LocalProtocolError: a plain peer cannot be sent U+001E as text.
         """
-        now = self.host.now()
-        for message in messages:
-            self._core.send(message, now=now)
+        self._put(messages)
         self._settle()
+
+    def _put(self, messages: tuple[Message, ...]) -> None:
+        size = sum([message.size_bytes for message in messages])
+        if size > self._core.limit_bytes:
+            raise MessageTooLarge(size, self._core.limit_bytes)
+        now = self.host.now()
+        try:
+            for message in messages:
+                self._core.send(message, now=now)
+        except SessionClosed:
+            # One of several messages may just have been too much for what is kept.
+            self._settle()
+            raise
 
     async def send(self, *messages: Message) -> None:
         """Send, and write on this coroutine if none is writing; wait first while more than half of the session's bound
         is kept for a slow peer.
 
         Raises:
-            SessionClosed: the session is over, before or while waiting; nothing was sent.
+            SessionClosed: the session is over, before or while waiting; the messages are not delivered.
+            MessageTooLarge: as `send_nowait`.
             LocalProtocolError: as `send_nowait`.
         """
         while self.is_open and self.buffered_bytes * 2 > self._core.limit_bytes:
             if self._room is None:
                 self._room = make_event()
             await self._room.wait()
-        now = self.host.now()
-        for message in messages:
-            self._core.send(message, now=now)
+        self._put(messages)
         writer = self._core.writer
         attachment = None if writer is None else self._attachments.get(writer)
         if attachment is None or attachment.write is None or not self.is_open:
@@ -286,6 +299,7 @@ class LiveSession:
 
     def fail(self, reason: CloseReason, *, code: int | None = None, message: str | None = None) -> None:
         """End the session at once and tell the peer why."""
+        self.end_code = code
         self._core.fail(reason, code=code, message=message)
         self._settle()
 
@@ -355,6 +369,7 @@ class LiveSession:
 
     def _refuse(self, error: RemoteProtocolError) -> None:
         logger.info("session %s closed: %s", self.name, error)
+        self.end_code = int(error.code)
         self._core.fail(CloseReason.PARSE_ERROR, code=int(error.code), message=str(error))
         self._settle()
 
@@ -379,10 +394,6 @@ class LiveSession:
         if self._core.life is not Life.OPEN or (self._room is not None and not self.counting):
             self._settle()
         return packets
-
-    def written(self) -> int:
-        """Our highest number that any carrier has written."""
-        return self._core.outbox.written
 
     def detach(self, attachment: Attachment, reason: CloseReason = CloseReason.TRANSPORT_CLOSE) -> None:
         """The carrier is over; idempotent. A plain peer that loses a carrier that can write loses its session."""
@@ -473,6 +484,8 @@ class LiveSession:
         candidate = self._candidates.get(int(data)) if data.isdecimal() and len(data) < 17 else None
         if candidate is None:
             return False
+        if len(candidate.carrier.control) > MAX_CONTROL_PACKETS:
+            raise RemoteProtocolError("too many pings before one could be answered")
         candidate.carrier.control.append(f"3{data}")
         candidate.ring()
         return True
@@ -530,7 +543,8 @@ class LiveSession:
 
     def _announce_end(self) -> None:
         reason = self._core.reason or CloseReason.FORCED_CLOSE
-        logger.debug("session %s ended: %s", self.name, reason)
+        level = logging.WARNING if reason is CloseReason.BUFFER_FULL else logging.DEBUG
+        logger.log(level, "session %s ended: %s", self.name, reason)
         if self.handler is not None:
             self.handler.session_closed(reason)
 

@@ -16,13 +16,12 @@ from .host import Host
 from .live import Handshake, LiveSession, SessionHandler
 from .session import CloseReason, Life, ServerSession
 from .settings import Settings
+from .wire.codec import CODEC_NAMES
 from .wire.handshake import OpenPacket, encode_open
 
 __all__ = ["SessionTable"]
 
 logger = logging.getLogger("holdfast.server")
-
-CODECS = ("json", "msgpack")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +76,7 @@ class SessionTable:
             limit_bytes=settings.buffer_limit,
             now=self.host.now(),
         )
-        codec = next((codec for codec in codecs if codec in CODECS), "json") if counting else None
+        codec = next((codec for codec in codecs if codec in CODEC_NAMES), "json") if counting else None
         session = LiveSession(
             core,
             sid=sid,

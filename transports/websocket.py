@@ -5,7 +5,7 @@ Engine.IO 4, "WebSocket" and "Upgrade"; docs/protocol.md, sections 5 and 7.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import anyio
@@ -23,7 +23,7 @@ from ..engine.server import SessionTable
 from ..engine.session import CloseReason, Life, Verdict, admit_plain
 from ..engine.wire.handshake import Closing, decode_attach, encode_closing
 from ..engine.wire.message import Message
-from ..engine.wire.packet import Packet, PacketType, decode_packet
+from ..engine.wire.packet import Packet, PacketType, decode_packet, decode_ping
 from ..engine.wire.payload import decode_payload, encode_frames
 from .request import Request
 
@@ -86,7 +86,7 @@ async def _receive_message(receive: Receive) -> dict[str, Any]:
 
 async def _serve_attach(table: SessionTable, sid: str, receive: Receive, send: Send) -> None:
     """A counting peer's WebSocket: not a carrier until its attach arrives."""
-    code, closing = ErrorCode.BAD_REQUEST, Closing()
+    code, closing = ErrorCode.BAD_REQUEST, Closing(message="no attach came in time")
     scope = anyio.CancelScope()
     timer = table.host.call_later(table.settings.upgrade_timeout, scope.cancel)
     joined: tuple[LiveSession, Attachment] | None = None
@@ -96,7 +96,7 @@ async def _serve_attach(table: SessionTable, sid: str, receive: Receive, send: S
                 text = (await _receive_message(receive)).get("text")
                 packet = decode_packet(text or "", counting=True)
                 if packet.type is PacketType.PING:
-                    await send({"type": "websocket.send", "text": f"3{packet.data!s}"})
+                    await send({"type": "websocket.send", "text": f"3{decode_ping(packet.data)}"})
                     continue
                 joined = _attach(table, sid, packet)
     except (RemoteProtocolError, RequestRefused) as error:
@@ -156,19 +156,19 @@ async def _probe(session: LiveSession, receive: Receive, send: Send) -> Attachme
 
 
 async def _serve(session: LiveSession, attachment: Attachment, receive: Receive, send: Send) -> None:
-    closing: list[int] = []
+    codes: list[int] = []
     reason = CloseReason.TRANSPORT_CLOSE
     try:
         async with anyio.create_task_group() as group:
             with attachment.scope:
                 group.start_soon(_write, session, attachment, send)
-                closing.append(await _read(session, attachment, receive))
+                await _read(session, attachment, receive, codes)
             group.cancel_scope.cancel()
     finally:
         session.detach(attachment, reason)
-    if closing and closing[0] == 0:
+    if codes and codes[0] == 0:
         return
-    code = closing[0] if closing else (1000 if session.life is Life.CLOSED else _REPLACED)
+    code = codes[0] if codes else _end_code(session)
     with anyio.move_on_after(1):
         await send({"type": "websocket.close", "code": code})
 
@@ -193,34 +193,43 @@ async def _write(session: LiveSession, attachment: Attachment, send: Send) -> No
         session.host.call_later(_REPLACED_LINGER, attachment.cut)
 
 
-async def _read(session: LiveSession, attachment: Attachment, receive: Receive) -> int:
-    """Read until the end; returns the code to close with, 0 when the client has closed."""
-    counting, carrier, limit = session.counting, attachment.carrier, session.max_payload
+async def _read(session: LiveSession, attachment: Attachment, receive: Receive, codes: list[int]) -> None:
+    """Read until the end; ``codes`` gets the code to close with, 0 when the client has closed."""
+    counting, carrier = session.counting, attachment.carrier
     while True:
         message = await receive()
         if message["type"] == "websocket.disconnect":
-            return 0
+            codes.append(0)
+            return
         try:
             text = message.get("text")
             if text is None:
-                data = message["bytes"]
-                if len(data) > limit:
-                    return _too_large(session)
-                session.receive(carrier, (Packet(PacketType.MESSAGE, data),))
-            elif len(text) > limit or (not text.isascii() and len(text.encode()) > limit):
-                return _too_large(session)
-            elif counting:
-                session.receive(carrier, decode_payload(text, counting=True))
+                packets: Iterable[Packet] = (Packet(PacketType.MESSAGE, message["bytes"]),)
+                size = len(message["bytes"])
             else:
-                session.receive(carrier, (decode_packet(text, counting=False),))
+                size = len(text) if text.isascii() else len(text.encode())
+                packets = (
+                    decode_payload(text, counting=True)
+                    if counting
+                    else (decode_packet(text, counting=False),)
+                )
+            if size > session.max_payload:
+                codes.append(1009)
+                raise RemoteProtocolError(f"a message has {size} bytes; maxPayload is {session.max_payload}")
+            session.receive(carrier, packets)
         except (MissingMessages, StaleAttach) as error:
-            return 4000 + error.code
+            codes.append(4000 + error.code)
+            return
         except RemoteProtocolError as error:
             session.fail(CloseReason.PARSE_ERROR, code=int(error.code), message=str(error))
             # The writer tells why and ends this reader.
             await anyio.sleep_forever()
 
 
-def _too_large(session: LiveSession) -> int:
-    session.fail(CloseReason.PARSE_ERROR, message="a message is larger than max_payload")
-    return 1009
+def _end_code(session: LiveSession) -> int:
+    if session.life is not Life.CLOSED:
+        return _REPLACED
+    # Codes of our own are for those who know them; a standard client gets "protocol error" from the RFC.
+    if session.end_code is None:
+        return 1000
+    return 4000 + session.end_code if session.counting else 1002

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
+from anyio.lowlevel import checkpoint
+
 from ..wire.codec import Codec
 from ..wire.message import Message
 from ..wire.socketio import SocketPacket
@@ -66,6 +68,8 @@ class MemoryAdapter:
     ) -> None:
         members = self.members(rooms, except_)
         self.deliver(packet, [member for member in members if member.attached] if volatile else members)
+        # It waits for no member, but those who write to them must have their turn between two broadcasts.
+        await checkpoint()
 
     def deliver(self, packet: SocketPacket, members: Iterable[Recipient]) -> None:
         members = list(members)

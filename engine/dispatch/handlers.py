@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import typing
 from collections.abc import Awaitable, Callable
@@ -10,10 +11,10 @@ from typing import cast
 
 from anyio import to_thread
 
-from ..errors import LocalProtocolError
+from ..errors import HoldfastError, LocalProtocolError
 from .acks import Ack
 
-__all__ = ["Function", "Handler", "WrongArguments"]
+__all__ = ["Function", "Handler", "HandlerCancelled", "WrongArguments"]
 
 # An application's handler takes what its event carries; only its author knows the types.
 Function = Callable[..., object]
@@ -23,6 +24,10 @@ _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_O
 
 class WrongArguments(LocalProtocolError):
     """The peer sent more or fewer arguments than the handler takes. The handler has not run."""
+
+
+class HandlerCancelled(HoldfastError):
+    """The handler ended in a cancellation that nobody had asked for."""
 
 
 class Handler:
@@ -96,11 +101,22 @@ class Handler:
         else:
             function = self._function
         if self._is_async:
-            return await cast("Awaitable[object]", function(*args))
+            return await _guarded(cast("Awaitable[object]", function(*args)))
         # In a list, because Trio takes a thread's function that returns a coroutine for a mistake. Here it is a plain
         # function round a coroutine function: what decorators leave behind.
         (result,) = await to_thread.run_sync(lambda: [function(*args)])
         return await cast("Awaitable[object]", result) if inspect.isawaitable(result) else result
+
+
+async def _guarded(running: Awaitable[object]) -> object:
+    """On asyncio a handler also ends in a cancellation when what it waits for was cancelled: that is its failure."""
+    try:
+        return await running
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise HandlerCancelled("something that the handler waited for was cancelled") from error
 
 
 def _is_async(function: Function) -> bool:

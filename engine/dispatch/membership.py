@@ -175,7 +175,9 @@ class Membership:
 
     def _hold(self, messages: list[Message]) -> None:
         self._held += messages
-        if len(self._held) > self.session.settings.max_pending_events:
+        settings = self.session.settings
+        size = sum([message.size_bytes for message in self._held])
+        if size > settings.buffer_limit or len(self._held) > settings.max_pending_events:
             self.session.live.close(CloseReason.BUFFER_FULL)
 
     # -- acknowledgements that we wait for
@@ -335,11 +337,9 @@ class Membership:
         if event.ack_id is None or ack is not None:
             return
         try:
-            messages = self.encode_ack(event.ack_id, _answer(result))
+            await self.send_ack(self.encode_ack(event.ack_id, _answer(result)))
         except LocalProtocolError as error:
             await self._answer_error(handler, event, ack, error)
-            return
-        await self.send_ack(messages)
 
     async def _answer_error(
         self, handler: Handler, event: EventReceived, ack: Ack | None, error: Exception
@@ -354,11 +354,10 @@ class Membership:
         else:
             answer = error_answer(error)
         try:
-            messages = self.encode_ack(event.ack_id, (answer,))
+            await self.send_ack(self.encode_ack(event.ack_id, (answer,)))
         except LocalProtocolError as unsendable:
             self._log(handler, unsendable)
-            messages = self.encode_ack(event.ack_id, ({"error": {"message": "internal error"}},))
-        await self.send_ack(messages)
+            await self.send_ack(self.encode_ack(event.ack_id, ({"error": {"message": "internal error"}},)))
 
     def _log(self, handler: Handler, error: Exception) -> None:
         if self.life is Life.GONE and isinstance(error, Disconnected | SessionClosed):

@@ -5,9 +5,10 @@ from .carrier import Carrier, Role
 from .client import ClientSession
 from .reason import CloseReason
 from .server import ServerSession
-from .session import Life
+from .session import MAX_CONTROL_PACKETS, Life
 
 __all__ = [
+    "MAX_CONTROL_PACKETS",
     "Carrier",
     "ClientSession",
     "CloseReason",

@@ -24,7 +24,7 @@ from enum import Enum
 
 from ..errors import LocalProtocolError, RemoteProtocolError, SessionClosed
 from ..wire.message import SEPARATOR, Message
-from ..wire.packet import HIGHEST_NUMBER, Packet, PacketType, decode_position, encode_packet
+from ..wire.packet import HIGHEST_NUMBER, Packet, PacketType, decode_ping, decode_position, encode_packet
 from .carrier import Carrier, Role
 from .reason import CloseReason
 from .streams import Inbox, Outbox
@@ -33,6 +33,7 @@ __all__ = [
     "ACK_DELAY",
     "ACK_EVERY_BYTES",
     "ACK_EVERY_MESSAGES",
+    "MAX_CONTROL_PACKETS",
     "OVERDUE",
     "PLAIN_POLL_PACKETS",
     "Life",
@@ -42,6 +43,8 @@ __all__ = [
 ACK_DELAY = 1.0
 ACK_EVERY_MESSAGES = 64
 ACK_EVERY_BYTES = 65_536
+
+MAX_CONTROL_PACKETS = 100
 
 # python-engineio's client closes when a payload has more packets, though the standard sets no limit.
 PLAIN_POLL_PACKETS = 16
@@ -214,13 +217,15 @@ class Session:
         elif kind is PacketType.PONG:
             pass
         elif kind is PacketType.PING:
-            self._receive_ping(carrier, str(data))
+            self._receive_ping(carrier, decode_ping(data))
         elif kind is PacketType.CLOSE:
             self._end(Life.CLOSED, CloseReason.TRANSPORT_CLOSE)
         elif kind is not PacketType.NOOP:
             raise RemoteProtocolError(f"a packet of type {kind.value} is out of place")
 
     def _receive_ping(self, carrier: Carrier, data: str) -> None:
+        if len(carrier.control) > MAX_CONTROL_PACKETS:
+            raise RemoteProtocolError("too many pings before one could be answered")
         carrier.control.append(encode_packet(PacketType.PONG, data))
 
     def _acknowledge(self, position: int) -> None:

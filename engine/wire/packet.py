@@ -17,15 +17,18 @@ from .message import Message
 
 __all__ = [
     "HIGHEST_NUMBER",
+    "MAX_PING_LENGTH",
     "Packet",
     "PacketType",
     "decode_packet",
+    "decode_ping",
     "decode_position",
     "encode_message",
     "encode_packet",
 ]
 
 HIGHEST_NUMBER = 2**53 - 1
+MAX_PING_LENGTH = 125
 
 
 class PacketType(StrEnum):
@@ -102,6 +105,17 @@ def decode_position(text: str | bytes, *, lowest: int = 0) -> int:
         if lowest <= number <= HIGHEST_NUMBER and (text[0] != "0" or text == "0"):
             return number
     raise RemoteProtocolError("a position is not a plain decimal number in range")
+
+
+def decode_ping(text: str | bytes) -> str:
+    """The data of a ping, which has to be answered.
+
+    Raises:
+        RemoteProtocolError: more than 125 characters, or a line break, which no packet of counting peers has.
+    """
+    if isinstance(text, bytes) or len(text) > MAX_PING_LENGTH or "\n" in text or "\r" in text:
+        raise RemoteProtocolError("the data of a ping is too long or has a line break")
+    return text
 
 
 def encode_packet(type: PacketType, data: str = "") -> str:

@@ -4,7 +4,7 @@ import pytest
 from session_pair import NOW, Pair, data_of, make_server
 
 from holdfast.engine.errors import LocalProtocolError, RemoteProtocolError, SessionClosed
-from holdfast.engine.session import Carrier, CloseReason, Life, Role, ServerSession
+from holdfast.engine.session import MAX_CONTROL_PACKETS, Carrier, CloseReason, Life, Role, ServerSession
 from holdfast.engine.wire.message import Message
 from holdfast.engine.wire.packet import Packet, PacketType
 
@@ -470,3 +470,27 @@ def test_buffer_counts_what_is_written_and_not_acknowledged() -> None:
 
 def test_carrier_shows_what_it_is() -> None:
     assert repr(make_server().opening) == "<Carrier 1 websocket writer>"
+
+
+def test_pings_that_cannot_be_answered_end_the_session_at_last() -> None:
+    session = make_server("websocket")
+    ping = Packet(PacketType.PING, "probe")
+    for _ in range(MAX_CONTROL_PACKETS + 1):
+        session.receive(session.opening, ping, now=NOW)
+    with pytest.raises(RemoteProtocolError, match="too many pings"):
+        session.receive(session.opening, ping, now=NOW)
+
+
+@pytest.mark.parametrize("data", ["x" * 126, "a\nb", "a\rb"])
+def test_ping_with_long_or_broken_data_is_refused(data: str) -> None:
+    session = make_server("websocket")
+    with pytest.raises(RemoteProtocolError, match="ping"):
+        session.receive(session.opening, Packet(PacketType.PING, data), now=NOW)
+
+
+def test_plain_poll_takes_sixteen_packets_and_a_websocket_all() -> None:
+    for transport, expected in (("polling", 16), ("websocket", 40)):
+        session = plain(transport)
+        for number in range(40):
+            session.send(Message(str(number)), now=NOW)
+        assert len(session.packets_to_send(session.opening, now=NOW)) == expected
