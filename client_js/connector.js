@@ -18,196 +18,179 @@ import { KINDS } from "./options.js";
  * @property {boolean} raced It has failed in this race.
  */
 
-export class Connector {
-  #options;
-  /** In the order of preference. @type {Verdict[]} */
-  #verdicts;
-  /** What carries the session. @type {Verdict | undefined} */
-  #carrying;
-  #since = 0;
-  /** @type {Verdict} What is tried first. */
-  #first;
-  /** When the last resort joins the race. */
-  #joins = 0;
-  /** How often in a row the last resort has lived too short. */
-  #short = 0;
-  /** How often the last resort has failed in this race. */
-  rounds = 0;
-
-  /** @param {import("./options.js").Options} options */
-  constructor(options) {
-    this.#options = options;
-    this.#verdicts = KINDS.map((kind) => ({ kind, allowed: false, until: 0, failures: 0, lives: 0, running: false, raced: false }));
-    this.#first = this.#verdicts[0];
-    this.offer(KINDS);
-  }
-
-  /**
-   * @param {string} kind
-   * @returns {Verdict}
-   */
-  #of(kind) {
-    return /** @type {Verdict} */ (this.#verdicts.find((verdict) => verdict.kind == kind));
-  }
-
-  /** What is tried when all else fails. @returns {Verdict | undefined} */
-  get #last() {
-    return this.#verdicts.filter(({ allowed }) => allowed).pop();
-  }
-
-  /**
-   * Nothing carries any more, or yet.
-   * @param {number} now
-   * @param {string} [first] What was carrying well; else the WebSocket.
-   */
-  race(now, first = KINDS[0]) {
-    this.#carrying = undefined;
-    this.#first = this.#of(first);
-    this.#joins = now + this.#options.raceMs;
-    this.rounds = 0;
-    for (const verdict of this.#verdicts) verdict.running = verdict.raced = false;
-    const last = this.#last;
-    if (last) last.until = 0;
-  }
-
-  /**
-   * @param {string} kind
-   * @param {number} now
-   */
-  carries(kind, now) {
-    this.#carrying = this.#of(kind);
-    this.#since = now;
-    this.#carrying.failures = 0;
-    this.#carrying.running = false;
-  }
-
-  /**
-   * The carrier of the session is gone.
-   * @param {string} kind
-   * @param {number} now
-   * @param {boolean} clean It was ended in order, and can be had again.
-   */
-  lost(kind, now, clean) {
-    const verdict = this.#of(kind);
-    const { usefulMs, demoteMs } = this.#options;
-    const isYoung = now - this.#since < usefulMs;
-    if (clean || !isYoung) verdict.lives = 0;
-    else if (++verdict.lives > 1) {
-      verdict.lives = 0;
-      verdict.until = now + demoteMs;
-    }
-    // What is good for a moment each time must not be had again and again without a pause.
-    const isLast = verdict == this.#last;
-    if (!isLast || !isYoung) this.#short = 0;
-    this.race(now, clean ? kind : undefined);
-    if (isLast && this.#short++) verdict.until = now + this.#pause(this.#short - 2);
-  }
-
-  /** @param {number} tries */
-  #pause(tries) {
-    return Math.min(this.#options.retryMs * 2 ** tries, this.#options.retryMaxMs);
-  }
-
-  /**
-   * A try came to nothing.
-   * @param {string} kind
-   * @param {number} now
-   */
-  failed(kind, now) {
-    const verdict = this.#of(kind);
-    const { laterMs, raceMs, random } = this.#options;
-    verdict.running = false;
-    if (this.#carrying || verdict != this.#last) {
-      verdict.until = now + laterMs[Math.min(verdict.failures++, laterMs.length - 1)];
-      verdict.raced = !this.#carrying;
-    } else {
-      verdict.until = now + this.#pause(this.rounds++) * (0.5 + random());
-      this.#joins = verdict.until + raceMs;
-      for (const other of this.#verdicts) {
-        if (other.raced) {
-          other.until = verdict.until;
-          other.failures--;
-          other.raced = false;
-        }
-      }
-    }
-  }
-
-  /**
-   * A try was given up; it says nothing.
-   * @param {string} kind
-   */
-  dropped(kind) {
-    this.#of(kind).running = false;
-  }
-
-  /** @param {string[]} kinds What this server offers. */
-  offer(kinds) {
-    for (const verdict of this.#verdicts) {
-      verdict.allowed = kinds.includes(verdict.kind) && this.#options.transports.includes(verdict.kind);
-    }
-  }
-
-  /** @param {string} kind The server does not know it. */
-  refuse(kind) {
-    this.#of(kind).allowed = false;
-  }
-
-  /**
-   * The network has changed: what is known of it is worth nothing.
-   * @param {number} now
-   */
-  refresh(now) {
-    for (const verdict of this.#verdicts) verdict.until = verdict.failures = verdict.lives = 0;
-    this.#joins = now + this.#options.raceMs;
-  }
-
-  /**
-   * What to try now. Each is taken as being tried from here on.
-   * @param {number} now
-   * @returns {string[]}
-   */
-  next(now) {
-    const verdicts = this.#carrying ? this.#better(now, this.#carrying) : this.#runners(now);
-    return verdicts.map((verdict) => {
-      verdict.running = true;
-      return verdict.kind;
-    });
-  }
-
-  /** @param {number} now */
-  #runners(now) {
-    const last = this.#last;
-    const first = this.#first;
-    const runners = first != last && isReady(first, now) ? [first] : [];
-    const isAlone = !runners[0] && !first.running;
-    if (last && isReady(last, now) && (isAlone || first == last || now >= this.#joins)) runners.push(last);
-    return runners;
-  }
-
-  /**
-   * @param {number} now
-   * @param {Verdict} carrying
-   */
-  #better(now, carrying) {
-    const better = this.#verdicts.slice(0, this.#verdicts.indexOf(carrying));
-    if (this.#verdicts.some(({ running, allowed }) => running && allowed)) return [];
-    // The stream first: it is had sooner, and then carries while the WebSocket is probed.
-    return better.filter((verdict) => isReady(verdict, now)).slice(-1);
-  }
-
-  /**
-   * @param {number} now
-   * @returns {number} When to ask again, if nothing happens.
-   */
-  deadline(now) {
-    const times = this.#verdicts.map(({ allowed, running, until }) => (allowed && !running ? until : 0));
-    return Math.min(...[...times, this.#joins].map((at) => (at > now ? at : Infinity)));
-  }
-}
-
 /**
  * @param {Verdict} verdict
  * @param {number} now
  */
 const isReady = ({ allowed, running, until }, now) => allowed && !running && until <= now;
+
+export class Connector {
+  /** How often the last resort has failed in this race. */
+  rounds = 0;
+
+  /** @param {import("./options.js").Options} options */
+  constructor({ transports, raceMs, usefulMs, demoteMs, laterMs, retryMs, retryMaxMs, random }) {
+    /** In the order of preference. @type {Verdict[]} */
+    const verdicts = KINDS.map((kind) => ({ kind, allowed: false, until: 0, failures: 0, lives: 0, running: false, raced: false }));
+    /** What carries the session. @type {Verdict | undefined} */
+    let carrying;
+    let since = 0;
+    /** What is tried first. */
+    let first = verdicts[0];
+    /** When the last resort joins the race. */
+    let joins = 0;
+    /** How often in a row the last resort has lived too short. */
+    let short = 0;
+
+    /** @param {string} kind */
+    const of = (kind) => verdicts[KINDS.indexOf(kind)];
+
+    /** What is tried when all else fails. @returns {Verdict | undefined} */
+    const last = () => verdicts.filter(({ allowed }) => allowed).pop();
+
+    /** @param {number} tries */
+    const pause = (tries) => Math.min(retryMs * 2 ** tries, retryMaxMs);
+
+    /** @param {string[]} kinds What this server offers. */
+    this.offer = (kinds) => {
+      for (const verdict of verdicts) verdict.allowed = kinds.includes(verdict.kind) && transports.includes(verdict.kind);
+    };
+
+    /**
+     * Nothing carries any more, or yet.
+     * @param {number} now
+     * @param {string} [kind] What was carrying well; else the WebSocket.
+     */
+    this.race = (now, kind = KINDS[0]) => {
+      carrying = undefined;
+      first = of(kind);
+      joins = now + raceMs;
+      this.rounds = 0;
+      for (const verdict of verdicts) verdict.running = verdict.raced = false;
+      const resort = last();
+      if (resort) resort.until = 0;
+    };
+
+    /**
+     * @param {string} kind
+     * @param {number} now
+     */
+    this.carries = (kind, now) => {
+      carrying = of(kind);
+      since = now;
+      carrying.failures = 0;
+      carrying.running = false;
+    };
+
+    /**
+     * The carrier of the session is gone.
+     * @param {string} kind
+     * @param {number} now
+     * @param {boolean} clean It was ended in order, and can be had again.
+     */
+    this.lost = (kind, now, clean) => {
+      const verdict = of(kind);
+      const isYoung = now - since < usefulMs;
+      if (clean || !isYoung) verdict.lives = 0;
+      else if (++verdict.lives > 1) {
+        verdict.lives = 0;
+        verdict.until = now + demoteMs;
+      }
+      // What is good for a moment each time must not be had again and again without a pause.
+      const isLast = verdict == last();
+      if (!isLast || !isYoung) short = 0;
+      this.race(now, clean ? kind : undefined);
+      if (isLast && short++) verdict.until = now + pause(short - 2);
+    };
+
+    /**
+     * A try came to nothing.
+     * @param {string} kind
+     * @param {number} now
+     */
+    this.failed = (kind, now) => {
+      const verdict = of(kind);
+      verdict.running = false;
+      if (carrying || verdict != last()) {
+        verdict.until = now + laterMs[Math.min(verdict.failures++, laterMs.length - 1)];
+        verdict.raced = !carrying;
+      } else {
+        verdict.until = now + pause(this.rounds++) * (0.5 + random());
+        joins = verdict.until + raceMs;
+        for (const other of verdicts) {
+          if (other.raced) {
+            other.until = verdict.until;
+            other.failures--;
+            other.raced = false;
+          }
+        }
+      }
+    };
+
+    /**
+     * A try was given up; it says nothing.
+     * @param {string} kind
+     */
+    this.dropped = (kind) => {
+      of(kind).running = false;
+    };
+
+    /** @param {string} kind The server does not know it. */
+    this.refuse = (kind) => {
+      of(kind).allowed = false;
+    };
+
+    /**
+     * The network has changed: what is known of it is worth nothing.
+     * @param {number} now
+     */
+    this.refresh = (now) => {
+      for (const verdict of verdicts) verdict.until = verdict.failures = verdict.lives = 0;
+      joins = now + raceMs;
+    };
+
+    /**
+     * What to try now. Each is taken as being tried from here on.
+     * @param {number} now
+     * @returns {string[]}
+     */
+    this.next = (now) =>
+      (carrying ? better(now, carrying) : runners(now)).map((verdict) => {
+        verdict.running = true;
+        return verdict.kind;
+      });
+
+    /** @param {number} now */
+    const runners = (now) => {
+      const resort = last();
+      const runners = first != resort && isReady(first, now) ? [first] : [];
+      const isAlone = !runners[0] && !first.running;
+      if (resort && isReady(resort, now) && (isAlone || first == resort || now >= joins)) runners.push(resort);
+      return runners;
+    };
+
+    /**
+     * @param {number} now
+     * @param {Verdict} carrying
+     */
+    const better = (now, carrying) =>
+      verdicts.some(({ running, allowed }) => running && allowed)
+        ? []
+        : // The stream first: it is had sooner, and then carries while the WebSocket is probed.
+          verdicts
+            .slice(0, verdicts.indexOf(carrying))
+            .filter((verdict) => isReady(verdict, now))
+            .slice(-1);
+
+    /**
+     * @param {number} now
+     * @returns {number} When to ask again, if nothing happens.
+     */
+    this.deadline = (now) => {
+      const times = verdicts.map(({ allowed, running, until }) => (allowed && !running ? until : 0));
+      return Math.min(...[...times, joins].map((at) => (at > now ? at : Infinity)));
+    };
+
+    this.offer(KINDS);
+  }
+}

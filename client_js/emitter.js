@@ -19,73 +19,73 @@ export const guard = (run, args) => {
   }
 };
 
+/** @template [Undo=() => void] What `on` and `once` give back. */
 export class Emitter {
-  /** @type {Map<string, {run: Listener, listener: Listener}[]>} */
-  #listeners = new Map();
+  /** @param {boolean} [isChained] `on` and `once` give back the emitter itself, as Socket.IO has it, and not the undo. */
+  constructor(isChained) {
+    /** @type {Map<string, {run: Listener, listener: Listener}[]>} */
+    const lists = new Map();
 
-  /**
-   * @param {string} name
-   * @param {Listener} listener
-   * @param {{signal?: AbortSignal, run?: Listener, first?: boolean}} [options] `signal` removes the listener.
-   * @returns {any} The undo; in `Socket` and `Manager` themselves, as Socket.IO has it.
-   */
-  on(name, listener, { signal, run = listener, first } = {}) {
-    if (signal?.aborted) return () => {};
-    const entry = { run, listener };
-    const others = this.#listeners.get(name) ?? [];
-    this.#listeners.set(name, first ? [entry, ...others] : [...others, entry]);
-    const undo = () => this.#keep(name, (other) => other != entry);
-    signal?.addEventListener("abort", undo, { once: true });
-    return undo;
-  }
+    /** @param {string} name */
+    const of = (name) => lists.get(name) ?? [];
 
-  /**
-   * @param {string} name
-   * @param {Listener} listener
-   * @param {{signal?: AbortSignal}} [options]
-   * @returns {any} As `on`.
-   */
-  once(name, listener, options) {
-    const run = (/** @type {any[]} */ ...args) => {
-      this.#keep(name, (other) => other.run != run);
-      listener(...args);
+    /**
+     * @param {string} name
+     * @param {(entry: {run: Listener, listener: Listener}) => boolean} isKept
+     */
+    const keep = (name, isKept) => lists.set(name, of(name).filter(isKept));
+
+    /**
+     * @param {string} name
+     * @param {Listener} listener
+     * @param {{signal?: AbortSignal, run?: Listener, first?: boolean}} [options] `signal` removes the listener.
+     * @returns {Undo}
+     */
+    this.on = (name, listener, { signal, run = listener, first } = {}) => {
+      const entry = { run, listener };
+      const undo = () => keep(name, (other) => other != entry);
+      if (!signal?.aborted) {
+        lists.set(name, first ? [entry, ...of(name)] : [...of(name), entry]);
+        signal?.addEventListener("abort", undo, { once: true });
+      }
+      return /** @type {any} */ (isChained ? this : undo);
     };
-    return this.on(name, listener, { ...options, run });
-  }
 
-  /**
-   * Remove one listener, all of a name, or all.
-   * @param {string} [name]
-   * @param {Listener} [listener]
-   * @returns {this}
-   */
-  off(name, listener) {
-    if (name === undefined) this.#listeners.clear();
-    else this.#keep(name, (other) => !!listener && other.listener != listener);
-    return this;
-  }
+    /**
+     * @param {string} name
+     * @param {Listener} listener
+     * @param {{signal?: AbortSignal}} [options]
+     * @returns {Undo}
+     */
+    this.once = (name, listener, options) => {
+      const run = (/** @type {any[]} */ ...args) => {
+        keep(name, (other) => other.run != run);
+        listener(...args);
+      };
+      return this.on(name, listener, { ...options, run });
+    };
 
-  /**
-   * @param {string} name
-   * @returns {Listener[]}
-   */
-  listeners(name) {
-    return (this.#listeners.get(name) ?? []).map(({ listener }) => listener);
-  }
+    /**
+     * Remove one listener, all of a name, or all.
+     * @param {string} [name]
+     * @param {Listener} [listener]
+     */
+    this.off = (name, listener) => {
+      if (name === undefined) lists.clear();
+      else keep(name, (other) => !!listener && other.listener != listener);
+      return this;
+    };
 
-  /**
-   * @param {string} name
-   * @param {any[]} args
-   */
-  fire(name, ...args) {
-    for (const { run } of this.#listeners.get(name) ?? []) guard(run, args);
-  }
+    /**
+     * @param {string} name
+     * @returns {Listener[]}
+     */
+    this.listeners = (name) => of(name).map(({ listener }) => listener);
 
-  /**
-   * @param {string} name
-   * @param {(entry: {run: Listener, listener: Listener}) => boolean} keep
-   */
-  #keep(name, keep) {
-    this.#listeners.set(name, (this.#listeners.get(name) ?? []).filter(keep));
+    /**
+     * @param {string} name
+     * @param {any[]} args
+     */
+    this.fire = (name, ...args) => of(name).forEach(({ run }) => guard(run, args));
   }
 }

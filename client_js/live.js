@@ -113,8 +113,7 @@ export class Live extends Emitter {
       end(reason);
     };
 
-    /** Whether a message would leave at once. */
-    this.writable = () => !!current;
+    this._carried = () => !!current;
 
     /** @param {boolean} [isLeaving] */
     const bye = (isLeaving) => {
@@ -607,5 +606,10 @@ export class Live extends Emitter {
         });
       }
     };
+  }
+
+  /** Whether a message would leave at once. Applications read it, as they do with Socket.IO's own engine. */
+  get writable() {
+    return this._carried();
   }
 }

@@ -85,8 +85,10 @@ test("bundled events work with the official server", async () => {
   for (const transports of [["websocket"], ["polling"]]) {
     const socket = bundle.io(`http://localhost:${http.address().port}`, { WebSocket, transports, forceNew: true });
     assert.deepEqual(await socket.emitWithAck("echo", { a: new Uint8Array([1]) }), { a: new Uint8Array([1]) });
+    assert.equal(socket.io.engine.writable, true);
     await assert.rejects(socket.timeout(10).emitWithAck("unknown"), { name: "TimeoutError" });
     socket.disconnect();
+    assert.equal(socket.io.engine.writable, false);
   }
   server.close();
   http.closeAllConnections();

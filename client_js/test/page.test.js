@@ -70,6 +70,6 @@ test("when the network is back, nobody waits for a pause to end", () =>
     world.weather.down = false;
     fire("online");
     await world.advance(60);
-    assert.equal(live.writable(), true);
+    assert.equal(live.writable, true);
     assert.equal(log.length, 2);
   }));

@@ -245,3 +245,21 @@ test("a Manager can be made and used alone", async () => {
   manager.close();
   assert.equal(socket.connected, false);
 });
+
+for (const status of [403, 408, 429, 503]) {
+  test(`a refusal with status ${status} is ${status == 403 ? "for good" : "asked about again"}`, async () => {
+    const fetch = async () => new Response('{"code":4,"message":"no"}', { status });
+    const socket = io("http://server.test", { fetch, WebSocket: undefined, forceNew: true, reconnectionDelay: 1, reconnectionAttempts: 2 });
+    const seen = [];
+    for (const name of ["reconnect_attempt", "reconnect_failed"]) socket.io.on(name, () => seen.push(name));
+    if (status == 403) {
+      await next(socket, "connect_error");
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      assert.deepEqual(seen, []);
+    } else {
+      await next(socket.io, "reconnect_failed");
+      assert.deepEqual(seen, ["reconnect_attempt", "reconnect_attempt", "reconnect_failed"]);
+    }
+    socket.disconnect();
+  });
+}

@@ -27,7 +27,8 @@ import { HoldfastError, RefusedError } from "../errors.js";
 export const toError = (status, text) => {
   try {
     const { code, message, received } = JSON.parse(text);
-    if (Number.isInteger(code)) return new RefusedError(code, String(message), received);
+    // 408, 429 and 503 are about now, not for good, whatever the text says.
+    if (Number.isInteger(code) && status < 414 && status != 408) return new RefusedError(code, String(message), received);
   } catch {
     // Not JSON: not from the server.
   }
