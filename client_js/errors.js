@@ -61,25 +61,23 @@ export class EventError extends HoldfastError {
 
 /**
  * @template T
- * @param {string} what The peer has sent.
- * @param {() => T} read May throw anything.
+ * @param {() => T} read What the peer has sent; may throw anything.
  * @returns {T}
  * @throws {RemoteProtocolError}
  */
-export const attempt = (what, read) => {
+export const attempt = (read) => {
   try {
     return read();
   } catch (error) {
-    throw new RemoteProtocolError("bad " + what, { cause: error });
+    throw new RemoteProtocolError("bad packet", { cause: error });
   }
 };
 
 /**
- * @param {unknown} isRight
- * @param {string} what The peer has sent.
+ * @param {unknown} isRight What the peer has sent.
  * @returns {asserts isRight}
  * @throws {RemoteProtocolError}
  */
-export function check(isRight, what) {
-  if (!isRight) throw new RemoteProtocolError("bad " + what);
+export function check(isRight) {
+  if (!isRight) throw new RemoteProtocolError("bad packet");
 }

@@ -35,8 +35,8 @@ const resolve = (url) =>
  */
 export const io = (url, opts) => {
   if (typeof url == "object") return io(undefined, url);
-  const { origin, pathname, search } = resolve(url ?? "/");
-  const query = opts?.query ?? Object.fromEntries(new URLSearchParams(search));
+  const { origin, pathname, searchParams } = resolve(url ?? "/");
+  const query = opts?.query ?? Object.fromEntries(searchParams);
   const all = { ...opts, query };
   const key = origin + (opts?.path ?? "");
   const known = managers.get(key);

@@ -118,18 +118,18 @@ export class Live extends Emitter {
     /** @param {boolean} [isLeaving] */
     const bye = (isLeaving) => {
       if (phase != "open") return;
-      const send = current?.io.send;
-      if (send && !isLeaving) {
-        flush(send);
-        send("1");
+      const io = current?.io;
+      if (io?.send && !isLeaving) {
+        flush(io);
+        io.send("1");
       } else {
         const body = session.post(control, clock());
         post(options, to(POLLING), body ? body + SEPARATOR + "1" : "1", isLeaving).catch(() => {});
       }
     };
 
-    /** @param {(frame: Data) => void} send */
-    const flush = (send) => session.frames(control, clock()).forEach((frame) => send(frame));
+    /** @param {import("./transports/http.js").Carrier} io A WebSocket. */
+    const flush = (io) => session.frames(control, clock()).forEach((frame) => io.send?.(frame));
 
     /**
      * @param {string} kind
@@ -278,11 +278,11 @@ export class Live extends Emitter {
       const { state, kind, number } = carrier;
       const text = /** @type {string} */ (packet.data);
       if (type == "0") {
-        check(state == TRYING, "second opening");
+        check(state == TRYING);
         if (phase == "open") dismiss(carrier, text);
         else {
           session.open(text, kind == WEBSOCKET);
-          connector.offer([kind, ...(session.transports ?? [WEBSOCKET, POLLING])]);
+          connector.offer([kind, ...session.transports]);
           carries(carrier, "open");
           this.id = session.sid;
           this.readyState = phase = "open";
@@ -290,7 +290,7 @@ export class Live extends Emitter {
         }
         return;
       }
-      check(phase == "open", "opening");
+      check(phase == "open");
       if (type == "1") {
         const { code, message = "closed", received } = text ? decodeObject(text) : {};
         throw new RefusedError(code == 6 || code == 7 ? code : 1, message, received);
@@ -460,8 +460,9 @@ export class Live extends Emitter {
       for (const { io } of carriers) io.close();
       carriers.clear();
       current = undefined;
-      const received = error instanceof RefusedError && Number.isSafeInteger(error.received) ? Number(error.received) : outbox.acked;
-      this.fire("close", reason, { description: error, unconfirmed: outbox.after(received).map(({ meta, data }) => meta ?? data) });
+      // Only a refusal says it.
+      const { received } = /** @type {any} */ (error ?? {});
+      this.fire("close", reason, { description: error, unconfirmed: outbox.after(Number.isSafeInteger(received) ? received : outbox.acked).map(({ meta, data }) => meta ?? data) });
     };
 
     /** There is reason to doubt what carries: let it prove itself, unless it is asked already. */
@@ -582,10 +583,10 @@ export class Live extends Emitter {
     const write = (now) => {
       const carrier = current;
       if (!carrier || phase != "open") return;
-      const { send, buffered } = carrier.io;
-      if (send) {
-        roomAt = buffered && buffered() > BUFFER_BYTES ? now + PAUSE_MS : 0;
-        if (!roomAt) flush(send);
+      const { io } = carrier;
+      if (io.send) {
+        roomAt = Number(io.bufferedAmount) > BUFFER_BYTES ? now + PAUSE_MS : 0;
+        if (!roomAt) flush(io);
         return;
       }
       const upgrading = [...carriers].find(({ state }) => state == UPGRADING);

@@ -15,11 +15,11 @@
 
 /**
  * @typedef {object} SessionOptions
- * @property {string} path
+ * @property {string} [path]
  * @property {string[]} transports Those allowed: of "websocket", "stream", "polling".
- * @property {Record<string, string>} query Added to every URL. Nothing secret: URLs are logged.
- * @property {Record<string, string>} extraHeaders On fetch requests, and on a WebSocket where the constructor takes them.
- * @property {boolean} withCredentials
+ * @property {Record<string, string>} [query] Added to every URL. Nothing secret: URLs are logged.
+ * @property {Record<string, string>} [extraHeaders] On fetch requests, and on a WebSocket where the constructor takes them.
+ * @property {boolean} [withCredentials]
  * @property {number} timeout To open a session.
  * @property {number} raceMs Head start of the WebSocket before polling starts too.
  * @property {number} attemptMs For one attach to be answered.
@@ -50,35 +50,31 @@ export const KINDS = ["websocket", "stream", "polling"];
  * @returns {Options}
  */
 export const withDefaults = (options) => ({
-  path: "/socket.io/",
   transports: KINDS,
-  query: {},
-  extraHeaders: {},
-  withCredentials: false,
   timeout: 20000,
   raceMs: 250,
   attemptMs: 5000,
-  streamProbeMs: 1500,
-  socketProbeMs: 2000,
-  doubtMs: 2000,
-  lackMs: 1500,
-  probeMs: 2000,
   postMs: 5000,
   pollMs: 5000,
-  retryMs: 50,
-  retryMaxMs: 2000,
-  laterMs: [5000, 15000, 30000, 60000],
   usefulMs: 5000,
+  laterMs: [5000, 15000, 30000, 60000],
   demoteMs: 30000,
+  streamProbeMs: 1500,
+  lackMs: 1500,
+  socketProbeMs: 2000,
+  probeMs: 2000,
+  doubtMs: 2000,
   lingerMs: 2000,
+  retryMaxMs: 2000,
+  retryMs: 50,
   rotateLength: 8e6,
   page: true,
   WebSocket: globalThis.WebSocket,
   fetch: globalThis.fetch,
   XMLHttpRequest: globalThis.XMLHttpRequest,
   now: () => performance.now(),
-  setTimeout: globalThis.setTimeout.bind(globalThis),
-  clearTimeout: globalThis.clearTimeout.bind(globalThis),
+  setTimeout: (run, ms) => setTimeout(run, ms),
+  clearTimeout: (timer) => clearTimeout(timer),
   random: Math.random,
   ...options,
 });

@@ -11,7 +11,7 @@ export const watchPage = (wake, leave) => {
   const target = /** @type {any} */ (globalThis);
   const handle = (/** @type {any} */ event) => {
     if (event.type == "pagehide") event.persisted || leave();
-    else if (event.type != "visibilitychange" || document.visibilityState == "visible") wake(event.type == "online");
+    else if (event.type != "visibilitychange" || !document.hidden) wake(event.type == "online");
   };
   const events = ["online", "pageshow", "pagehide", "visibilitychange", "resume"];
   // The last two happen to the document; they are seen on their way down.

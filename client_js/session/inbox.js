@@ -12,62 +12,61 @@ const ACK_SIZE = 65536;
 const ACK_MS = 1000;
 
 export class Inbox {
-  /** @type {Map<number, number>} Carrier number -> number of the next message on it. */
-  #next = new Map();
-  #count = 0;
-  #size = 0;
   /** When an acknowledgement is due; Infinity when none is owed. */
   due = Infinity;
   /** Everything up to here is the application's. */
   received = 0;
 
-  /**
-   * The writer states which number comes next on a carrier.
-   * @param {number} carrier
-   * @param {number} number
-   */
-  start(carrier, number) {
-    this.#next.set(carrier, number);
-  }
+  constructor() {
+    /** @type {Map<number, number>} Carrier number -> number of the next message on it. */
+    const next = new Map();
+    let count = 0;
+    let size = 0;
 
-  /**
-   * Count a message. A repeat is acknowledged like a new one: its sender may not have heard.
-   * @param {number} carrier
-   * @param {number} size
-   * @param {number} now
-   * @returns {boolean} It is the next one; false for a repeat.
-   * @throws {GapError} Messages are missing before it; the carrier ends.
-   * @throws {import("../errors.js").RemoteProtocolError} Nothing was stated on this carrier.
-   */
-  take(carrier, size, now) {
-    const number = this.#next.get(carrier);
-    check(number, "order");
-    if (number > this.received + 1) throw new GapError(`message ${number} after ${this.received}`);
-    this.#next.set(carrier, number + 1);
-    this.#size += size;
-    this.due = ++this.#count < ACK_MESSAGES && this.#size < ACK_SIZE ? Math.min(this.due, now + ACK_MS) : 0;
-    if (number <= this.received) return false;
-    this.received = number;
-    return true;
-  }
+    /**
+     * The writer states which number comes next on a carrier.
+     * @param {number} carrier
+     * @param {number} number
+     */
+    this.start = (carrier, number) => next.set(carrier, number);
 
-  /**
-   * A carrier ended.
-   * @param {number} carrier
-   */
-  end(carrier) {
-    this.#next.delete(carrier);
-  }
+    /**
+     * Count a message. A repeat is acknowledged like a new one: its sender may not have heard.
+     * @param {number} carrier
+     * @param {number} length
+     * @param {number} now
+     * @returns {boolean} It is the next one; false for a repeat.
+     * @throws {GapError} Messages are missing before it; the carrier ends.
+     * @throws {import("../errors.js").RemoteProtocolError} Nothing was stated on this carrier.
+     */
+    this.take = (carrier, length, now) => {
+      const number = next.get(carrier);
+      check(number);
+      if (number > this.received + 1) throw new GapError("gap");
+      next.set(carrier, number + 1);
+      size += length;
+      this.due = ++count < ACK_MESSAGES && size < ACK_SIZE ? Math.min(this.due, now + ACK_MS) : 0;
+      if (number <= this.received) return false;
+      this.received = number;
+      return true;
+    };
 
-  /** @returns {number} The position, about to be sent. */
-  acknowledge() {
-    this.#size = this.#count = 0;
-    this.due = Infinity;
-    return this.received;
-  }
+    /**
+     * A carrier ended.
+     * @param {number} carrier
+     */
+    this.end = (carrier) => next.delete(carrier);
 
-  /** Something failed that an acknowledgement may have travelled with: it was not made. */
-  untold() {
-    if (this.received) this.due = 0;
+    /** @returns {number} The position, about to be sent. */
+    this.acknowledge = () => {
+      size = count = 0;
+      this.due = Infinity;
+      return this.received;
+    };
+
+    /** Something failed that an acknowledgement may have travelled with: it was not made. */
+    this.untold = () => {
+      if (this.received) this.due = 0;
+    };
   }
 }

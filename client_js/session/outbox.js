@@ -9,77 +9,71 @@ import { check } from "../errors.js";
 /** @typedef {{data: Data, meta: unknown, at: number}} Entry `at`: when it was last written. `meta` is the application's own. */
 
 export class Outbox {
-  /** @type {Entry[]} The messages after `acked`. */
-  #kept = [];
   /** The highest number the peer has taken over in order. */
   acked = 0;
   /** The highest number written on any carrier. */
   written = 0;
-
   /** The highest number given. */
-  get last() {
-    return this.acked + this.#kept.length;
-  }
+  last = 0;
 
-  /** @returns {number} When the oldest message that was written and not acknowledged went out; Infinity without one. */
-  get since() {
-    return this.written > this.acked ? this.#kept[0].at : Infinity;
-  }
+  constructor() {
+    /** @type {Entry[]} The messages after `acked`. */
+    const kept = [];
 
-  /**
-   * @param {Data} data
-   * @param {unknown} meta
-   * @returns {number} Its number.
-   */
-  append(data, meta) {
-    this.#kept.push({ data, meta, at: 0 });
-    return this.last;
-  }
+    /** @returns {number} When the oldest message that was written and not acknowledged went out; Infinity without one. */
+    this.since = () => (this.written > this.acked ? kept[0].at : Infinity);
 
-  /**
-   * @param {number} number Everything up to it has arrived. An older one than before is ignored.
-   * @throws {import("../errors.js").RemoteProtocolError} It was never sent.
-   */
-  acknowledge(number) {
-    check(number <= this.written, "ack");
-    this.#kept.splice(0, number - this.acked);
-    this.acked = Math.max(this.acked, number);
-  }
+    /**
+     * @param {Data} data
+     * @param {unknown} meta
+     * @returns {number} Its number.
+     */
+    this.append = (data, meta) => {
+      kept.push({ data, meta, at: 0 });
+      return ++this.last;
+    };
 
-  /**
-   * Read a message to write it.
-   * @param {number} number From `acked` + 1 to `last`.
-   * @param {number} now
-   * @returns {Data}
-   */
-  write(number, now) {
-    const entry = this.#kept[number - this.acked - 1];
-    entry.at = now;
-    this.written = Math.max(this.written, number);
-    return entry.data;
-  }
+    /**
+     * @param {number} number Everything up to it has arrived. An older one than before is ignored.
+     * @throws {import("../errors.js").RemoteProtocolError} It was never sent.
+     */
+    this.acknowledge = (number) => {
+      check(number <= this.written);
+      kept.splice(0, number - this.acked);
+      this.acked = Math.max(this.acked, number);
+    };
 
-  /**
-   * Doubt was answered: wait as long again.
-   * @param {number} now
-   */
-  calm(now) {
-    if (this.#kept[0]) this.#kept[0].at = now;
-  }
+    /**
+     * Read a message to write it.
+     * @param {number} number From `acked` + 1 to `last`.
+     * @param {number} now
+     * @returns {Data}
+     */
+    this.write = (number, now) => {
+      const entry = kept[number - this.acked - 1];
+      entry.at = now;
+      this.written = Math.max(this.written, number);
+      return entry.data;
+    };
 
-  /**
-   * @param {number} position How far the peer says it had got.
-   * @returns {Entry[]} What it did not get.
-   */
-  after(position) {
-    return this.#kept.slice(Math.max(0, position - this.acked));
-  }
+    /**
+     * Doubt was answered: wait as long again.
+     * @param {number} now
+     */
+    this.calm = (now) => {
+      if (kept[0]) kept[0].at = now;
+    };
 
-  /**
-   * @param {number} number From `acked` + 1 to `last`.
-   * @returns {Data}
-   */
-  peek(number) {
-    return this.#kept[number - this.acked - 1].data;
+    /**
+     * @param {number} position How far the peer says it had got.
+     * @returns {Entry[]} What it did not get.
+     */
+    this.after = (position) => kept.slice(Math.max(0, position - this.acked));
+
+    /**
+     * @param {number} number From `acked` + 1 to `last`.
+     * @returns {Data}
+     */
+    this.peek = (number) => kept[number - this.acked - 1].data;
   }
 }

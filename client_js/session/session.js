@@ -33,252 +33,243 @@ export class Session {
   pingTimeout = 0;
   maxPayload = Infinity;
   grace = 0;
-  /** What the server offers, best first; undefined from a standard server. @type {string[] | undefined} */
-  transports;
-  #key = "";
-  /** The number of the last attach that was sent. */
-  #number = 1;
+  /** Whether the server has not confirmed the extension. */
+  plain = true;
+  /** What the server offers, best first. @type {string[]} */
+  transports = ["websocket", "polling"];
   /** The number of the highest attach that was answered. */
   current = 0;
-  /** @type {{carrier: number, next: number, stated: boolean} | undefined} */
-  #writer;
-  /** The highest number the server said it had written, and since when we lack it. */
-  #sent = 0;
-  #lackingSince = Infinity;
 
-  /** Whether the server has not confirmed the extension. */
-  get plain() {
-    return !this.transports;
-  }
+  constructor() {
+    const { outbox, inbox } = this;
+    let key = "";
+    /** The number of the last attach that was sent. */
+    let last = 1;
+    /** @type {{carrier: number, next: number, stated: boolean} | undefined} */
+    let writer;
+    /** The highest number the server said it had written, and since when we lack it. */
+    let written = 0;
+    let lackingSince = Infinity;
 
-  /**
-   * Take the open packet (protocol.md section 4).
-   * @param {string} text
-   * @param {boolean} writes Whether the opening carrier can write for us: a WebSocket.
-   * @throws {import("../errors.js").RemoteProtocolError}
-   */
-  open(text, writes) {
-    const { sid, pingInterval, pingTimeout, maxPayload, holdfast } = decodeObject(text);
-    check(typeof sid == "string" && sid, "sid");
-    this.sid = sid;
-    this.pingInterval = checkNumber(pingInterval, 1);
-    this.pingTimeout = checkNumber(pingTimeout);
-    if (maxPayload) this.maxPayload = checkNumber(maxPayload);
-    if (holdfast) {
-      const { version, key, codec, transports, grace } = holdfast;
-      check(version === 1 && typeof key == "string" && codec == "json" && Array.isArray(transports), "extension");
-      this.#key = key;
-      this.transports = transports;
-      this.grace = checkNumber(grace);
-    }
-    this.inbox.start(1, 1);
-    this.current = 1;
-    if (writes) this.#writer = { carrier: 1, next: 1, stated: true };
-  }
-
-  /**
-   * Keep a message until the server has it.
-   * @param {Data} data
-   * @param {unknown} [meta] The application's own; comes back when the message stays unconfirmed.
-   * @returns {number} Its number.
-   * @throws {LocalProtocolError} A lone surrogate, or too long for the server.
-   */
-  send(data, meta) {
-    if (typeof data == "string") checkText(data);
-    else data = data.slice();
-    const limit = this.maxPayload - (this.plain ? 0 : ENVELOPE_BYTES);
-    // The exact size is worth its cost only near the limit. JSON can make six bytes of one character.
-    if (data.length * 6 > limit) {
-      const size = utf8Length(encodePacket(packet("4", data), this.plain));
-      if (size > limit) throw new LocalProtocolError(`message of ${size} bytes, limit ${limit}`);
-    }
-    return this.outbox.append(data, meta);
-  }
-
-  /** Number a new carrier, to be attached. */
-  attach() {
-    return ++this.#number;
-  }
-
-  /**
-   * The client's attach. To send it is to acknowledge.
-   * @param {number} [carrier] None for a POST that only brings.
-   * @param {object} [more] `probe`, `wait`.
-   * @returns {string}
-   */
-  attachment(carrier, more) {
-    return JSON.stringify({ key: this.#key, received: this.inbox.acknowledge(), carrier, ...more });
-  }
-
-  /**
-   * Take the server's answer to an attach or a POST.
-   * @param {string} text
-   * @param {number} number The carrier it came on; 0 for a POST.
-   * @param {boolean} writes
-   * @param {number} now
-   * @throws {import("../errors.js").RemoteProtocolError}
-   */
-  answer(text, number, writes, now) {
-    const { carrier, received, sent } = decodeObject(text);
-    this.#acknowledge(checkNumber(received), now);
-    if (sent !== undefined) {
-      this.#sent = Math.max(this.#sent, checkNumber(sent));
-      this.#lackingSince = this.#sent > this.inbox.received ? Math.min(this.#lackingSince, now) : Infinity;
-    }
-    if (!number) return;
-    check(carrier === number, "carrier");
-    if (number >= this.current) {
-      this.current = number;
-      // Rule 2: whatever wrote before never writes again.
-      this.#writer = writes ? { carrier: number, next: this.outbox.acked + 1, stated: false } : undefined;
-    }
-  }
-
-  /**
-   * @param {number} position
-   * @param {number} now
-   */
-  #acknowledge(position, now) {
-    const before = this.outbox.acked;
-    this.outbox.acknowledge(position);
-    if (this.outbox.acked > before) this.outbox.calm(now);
-  }
-
-  /**
-   * Take a packet that arrived.
-   * @param {number} carrier
-   * @param {Packet} packet
-   * @param {number} now
-   * @returns {Data | undefined} The message, if it is the next one.
-   * @throws {import("../errors.js").GapError} End this carrier.
-   * @throws {import("../errors.js").RemoteProtocolError} End the session.
-   */
-  receive(carrier, { type, data }, now) {
-    if (type == "4") {
-      if (this.plain) return data;
-      if (this.inbox.take(carrier, data.length, now)) {
-        // A slow carrier that brings something is not a dead one.
-        this.#lackingSince = this.#sent > this.inbox.received ? now : Infinity;
-        return data;
+    /**
+     * Take the open packet (protocol.md section 4).
+     * @param {string} text
+     * @param {boolean} writes Whether the opening carrier can write for us: a WebSocket.
+     * @throws {import("../errors.js").RemoteProtocolError}
+     */
+    this.open = (text, writes) => {
+      const { sid, pingInterval, pingTimeout, maxPayload, holdfast } = decodeObject(text);
+      check(typeof sid == "string" && sid);
+      this.sid = sid;
+      this.pingInterval = checkNumber(pingInterval, 1);
+      this.pingTimeout = checkNumber(pingTimeout);
+      if (maxPayload) this.maxPayload = checkNumber(maxPayload);
+      if (holdfast) {
+        const { version, codec, transports, grace } = holdfast;
+        key = holdfast.key;
+        check(version === 1 && typeof key == "string" && codec == "json" && Array.isArray(transports));
+        this.plain = false;
+        this.transports = transports;
+        this.grace = checkNumber(grace);
       }
-    } else if (type == "8") this.#acknowledge(decodeNumber(data), now);
-    else if (type == "9") this.inbox.start(carrier, decodeNumber(data, 1));
-    return undefined;
-  }
-
-  /**
-   * A carrier ended.
-   * @param {number} carrier
-   */
-  end(carrier) {
-    this.inbox.end(carrier);
-    if (this.#writer?.carrier == carrier) this.#writer = undefined;
-  }
-
-  /**
-   * What the writer has to write now.
-   * @param {string[]} control Encoded packets that go first.
-   * @param {number} now
-   * @returns {Data[]} WebSocket messages. They count as written with this call.
-   */
-  frames(control, now) {
-    const writer = this.#writer;
-    const { outbox, inbox, plain } = this;
-    /** @type {Data[]} */
-    const frames = [];
-    if (!writer) return frames;
-    if (writer.next <= outbox.acked) {
-      writer.next = outbox.acked + 1;
-      writer.stated = false;
-    }
-    const { due } = inbox;
-    // A plain peer is never owed one.
-    if (due <= now || (writer.next <= outbox.last && due < Infinity)) control.push("8" + inbox.acknowledge());
-    let text = "";
-    const flush = () => {
-      if (text) frames.push(text);
-      text = "";
+      inbox.start(1, 1);
+      this.current = 1;
+      if (writes) writer = { carrier: 1, next: 1, stated: true };
     };
-    const add = (/** @type {string} */ part) => {
-      if (plain || text.length + part.length > this.#length()) flush();
-      text = text ? joinPayload([text, part]) : part;
-    };
-    control.splice(0).forEach(add);
-    for (; writer.next <= outbox.last; writer.next++) {
-      if (!writer.stated) add("9" + writer.next);
-      writer.stated = true;
-      const data = outbox.write(writer.next, now);
-      if (typeof data == "string") add(encodePacket(packet("4", data), plain));
-      else {
-        flush();
-        frames.push(data);
+
+    /**
+     * Keep a message until the server has it.
+     * @param {Data} data
+     * @param {unknown} [meta] The application's own; comes back when the message stays unconfirmed.
+     * @returns {number} Its number.
+     * @throws {LocalProtocolError} A lone surrogate, or too long for the server.
+     */
+    this.send = (data, meta) => {
+      if (typeof data == "string") checkText(data);
+      else data = data.slice();
+      const limit = this.maxPayload - (this.plain ? 0 : ENVELOPE_BYTES);
+      // The exact size is worth its cost only near the limit. JSON can make six bytes of one character.
+      if (data.length * 6 > limit) {
+        const size = utf8Length(encode(data));
+        if (size > limit) throw new LocalProtocolError(`message of ${size} bytes, limit ${limit}`);
       }
-      if (plain) outbox.acknowledge(writer.next);
-    }
-    flush();
-    return frames;
-  }
+      return outbox.append(data, meta);
+    };
 
-  /** The WebSocket took over from polling, by the standard's rules. */
-  upgrade() {
-    this.#writer = { carrier: 0, next: this.outbox.acked + 1, stated: true };
-  }
+    /** @param {Data} data Of a message. */
+    const encode = (data) => encodePacket(packet("4", data), this.plain);
 
-  /**
-   * A POST that brings no messages.
-   * @param {string} control One encoded packet, or nothing.
-   * @param {number} [carrier] To attach with it.
-   * @returns {string}
-   */
-  note(control, carrier) {
-    return joinPayload([this.plain ? "" : "7" + this.attachment(carrier), control].filter((part) => part));
-  }
+    /** Number a new carrier, to be attached. */
+    this.attach = () => ++last;
 
-  /**
-   * One POST: our position, and from what is acknowledged on as much as fits (rule 7).
-   * @param {string[]} control Encoded packets that go with it.
-   * @param {number} now
-   * @returns {string}
-   */
-  post(control, now) {
-    const { outbox, plain } = this;
-    const packets = control.splice(0);
-    if (!plain) packets.unshift("7" + this.attachment());
-    let room = this.#length();
-    for (let number = outbox.acked + 1, first = number; number <= outbox.last; number++) {
-      const part = encodePacket(packet("4", outbox.peek(number)), plain);
-      room -= part.length;
-      if (room < 0 && number > first) break;
-      if (!plain && number == first) packets.push("9" + number);
-      packets.push(part);
-      outbox.write(number, now);
-    }
-    if (plain) outbox.acknowledge(outbox.written);
-    return joinPayload(packets);
-  }
+    /**
+     * The client's attach. To send it is to acknowledge.
+     * @param {number} [carrier] None for a POST that only brings.
+     * @param {object} [more] `probe`, `wait`.
+     * @returns {string}
+     */
+    this.attachment = (carrier, more) => JSON.stringify({ key, received: inbox.acknowledge(), carrier, ...more });
 
-  /** @returns {number} Characters that are surely within the server's limit, whatever they are. */
-  #length() {
-    return Math.min(FRAME_LENGTH, this.maxPayload / 3 - ENVELOPE_BYTES);
-  }
+    /**
+     * Take the server's answer to an attach or a POST.
+     * @param {string} text
+     * @param {number} number The carrier it came on; 0 for a POST.
+     * @param {boolean} writes
+     * @param {number} now
+     * @throws {import("../errors.js").RemoteProtocolError}
+     */
+    this.answer = (text, number, writes, now) => {
+      const { carrier, received, sent } = decodeObject(text);
+      acknowledge(checkNumber(received), now);
+      if (sent !== undefined) {
+        written = Math.max(written, checkNumber(sent));
+        lackingSince = written > inbox.received ? Math.min(lackingSince, now) : Infinity;
+      }
+      if (!number) return;
+      check(carrier === number);
+      if (number >= this.current) {
+        this.current = number;
+        // Rule 2: whatever wrote before never writes again.
+        writer = writes ? { carrier, next: outbox.acked + 1, stated: false } : undefined;
+      }
+    };
 
-  /**
-   * @param {number} silentMs How long the oldest message may stay unacknowledged on the writer.
-   * @param {number} lackingMs How long we may lack what the server says it has written.
-   * @returns {number} When there is reason to doubt the current carrier.
-   */
-  doubtful(silentMs, lackingMs) {
-    return this.plain
-      ? Infinity
-      : Math.min(this.#writer ? this.outbox.since + silentMs : Infinity, this.#lackingSince + lackingMs);
-  }
+    /**
+     * @param {number} position
+     * @param {number} now
+     */
+    const acknowledge = (position, now) => {
+      const before = outbox.acked;
+      outbox.acknowledge(position);
+      if (outbox.acked > before) outbox.calm(now);
+    };
 
-  /**
-   * The doubt was answered.
-   * @param {number} now
-   */
-  calm(now) {
-    this.outbox.calm(now);
-    if (this.#lackingSince < Infinity) this.#lackingSince = now;
+    /**
+     * Take a packet that arrived.
+     * @param {number} carrier
+     * @param {Packet} packet
+     * @param {number} now
+     * @returns {Data | undefined} The message, if it is the next one.
+     * @throws {import("../errors.js").GapError} End this carrier.
+     * @throws {import("../errors.js").RemoteProtocolError} End the session.
+     */
+    this.receive = (carrier, { type, data }, now) => {
+      if (type == "4") {
+        if (this.plain) return data;
+        if (inbox.take(carrier, data.length, now)) {
+          // A slow carrier that brings something is not a dead one.
+          lackingSince = written > inbox.received ? now : Infinity;
+          return data;
+        }
+      } else if (type == "8") acknowledge(decodeNumber(data), now);
+      else if (type == "9") inbox.start(carrier, decodeNumber(data, 1));
+      return undefined;
+    };
+
+    /**
+     * A carrier ended.
+     * @param {number} carrier
+     */
+    this.end = (carrier) => {
+      inbox.end(carrier);
+      if (writer?.carrier == carrier) writer = undefined;
+    };
+
+    /**
+     * What the writer has to write now.
+     * @param {string[]} control Encoded packets that go first.
+     * @param {number} now
+     * @returns {Data[]} WebSocket messages. They count as written with this call.
+     */
+    this.frames = (control, now) => {
+      /** @type {Data[]} */
+      const frames = [];
+      if (!writer) return frames;
+      if (writer.next <= outbox.acked) {
+        writer.next = outbox.acked + 1;
+        writer.stated = false;
+      }
+      const { due } = inbox;
+      // A plain peer is never owed one.
+      if (due <= now || (writer.next <= outbox.last && due < Infinity)) control.push("8" + inbox.acknowledge());
+      let text = "";
+      const flush = () => {
+        if (text) frames.push(text);
+        text = "";
+      };
+      const add = (/** @type {string} */ part) => {
+        if (this.plain || text.length + part.length > room()) flush();
+        text = text ? joinPayload([text, part]) : part;
+      };
+      control.splice(0).forEach(add);
+      for (; writer.next <= outbox.last; writer.next++) {
+        if (!writer.stated) add("9" + writer.next);
+        writer.stated = true;
+        const data = outbox.write(writer.next, now);
+        if (typeof data == "string") add(encode(data));
+        else {
+          flush();
+          frames.push(data);
+        }
+        if (this.plain) outbox.acknowledge(writer.next);
+      }
+      flush();
+      return frames;
+    };
+
+    /** The WebSocket took over from polling, by the standard's rules. */
+    this.upgrade = () => {
+      writer = { carrier: 0, next: outbox.acked + 1, stated: true };
+    };
+
+    /**
+     * A POST that brings no messages.
+     * @param {string} control One encoded packet, or nothing.
+     * @param {number} [carrier] To attach with it.
+     * @returns {string}
+     */
+    this.note = (control, carrier) => joinPayload([this.plain ? "" : "7" + this.attachment(carrier), control].filter((part) => part));
+
+    /**
+     * One POST: our position, and from what is acknowledged on as much as fits (rule 7).
+     * @param {string[]} control Encoded packets that go with it.
+     * @param {number} now
+     * @returns {string}
+     */
+    this.post = (control, now) => {
+      const packets = control.splice(0);
+      if (!this.plain) packets.unshift("7" + this.attachment());
+      let left = room();
+      for (let number = outbox.acked + 1, first = number; number <= outbox.last; number++) {
+        const part = encode(outbox.peek(number));
+        left -= part.length;
+        if (left < 0 && number > first) break;
+        if (!this.plain && number == first) packets.push("9" + number);
+        packets.push(part);
+        outbox.write(number, now);
+      }
+      if (this.plain) outbox.acknowledge(outbox.written);
+      return joinPayload(packets);
+    };
+
+    /** @returns {number} Characters that are surely within the server's limit, whatever they are. */
+    const room = () => Math.min(FRAME_LENGTH, this.maxPayload / 3 - ENVELOPE_BYTES);
+
+    /**
+     * @param {number} silentMs How long the oldest message may stay unacknowledged on the writer.
+     * @param {number} lackingMs How long we may lack what the server says it has written.
+     * @returns {number} When there is reason to doubt the current carrier.
+     */
+    this.doubtful = (silentMs, lackingMs) =>
+      this.plain ? Infinity : Math.min(writer ? outbox.since() + silentMs : Infinity, lackingSince + lackingMs);
+
+    /**
+     * The doubt was answered.
+     * @param {number} now
+     */
+    this.calm = (now) => {
+      outbox.calm(now);
+      if (lackingSince < Infinity) lackingSince = now;
+    };
   }
 }

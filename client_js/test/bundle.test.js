@@ -14,7 +14,7 @@ import * as source from "../index.js";
 import { World } from "./world.js";
 
 /** Bytes of the whole client in one script tag, as gzip -9 leaves them. */
-const BUDGET = 10_520;
+const BUDGET = 10_200;
 
 const file = (name) => new URL(`../dist/${name}`, import.meta.url);
 let bundle;

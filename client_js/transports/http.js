@@ -15,7 +15,7 @@ import { HoldfastError, RefusedError } from "../errors.js";
 /**
  * @typedef {object} Carrier
  * @property {(data: import("../wire/packet.js").Data) => void} [send]
- * @property {() => number} [buffered] Bytes that have not left yet.
+ * @property {number} [bufferedAmount] Bytes that have not left yet.
  * @property {() => void} close
  */
 
@@ -45,7 +45,7 @@ export const toError = (status, text) => {
 export const request = async ({ fetch, withCredentials }, url, init) => {
   // Called without a `this`, as browsers want it.
   const response = await /** @type {typeof globalThis.fetch} */ (fetch)(url, {
-    credentials: withCredentials ? "include" : "same-origin",
+    credentials: withCredentials ? "include" : undefined,
     cache: "no-store",
     ...init,
   });
@@ -53,7 +53,7 @@ export const request = async ({ fetch, withCredentials }, url, init) => {
   return response;
 };
 
-/** @typedef {{headers: Record<string, string>, signal: AbortSignal}} Init */
+/** @typedef {{headers?: Record<string, string>, signal: AbortSignal}} Init */
 
 /**
  * A GET as a carrier. It may go on telling after it was closed: whoever closed it does not listen any more.

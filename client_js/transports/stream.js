@@ -66,12 +66,12 @@ const readXhr = ({ XMLHttpRequest, withCredentials }, url, { headers, signal }, 
       }
       seen = text.length;
     };
-    xhr.onload = () => {
+    // Whatever the end was: a failure has the status 0.
+    xhr.onloadend = () => {
       xhr.onprogress();
       if (xhr.status == 200) resolve();
       else reject(toError(xhr.status, xhr.responseText));
     };
-    xhr.onerror = () => reject(new HoldfastError("XHR"));
     signal.addEventListener("abort", () => xhr.abort());
     xhr.send();
   });

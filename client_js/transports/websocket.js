@@ -21,15 +21,11 @@ export const openWebSocket = ({ WebSocket, extraHeaders }, url, _attach, on) => 
     return { close() {} };
   }
   socket.binaryType = "arraybuffer";
-  socket.onopen = () => on.open();
+  socket.onopen = on.open;
   socket.onmessage = (/** @type {MessageEvent} */ { data }) =>
     on.data(typeof data == "string" ? data : new Uint8Array(data));
   socket.onerror = () => {};
   socket.onclose = (/** @type {CloseEvent} */ { code, reason }) =>
     on.end(code > 3999 && code < 4008 ? new RefusedError(code - 4000, reason) : new HoldfastError("WebSocket " + code));
-  return {
-    send: (data) => socket.send(data),
-    buffered: () => socket.bufferedAmount,
-    close: () => socket.close(),
-  };
+  return socket;
 };

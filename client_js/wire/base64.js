@@ -15,8 +15,8 @@ export const encodeBase64 = (bytes) => btoa(bytes.reduce((text, byte) => text + 
  * @throws {import("../errors.js").RemoteProtocolError} `text` is not base64 with its padding.
  */
 export const decodeBase64 = (text) =>
-  attempt("base64", () => {
+  attempt(() => {
     // `atob` alone would let white space and missing padding pass.
-    check(!(text.length % 4) && !/[^\w+/=]|_/.test(text), "base64");
+    check(!(text.length % 4) && !/[^\w+/=]|_/.test(text));
     return Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
   });

@@ -51,7 +51,7 @@ export const encodePacket = ({ type, data }, plain) => {
  * @returns {any}
  * @throws {import("../errors.js").RemoteProtocolError}
  */
-export const parseJson = (text) => attempt("JSON", () => JSON.parse(text));
+export const parseJson = (text) => attempt(() => JSON.parse(text));
 
 /**
  * @param {string} text
@@ -65,10 +65,10 @@ export const decodePacket = (text, plain) => {
   if (type == "b") return packet("4", decodeBase64(data));
   if (type == "j" && !plain) {
     const value = parseJson(data);
-    check(typeof value == "string" && !LONE_SURROGATE.test(value), "text");
+    check(typeof value == "string" && !LONE_SURROGATE.test(value));
     return packet("4", value);
   }
-  check((plain ? /[0-6]/ : /\d/).test(type), "packet type");
+  check((plain ? /[0-6]/ : /\d/).test(type));
   if (type > "7") decodeNumber(data, +type - 8);
   return packet(type, data);
 };
@@ -80,7 +80,7 @@ export const decodePacket = (text, plain) => {
  * @throws {import("../errors.js").RemoteProtocolError} Not an integer from `least` to 2^53 - 1.
  */
 export const checkNumber = (value, least = 0) => {
-  check(Number.isSafeInteger(value) && value >= least, "number");
+  check(Number.isSafeInteger(value) && value >= least);
   return value;
 };
 
@@ -99,7 +99,7 @@ export const decodeNumber = (text, least) => checkNumber("" + +text == text ? +t
  */
 export const decodeObject = (text) => {
   const value = parseJson(text);
-  check(isObject(value), "object");
+  check(isObject(value));
   return value;
 };
 

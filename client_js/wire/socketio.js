@@ -85,10 +85,10 @@ export class SocketDecoder {
    */
   decode(message) {
     const waiting = this.#waiting;
-    check(!waiting == (typeof message == "string"), "attachment");
+    check(!waiting == (typeof message == "string"));
     if (typeof message == "string") {
       const match = GRAMMAR.exec(message);
-      check(match, "event");
+      check(match);
       const [, plain, binary, count = 0, nsp = "/", id, json] = match;
       const packet = {
         type: +(plain ?? +binary - BINARY),
@@ -96,7 +96,7 @@ export class SocketDecoder {
         id: id ? checkNumber(+id) : undefined,
         data: json ? parse(json, +count, []) : undefined,
       };
-      check(isValid(packet), "event");
+      check(isValid(packet));
       if (!count) return packet;
       this.#waiting = { packet, json, count: +count };
     } else if (waiting && this.#attachments.push(message) == waiting.count) {
@@ -113,13 +113,13 @@ export class SocketDecoder {
  * @param {Uint8Array[]} attachments
  */
 const parse = (json, count, attachments) =>
-  attempt("event", () => {
+  attempt(() => {
     const places = new Set(Array(count).keys());
     const value = JSON.parse(json, (_, value) => {
       if (!count || value?._placeholder !== true) return value;
-      check(places.delete(value.num), "event");
+      check(places.delete(value.num));
       return attachments[value.num] ?? null;
     });
-    check(!places.size, "event");
+    check(!places.size);
     return value;
   });
