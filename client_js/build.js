@@ -17,7 +17,7 @@ const root = dirname(fileURLToPath(import.meta.url));
 const INTERNAL = `
   outbox inbox acked written since append acknowledge calm after peek take start deadline attachment answer receive frames
   note upgrade doubtful attach plain race carries lost dropped failed offer refuse refresh rounds until failures lives running
-  raced allowed asked probed progress ended heard kind busy bring pump fire run buffered listener first takesError isNewNetwork
+  raced allowed asked probed progress ended heard kind busy bring pump fire run buffered listener takesError isNewNetwork
   wake stated writer carrying due untold next number state rounds last current meta json count packet write
   _carried _flags _readyState _reconnecting _opened _closed _failed _packet _release
 `;
@@ -50,7 +50,7 @@ const bundle = async (file, options) => {
   const { code: small, map: smallMap } = await minify(code, {
     ecma: 2020,
     module: options.format == "esm",
-    compress: { passes: 3, unsafe_arrows: true, unsafe_methods: true, unsafe_comps: true, lhs_constants: false, pure_getters: true },
+    compress: { passes: 2, sequences: false, inline: 1, keep_fargs: false, unsafe_arrows: true, unsafe_comps: true, pure_getters: true },
     sourceMap: { content: map, filename: file, url: `${file}.map` },
   });
   mkdirSync(`${root}/dist`, { recursive: true });

@@ -5,7 +5,8 @@
  * choice is known not to work. While something carries, what would be better is probed, one at a time. A verdict against
  * a transport has a time limit, and says nothing if at that time the last resort failed as well: then it was the network.
  */
-import { KINDS } from "./options.js";
+import { pause } from "./options.js";
+import { KINDS } from "./wire/kinds.js";
 
 /**
  * @typedef {object} Verdict What is known of one kind of transport.
@@ -29,7 +30,7 @@ export class Connector {
   rounds = 0;
 
   /** @param {import("./options.js").Options} options */
-  constructor({ transports, raceMs, usefulMs, demoteMs, laterMs, retryMs, retryMaxMs, random }) {
+  constructor({ transports, raceMs, usefulMs, demoteMs, laterMs, random }) {
     /** In the order of preference. @type {Verdict[]} */
     const verdicts = KINDS.map((kind) => ({ kind, allowed: false, until: 0, failures: 0, lives: 0, running: false, raced: false }));
     /** What carries the session. @type {Verdict | undefined} */
@@ -47,9 +48,6 @@ export class Connector {
 
     /** What is tried when all else fails. @returns {Verdict | undefined} */
     const last = () => verdicts.filter(({ allowed }) => allowed).pop();
-
-    /** @param {number} tries */
-    const pause = (tries) => Math.min(retryMs * 2 ** tries, retryMaxMs);
 
     /** @param {string[]} kinds What this server offers. */
     this.offer = (kinds) => {

@@ -38,14 +38,14 @@ export class Emitter {
     /**
      * @param {string} name
      * @param {Listener} listener
-     * @param {{signal?: AbortSignal, run?: Listener, first?: boolean}} [options] `signal` removes the listener.
+     * @param {{signal?: AbortSignal, run?: Listener}} [options] `signal` removes the listener.
      * @returns {Undo}
      */
-    this.on = (name, listener, { signal, run = listener, first } = {}) => {
+    this.on = (name, listener, { signal, run = listener } = {}) => {
       const entry = { run, listener };
       const undo = () => keep(name, (other) => other != entry);
       if (!signal?.aborted) {
-        lists.set(name, first ? [entry, ...of(name)] : [...of(name), entry]);
+        lists.set(name, [...of(name), entry]);
         signal?.addEventListener("abort", undo, { once: true });
       }
       return /** @type {any} */ (isChained ? this : undo);

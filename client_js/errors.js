@@ -17,9 +17,7 @@ export class RemoteProtocolError extends HoldfastError {
 }
 
 /** Messages are missing on one carrier: that carrier ends, the session does not. */
-export class GapError extends RemoteProtocolError {
-  name = "GapError";
-}
+export class GapError extends RemoteProtocolError {}
 
 /** The server answered a request with a refusal (protocol.md section 8). */
 export class RefusedError extends HoldfastError {

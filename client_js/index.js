@@ -10,7 +10,6 @@ export { OpenSession } from "./opensession.js";
 export {
   DisconnectedError,
   EventError,
-  GapError,
   HoldfastError,
   LocalProtocolError,
   RefusedError,
@@ -23,7 +22,7 @@ const managers = new Map();
 
 /** @param {string} url As people write it: with a scheme, without one, or only a path. */
 const resolve = (url) =>
-  new URL((/^(\w+:\/)?\//.test(url) ? url : "//" + url).replace(/^ws/, "http"), globalThis.location?.href ?? "https://localhost");
+  new URL((/^(\w+:\/)?\//.test(url) ? url : "//" + url).replace(/^ws/, "http"), `${globalThis.location ?? "https://localhost"}`);
 
 /**
  * A socket, connected to the namespace that the URL's path names.
@@ -54,8 +53,7 @@ export { io as connect };
  * @param {Partial<import("./options.js").Options>} [opts]
  * @returns {OpenSession}
  */
-export const openSession = (url = "/", opts = {}) => {
+export const openSession = (url = "/", opts) => {
   const { origin, pathname } = resolve(url);
-  const path = opts.path ?? (pathname == "/" ? "/socket.io" : pathname);
-  return new OpenSession(origin + path.replace(/\/?$/, "/"), opts);
+  return new OpenSession(origin, pathname == "/" ? opts : { path: pathname, ...opts });
 };

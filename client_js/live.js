@@ -4,7 +4,7 @@
  * Every input - a packet, an end, a timer, a message to send - changes something and then calls `step`, which does
  * whatever is due and sets the one timer for what is due next. There are no other timers and no other loops.
  */
-import { ATTACHED, Carrier, OPENERS, POLLING, REPLACED, STREAM, TRYING, UPGRADING, WEBSOCKET } from "./carrier.js";
+import { ATTACHED, OPENERS, REPLACED, TRYING, UPGRADING, createCarrier } from "./carrier.js";
 import { Connector } from "./connector.js";
 import { Emitter } from "./emitter.js";
 import { GapError, HoldfastError, LocalProtocolError, RefusedError, RemoteProtocolError, check } from "./errors.js";
@@ -13,13 +13,17 @@ import { watchPage } from "./page.js";
 import { createPoster } from "./poster.js";
 import { Session } from "./session/session.js";
 import { post } from "./transports/post.js";
+import { POLLING, STREAM, WEBSOCKET } from "./wire/kinds.js";
 import { SEPARATOR, decodeObject, decodePacket, packet } from "./wire/packet.js";
 
 /** @typedef {import("./wire/packet.js").Data} Data */
+/** @typedef {import("./carrier.js").Carrier} Carrier */
 /** A poll that is answered sooner, with nothing, was not held. */
 const IDLE_MS = 1000;
 /** For the answer of what the server has attached already. */
 const HURRY_MS = 1000;
+/** How long a replaced carrier is still read. */
+const LINGER_MS = 2000;
 /** More than this waiting in a WebSocket is written later. */
 const BUFFER_BYTES = 1e6;
 /** Until there may be room again; and the least pause of all, so that a deadline that has passed cannot become a busy loop. */
@@ -35,14 +39,15 @@ export class Live extends Emitter {
   id = "";
 
   /**
-   * @param {string} url With its path, without a query.
+   * @param {string} origin
    * @param {Partial<import("./options.js").Options>} [given]
    * @param {Connector} [known] What is known of the network already.
    */
-  constructor(url, given, known) {
+  constructor(origin, given, known) {
     super();
     const options = withDefaults(given);
-    const { now: clock, attemptMs, streamProbeMs, probeMs } = options;
+    const base = (origin + options.path).replace(/\/?$/, options.addTrailingSlash === false ? "?" : "/?");
+    const { now: clock, answerMs, streamProbeMs, probeMs } = options;
     const connector = known ?? new Connector(options);
     const session = new Session();
     const { inbox, outbox } = session;
@@ -123,10 +128,18 @@ export class Live extends Emitter {
         flush(io);
         io.send("1");
       } else {
-        const body = session.post(control, clock());
-        post(options, to(POLLING), body ? body + SEPARATOR + "1" : "1", isLeaving).catch(() => {});
+        endBy(session.post(control, clock()), session.sid, isLeaving);
       }
     };
+
+    /**
+     * Close a session by POST.
+     * @param {string} body What goes first.
+     * @param {string} sid
+     * @param {boolean} [isLeaving]
+     */
+    const endBy = (body, sid, isLeaving) =>
+      post(options, to(POLLING, sid), (body && body + SEPARATOR) + "1", isLeaving).catch(() => {});
 
     /** @param {import("./transports/http.js").Carrier} io A WebSocket. */
     const flush = (io) => session.frames(control, clock()).forEach((frame) => io.send?.(frame));
@@ -136,7 +149,7 @@ export class Live extends Emitter {
      * @param {string} [sid]
      */
     const to = (kind, sid = session.sid) =>
-      url + "?" + new URLSearchParams({ ...options.query, EIO: "4", transport: kind, holdfast: "1", ...(sid && { sid }) });
+      base + new URLSearchParams({ ...options.query, EIO: "4", transport: kind, holdfast: "1", ...(sid && { sid }) });
 
     /**
      * @param {string} kind
@@ -147,13 +160,14 @@ export class Live extends Emitter {
       const now = clock();
       const { plain } = session;
       // The opening race has the time that the application gives it.
-      const carrier = new Carrier(kind, now, phase == "open" ? now + attemptMs : Infinity, inbox.received);
+      /** @type {Carrier} */
+      const carrier = createCarrier(kind, now, phase == "open" ? now + answerMs : Infinity, inbox.received);
       let attach;
       if (previous) carrier.heard = previous.heard;
       if (previous && kind == POLLING) {
         carrier.state = ATTACHED;
         // A plain poll is held until the next ping; its silence is seen by the heartbeat.
-        carrier.deadline = plain ? Infinity : now + (wait ?? session.pingInterval) + options.pollMs;
+        carrier.deadline = plain ? Infinity : now + (wait ?? session.pingInterval) + answerMs;
         current = carrier;
         carriers.delete(previous);
       }
@@ -221,7 +235,7 @@ export class Live extends Emitter {
           bring("2" + carrier.number);
         }
       } else if (current) {
-        give(carrier, options.socketProbeMs);
+        give(carrier, probeMs);
         carrier.io.send?.("2probe");
       } else attachSocket(carrier);
     };
@@ -240,7 +254,7 @@ export class Live extends Emitter {
       reserved = current ? 0 : session.attach();
       carrier.number = session.attach();
       ask(carrier);
-      give(carrier, attemptMs);
+      give(carrier, answerMs);
       carrier.io.send?.("7" + session.attachment(carrier.number));
     };
 
@@ -293,7 +307,7 @@ export class Live extends Emitter {
       check(phase == "open");
       if (type == "1") {
         const { code, message = "closed", received } = text ? decodeObject(text) : {};
-        throw new RefusedError(code == 6 || code == 7 ? code : 1, message, received);
+        throw new RefusedError(code > 5 ? code : 1, message, received);
       }
       if (type == "2") {
         control.push("3" + text);
@@ -321,7 +335,7 @@ export class Live extends Emitter {
       } else if (carrier.state == TRYING) {
         if (carrier.kind == STREAM) {
           if (text == "" + carrier.number) {
-            give(carrier, attemptMs);
+            give(carrier, answerMs);
             ask(carrier);
             bring("", carrier);
           }
@@ -346,12 +360,12 @@ export class Live extends Emitter {
       for (const other of carriers) {
         if (other == carrier) continue;
         if (other.state == TRYING) {
-          hurry(other, attemptMs);
+          hurry(other, answerMs);
           // In the opening race a request cannot be taken back: its answer is, when it comes.
           if (phase == "opening" ? other.kind == WEBSOCKET : other.number && other.number < carrier.number) drop(other);
         } else {
           other.state = REPLACED;
-          give(other, options.lingerMs);
+          give(other, LINGER_MS);
         }
       }
       carrier.state = ATTACHED;
@@ -382,8 +396,7 @@ export class Live extends Emitter {
       const { sid, holdfast } = decodeObject(text);
       drop(carrier);
       if (sid == session.sid) return;
-      const attach = holdfast ? "7" + JSON.stringify({ key: holdfast.key, received: 0 }) + SEPARATOR : "";
-      post(options, to(POLLING, sid), attach + "1").catch(() => {});
+      endBy(holdfast ? "7" + JSON.stringify({ key: holdfast.key, received: 0 }) : "", sid);
     };
 
     /**
@@ -398,7 +411,7 @@ export class Live extends Emitter {
         if (carrier != current) carriers.delete(carrier);
         // Someone on the way may answer for the server, at once and with nothing: that must not become a busy loop.
         idle = now - carrier.since < IDLE_MS && inbox.received == carrier.received ? idle + 1 : 0;
-        give(carrier, idle > 2 ? Math.min(options.retryMs * idle, IDLE_MS / 2) : 0);
+        give(carrier, idle > 2 ? Math.min(PAUSE_MS * idle, IDLE_MS / 2) : 0);
         return;
       }
       carriers.delete(carrier);
@@ -442,8 +455,8 @@ export class Live extends Emitter {
     const isRefused = (error, carrier) => {
       if (!(error instanceof RefusedError)) return false;
       const { code } = error;
-      if (!code && carrier && phase == "opening") connector.refuse(carrier.kind);
-      if (!code || code > 5 || (code == 1 && phase != "open")) return false;
+      if (code === 0 && carrier && phase == "opening") connector.refuse(carrier.kind);
+      if (!(code > 0 && code < 6) || (code == 1 && phase != "open")) return false;
       end(code == 3 ? "parse error" : "transport close", error);
       return true;
     };
@@ -462,7 +475,8 @@ export class Live extends Emitter {
       current = undefined;
       // Only a refusal says it.
       const { received } = /** @type {any} */ (error ?? {});
-      this.fire("close", reason, { description: error, unconfirmed: outbox.after(Number.isSafeInteger(received) ? received : outbox.acked).map(({ meta, data }) => meta ?? data) });
+      const unconfirmed = outbox.after(received).map(({ meta, data }) => meta ?? data);
+      this.fire("close", reason, { description: error, unconfirmed });
     };
 
     /** There is reason to doubt what carries: let it prove itself, unless it is asked already. */
@@ -585,7 +599,7 @@ export class Live extends Emitter {
       if (!carrier || phase != "open") return;
       const { io } = carrier;
       if (io.send) {
-        roomAt = Number(io.bufferedAmount) > BUFFER_BYTES ? now + PAUSE_MS : 0;
+        roomAt = /** @type {number} */ (io.bufferedAmount) > BUFFER_BYTES ? now + PAUSE_MS : 0;
         if (!roomAt) flush(io);
         return;
       }

@@ -20,7 +20,6 @@ import { SocketDecoder } from "./wire/socketio.js";
  * @property {number} reconnectionDelayMax
  * @property {number} randomizationFactor
  * @property {number} ackTimeout For every `emit` with a callback, unless `timeout` says another.
- * @property {boolean} addTrailingSlash
  * @property {boolean} forceNew
  * @property {boolean} multiplex
  */
@@ -45,13 +44,11 @@ export class Manager extends Emitter {
    * @param {string} url An origin.
    * @param {ManagerOptions} [given]
    */
-  constructor(url, given = {}) {
+  constructor(url, given) {
     super(true);
     const { nsps } = this;
-    const slash = given.addTrailingSlash === false ? "" : "/";
-    const path = (given.path ?? "/socket.io").replace(/\/$/, "") + slash;
     /** @type {Complete} */
-    const opts = (this.opts = { reconnection: true, ...withDefaults(given), path });
+    const opts = (this.opts = { reconnection: true, ...withDefaults(given) });
     const connector = new Connector(opts);
     let attempts = 0;
     /** @type {any} */
@@ -78,7 +75,7 @@ export class Manager extends Emitter {
     this.open = this.connect = (done) => {
       if (this._readyState != "closed") return this;
       this._readyState = "opening";
-      const engine = (this.engine = new Live(url + path, opts, connector));
+      const engine = (this.engine = new Live(url, opts, connector));
       const decoder = new SocketDecoder();
       engine.on("open", () => {
         this._readyState = "open";

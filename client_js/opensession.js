@@ -9,11 +9,11 @@ import { Live } from "./live.js";
 /** Fires `open`, `message` (if nobody iterates), `transport` and `close`. */
 export class OpenSession extends Live {
   /**
-   * @param {string} url
-   * @param {Partial<import("./options.js").Options>} options
+   * @param {string} origin
+   * @param {Partial<import("./options.js").Options>} [options]
    */
-  constructor(url, options) {
-    super(url, options);
+  constructor(origin, options) {
+    super(origin, options);
     const { fire } = this;
     /** @type {Data[]} */
     const messages = [];

@@ -2,6 +2,8 @@
  * Every number and every part that can be exchanged, with its default. Times in ms.
  */
 
+import { KINDS } from "./wire/kinds.js";
+
 /**
  * @typedef {object} Environment What a browser has, and a test or an old Node brings.
  * @property {any} [WebSocket] The constructor; `any`, for each library types its own.
@@ -15,58 +17,45 @@
 
 /**
  * @typedef {object} SessionOptions
- * @property {string} [path]
+ * @property {string} path Where the server is.
+ * @property {boolean} [addTrailingSlash] Only `false` leaves it out.
  * @property {string[]} transports Those allowed: of "websocket", "stream", "polling".
  * @property {Record<string, string>} [query] Added to every URL. Nothing secret: URLs are logged.
  * @property {Record<string, string>} [extraHeaders] On fetch requests, and on a WebSocket where the constructor takes them.
  * @property {boolean} [withCredentials]
  * @property {number} timeout To open a session.
  * @property {number} raceMs Head start of the WebSocket before polling starts too.
- * @property {number} attemptMs For one attach to be answered.
+ * @property {number} answerMs For the answer to an attach or a POST; a poll gets it beyond the time it is held.
  * @property {number} streamProbeMs For the small event that proves a stream.
- * @property {number} socketProbeMs For a WebSocket's first answer, while another carrier delivers.
  * @property {number} doubtMs For the oldest message to be acknowledged.
  * @property {number} lackMs For what the server says it has written to arrive.
- * @property {number} probeMs For the answer to a probe of the current carrier.
- * @property {number} postMs For the answer to a POST.
- * @property {number} pollMs What a poll gets beyond the time it is held.
- * @property {number} retryMs First pause between attaches while nothing carries; doubles.
- * @property {number} retryMaxMs
+ * @property {number} probeMs For the answer to a probe: of what carries, or of a WebSocket that might.
  * @property {number[]} laterMs Pauses between tries of a transport that failed, while another carries.
  * @property {number} usefulMs A carrier that dies younger has been of no use.
  * @property {number} demoteMs How long a transport rests after two such deaths.
- * @property {number} lingerMs How long a replaced carrier is still read.
  * @property {number} rotateLength A stream is replaced after so many characters.
  * @property {boolean} page Whether to watch the page's life.
  */
 
 /** @typedef {SessionOptions & Environment} Options */
 
-/** The kinds of transport, best first. */
-export const KINDS = ["websocket", "stream", "polling"];
-
 /**
  * @param {Partial<Options>} [options]
  * @returns {Options}
  */
 export const withDefaults = (options) => ({
+  path: "/socket.io",
   transports: KINDS,
   timeout: 20000,
   raceMs: 250,
-  attemptMs: 5000,
-  postMs: 5000,
-  pollMs: 5000,
+  answerMs: 5000,
   usefulMs: 5000,
   laterMs: [5000, 15000, 30000, 60000],
   demoteMs: 30000,
   streamProbeMs: 1500,
   lackMs: 1500,
-  socketProbeMs: 2000,
   probeMs: 2000,
   doubtMs: 2000,
-  lingerMs: 2000,
-  retryMaxMs: 2000,
-  retryMs: 50,
   rotateLength: 8e6,
   page: true,
   WebSocket: globalThis.WebSocket,
@@ -78,3 +67,9 @@ export const withDefaults = (options) => ({
   random: Math.random,
   ...options,
 });
+
+/**
+ * @param {number} tries That came to nothing.
+ * @returns {number} How long to pause, in ms.
+ */
+export const pause = (tries) => Math.min(50 * 2 ** tries, 2000);

@@ -2,6 +2,7 @@
  * The POSTs of a session: one in flight with messages, and notes that do not wait for it.
  */
 import { HoldfastError } from "./errors.js";
+import { pause } from "./options.js";
 import { post } from "./transports/post.js";
 
 /** @typedef {ReturnType<typeof createPoster>} Poster */
@@ -50,7 +51,7 @@ export const createPoster = (options, session, url) => {
         throw error;
       } finally {
         poster.busy = false;
-        poster.next = failures && options.now() + Math.min(options.retryMs * 2 ** failures, options.retryMaxMs);
+        poster.next = failures && options.now() + pause(failures);
       }
     },
   };

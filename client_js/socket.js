@@ -37,7 +37,8 @@ export class Socket extends Emitter {
     this.io = io;
     this.nsp = nsp;
     this.auth = opts?.auth;
-    let pid = "";
+    /** Of a standard server's recovery. @type {unknown} */
+    let pid;
     let offset = "";
     let nextId = 0;
     /** What to do with the answer, or without one. @type {Map<number, (error: Error | null, reply?: any[]) => void>} */
@@ -141,7 +142,7 @@ export class Socket extends Emitter {
       const isDropped = volatile && !(this.connected && io.engine?.writable);
       // First what can fail: a caller that meets an exception has sent nothing and waits for nothing.
       if (this.connected && !isDropped) write(frames, args);
-      if (run && id !== undefined) {
+      if (run) {
         const isTimed = timeout !== undefined;
         const timer =
           isTimed &&
@@ -149,8 +150,8 @@ export class Socket extends Emitter {
             unsent = unsent.filter((unsent) => unsent.id != id);
             settle(id, new TimeoutError("operation has timed out"));
           }, timeout);
-        acks.set(id, (error, reply = []) => {
-          acks.delete(id);
+        acks.set(/** @type {number} */ (id), (error, reply = []) => {
+          acks.delete(/** @type {number} */ (id));
           io.opts.clearTimeout(timer);
           if (takesError || isTimed) guard(run, [error, ...reply]);
           else if (!error) guard(run, reply);
@@ -235,8 +236,8 @@ export class Socket extends Emitter {
     const join = (data) => {
       if (this.connected) return;
       this.id = "" + data.sid;
-      this.recovered = !!data.pid && pid === data.pid;
-      pid = typeof data.pid == "string" ? data.pid : "";
+      this.recovered = !!pid && pid === data.pid;
+      pid = data.pid;
       this.connected = true;
       early.splice(0).forEach(this._packet);
       for (const { frames, args, id } of unsent.splice(0)) {
@@ -269,12 +270,9 @@ export class Socket extends Emitter {
       this.fire(.../** @type {[string, ...any[]]} */ (args));
     };
 
-    /**
-     * @param {"in" | "out"} way
-     * @param {boolean} [first]
-     */
-    const catchAll = (way, first) => (/** @type {Listener} */ listener) => {
-      any.on(way, listener, { first });
+    /** @param {"in" | "out"} way */
+    const catchAll = (way) => (/** @type {Listener} */ listener) => {
+      any.on(way, listener);
       return this;
     };
 
@@ -286,11 +284,9 @@ export class Socket extends Emitter {
 
     /** Every event that comes, name first. */
     this.onAny = catchAll("in");
-    this.prependAny = catchAll("in", true);
     this.offAny = release("in");
     /** Every event that leaves. */
     this.onAnyOutgoing = catchAll("out");
-    this.prependAnyOutgoing = catchAll("out", true);
     this.offAnyOutgoing = release("out");
   }
 

@@ -3,7 +3,7 @@
  *
  * The rules are those of docs/protocol.md, section 2; the numbers below are the same.
  *
- * - Only a WebSocket writes for us over time: the `#writer`. A POST says everything again, from what was acknowledged on.
+ * - Only a WebSocket writes for us over time: the `writer`. A POST says everything again, from what was acknowledged on.
  * - The writer counts on its own (rule 4). When another carrier's acknowledgement overtakes it, it states its next number
  *   again instead of writing what the server has (rule 5).
  * - An attach is numbered when it is sent, and counts when it is answered; the highest number decides (rule 6).
@@ -12,6 +12,7 @@
  */
 import { LocalProtocolError, check } from "../errors.js";
 import { checkNumber, checkText, decodeNumber, decodeObject, encodePacket, packet } from "../wire/packet.js";
+import { POLLING, WEBSOCKET } from "../wire/kinds.js";
 import { joinPayload, utf8Length } from "../wire/payload.js";
 import { Inbox } from "./inbox.js";
 import { Outbox } from "./outbox.js";
@@ -36,7 +37,7 @@ export class Session {
   /** Whether the server has not confirmed the extension. */
   plain = true;
   /** What the server offers, best first. @type {string[]} */
-  transports = ["websocket", "polling"];
+  transports = [WEBSOCKET, POLLING];
   /** The number of the highest attach that was answered. */
   current = 0;
 

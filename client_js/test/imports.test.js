@@ -20,7 +20,7 @@ const LAYERS = [
   ["session/outbox.js", "session/inbox.js"],
   ["wire/payload.js", "wire/eventstream.js", "wire/socketio.js"],
   ["wire/packet.js"],
-  ["wire/base64.js"],
+  ["wire/base64.js", "wire/kinds.js"],
   ["errors.js"],
 ];
 

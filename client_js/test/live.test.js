@@ -3,7 +3,7 @@ import test from "node:test";
 import { Live } from "../live.js";
 import { World, settle } from "./world.js";
 
-const URL = "http://server.test/socket.io/";
+const URL = "http://server.test";
 
 /** A client in a world of its own. */
 const start = async ({ seed, weather, options, ms = 0, world = new World(seed) } = {}) => {

@@ -28,7 +28,7 @@ export const toError = (status, text) => {
   try {
     const { code, message, received } = JSON.parse(text);
     // 408, 429 and 503 are about now, not for good, whatever the text says.
-    if (Number.isInteger(code) && status < 414 && status != 408) return new RefusedError(code, String(message), received);
+    if (code >= 0 && status < 414 && status != 408) return new RefusedError(code, message, received);
   } catch {
     // Not JSON: not from the server.
   }

@@ -9,15 +9,16 @@ import { request } from "./http.js";
  * @param {string} body
  * @param {boolean} [keepalive] A last word, that outlives the page.
  * @returns {Promise<string>} The server's answer.
- * @throws {Error} It failed, was refused, or took longer than `postMs`.
+ * @throws {Error} It failed, was refused, or took longer than `answerMs`.
  */
 export const post = async (options, url, body, keepalive) => {
   const abort = new AbortController();
-  const timer = options.setTimeout(() => abort.abort(), options.postMs);
+  const timer = options.setTimeout(() => abort.abort(), options.answerMs);
   try {
     const response = await request(options, url, {
       method: "POST",
-      headers: { ...options.extraHeaders, "Content-Type": "text/plain;charset=UTF-8" },
+      headers: options.extraHeaders,
+      // Of a string it makes text/plain, which is simple enough for CORS.
       body,
       keepalive,
       signal: abort.signal,

@@ -57,20 +57,19 @@ const readXhr = ({ XMLHttpRequest, withCredentials }, url, { headers, signal }, 
     xhr.open("GET", url);
     xhr.withCredentials = withCredentials;
     for (const name in headers) xhr.setRequestHeader(name, headers[name]);
-    xhr.onprogress = () => {
-      const text = xhr.responseText;
-      if (xhr.status == 200) {
+    xhr.onreadystatechange = () => {
+      const { readyState, status, responseText } = xhr;
+      const isGood = status == 200;
+      if (isGood && responseText) {
         // The server's first 2 KiB come with the head.
         if (!seen) start();
-        feed(text.slice(seen));
+        feed(responseText.slice(seen));
+        seen = responseText.length;
       }
-      seen = text.length;
-    };
-    // Whatever the end was: a failure has the status 0.
-    xhr.onloadend = () => {
-      xhr.onprogress();
-      if (xhr.status == 200) resolve();
-      else reject(toError(xhr.status, xhr.responseText));
+      if (readyState < 4) return;
+      // Whatever the end was: a failure has the status 0.
+      if (isGood) resolve();
+      else reject(toError(status, responseText));
     };
     signal.addEventListener("abort", () => xhr.abort());
     xhr.send();

@@ -6,26 +6,28 @@
  */
 
 export class EventStreamDecoder {
-  /** What came of a line that has not ended. */
-  #rest = "";
-  /** @type {string[]} */
-  #data = [];
-
-  /**
-   * @param {string} text Any piece of the stream, cut anywhere.
-   * @returns {string[]} The data of the events it completes.
-   */
-  decode(text) {
-    // A lone CR at the end may be half of a CRLF: it waits for what follows.
-    const lines = (this.#rest + text).split(/\r\n|\n|\r(?!$)/);
-    this.#rest = /** @type {string} */ (lines.pop());
+  constructor() {
+    /** What came of a line that has not ended. */
+    let rest = "";
     /** @type {string[]} */
-    const events = [];
-    for (const line of lines) {
-      const data = /^data(?:$|: ?)([^]*)/.exec(line);
-      if (data) this.#data.push(data[1]);
-      else if (!line && this.#data.length) events.push(this.#data.splice(0).join("\n"));
-    }
-    return events;
+    const pending = [];
+
+    /**
+     * @param {string} text Any piece of the stream, cut anywhere.
+     * @returns {string[]} The data of the events it completes.
+     */
+    this.decode = (text) => {
+      // A lone CR at the end may be half of a CRLF: it waits for what follows.
+      const lines = (rest + text).split(/\r\n|\n|\r(?!$)/);
+      rest = /** @type {string} */ (lines.pop());
+      /** @type {string[]} */
+      const events = [];
+      for (const line of lines) {
+        const data = /^data(?:$|: ?)([^]*)/.exec(line);
+        if (data) pending.push(data[1]);
+        else if (!line && pending.length) events.push(pending.splice(0).join("\n"));
+      }
+      return events;
+    };
   }
 }

@@ -25,12 +25,10 @@ export const packet = (type, data = "") => ({ type, data });
 
 /**
  * @param {string} text
- * @returns {string} The same text.
  * @throws {LocalProtocolError} A surrogate without its partner: no encoding can carry it.
  */
 export const checkText = (text) => {
   if (LONE_SURROGATE.test(text)) throw new LocalProtocolError("lone surrogate");
-  return text;
 };
 
 /**

@@ -38,21 +38,15 @@ const toBytes = (value) =>
 export const encodeSocketPacket = ({ type, nsp, data, id }) => {
   /** @type {Data[]} */
   const out = [""];
-  const json =
-    data === undefined
-      ? ""
-      : JSON.stringify(data, function (key, value) {
-          // Not `value`: a Buffer has by then become `{type, data}` by its toJSON.
-          const bytes = toBytes(this[key]);
-          return bytes ? { _placeholder: true, num: out.push(bytes) - 2 } : value;
-        });
+  const json = JSON.stringify(data, function (key, value) {
+    // Not `value`: a Buffer has by then become `{type, data}` by its toJSON.
+    const bytes = toBytes(this[key]);
+    return bytes ? { _placeholder: true, num: out.push(bytes) - 2 } : value;
+  });
   const attachments = out.length - 1;
   if (attachments > MAX_ATTACHMENTS) throw new LocalProtocolError("more than 10 attachments");
   out[0] =
-    (attachments ? type + BINARY + (attachments + "-") : "" + type) +
-    (nsp == "/" ? "" : nsp + ",") +
-    (id ?? "") +
-    json;
+    (attachments ? type + BINARY + (attachments + "-") : type) + (nsp == "/" ? "" : nsp + ",") + (id ?? "") + (json ?? "");
   return out;
 };
 
@@ -73,37 +67,39 @@ const GRAMMAR = /^(?:([0-4])|([56])([1-9]|10)-)(?:(\/[^,\0-\x1f]{0,255})(?:,|$))
 
 /** Puts packets together again whose attachments come after them. */
 export class SocketDecoder {
-  /** @type {{packet: SocketPacket, json: string, count: number} | undefined} */
-  #waiting;
-  /** @type {Uint8Array[]} */
-  #attachments = [];
+  constructor() {
+    /** @type {{packet: SocketPacket, json: string, count: number} | undefined} */
+    let waiting;
+    /** @type {Uint8Array[]} */
+    const attachments = [];
 
-  /**
-   * @param {Data} message
-   * @returns {SocketPacket | undefined} The packet, once it is complete.
-   * @throws {import("../errors.js").RemoteProtocolError}
-   */
-  decode(message) {
-    const waiting = this.#waiting;
-    check(!waiting == (typeof message == "string"));
-    if (typeof message == "string") {
-      const match = GRAMMAR.exec(message);
-      check(match);
-      const [, plain, binary, count = 0, nsp = "/", id, json] = match;
-      const packet = {
-        type: +(plain ?? +binary - BINARY),
-        nsp,
-        id: id ? checkNumber(+id) : undefined,
-        data: json ? parse(json, +count, []) : undefined,
-      };
-      check(isValid(packet));
-      if (!count) return packet;
-      this.#waiting = { packet, json, count: +count };
-    } else if (waiting && this.#attachments.push(message) == waiting.count) {
-      this.#waiting = undefined;
-      return { ...waiting.packet, data: parse(waiting.json, waiting.count, this.#attachments.splice(0)) };
-    }
-    return undefined;
+    /**
+     * @param {Data} message
+     * @returns {SocketPacket | undefined} The packet, once it is complete.
+     * @throws {import("../errors.js").RemoteProtocolError}
+     */
+    this.decode = (message) => {
+      check(!waiting == (typeof message == "string"));
+      if (typeof message == "string") {
+        const match = GRAMMAR.exec(message);
+        check(match);
+        const [, plain, binary, count = 0, nsp = "/", id, json] = match;
+        const packet = {
+          type: +(plain ?? +binary - BINARY),
+          nsp,
+          id: id ? checkNumber(+id) : undefined,
+          data: json ? parse(json, +count, []) : undefined,
+        };
+        check(isValid(packet));
+        if (!count) return packet;
+        waiting = { packet, json, count: +count };
+      } else if (waiting && attachments.push(message) == waiting.count) {
+        const { packet, json, count } = waiting;
+        waiting = undefined;
+        return { ...packet, data: parse(json, count, attachments.splice(0)) };
+      }
+      return undefined;
+    };
   }
 }
 

@@ -3,25 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 from real_nginx import Nginx, nginx_before
 from real_server import free_port, running, server_command
 
 pytestmark = [pytest.mark.browser, pytest.mark.servers]
-
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--no-proxy-server",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 START = """() => {
     window.log = { transports: [], echoed: [], disconnects: [], errors: [] };
@@ -38,15 +26,6 @@ ASK = """async () => {
         replies.push(socket.timeout(20000).emitWithAck("echo", number, new Uint8Array([number])));
     return (await Promise.all(replies)).length;
 }"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        path = next((path for path in ("/usr/bin/chromium",) if Path(path).exists()), None)
-        chromium = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture(scope="module")

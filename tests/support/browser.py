@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,12 +20,14 @@ from holdfast import Server
 
 __all__ = ["CHROMIUM", "ARGUMENTS", "launch", "open_page", "serve", "until", "with_page"]
 
-CHROMIUM = "/usr/bin/chromium"
+# Without one of these, Playwright takes the browser that it has downloaded.
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
     "--disable-quic",
     "--no-first-run",
+    "--no-proxy-server",
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",

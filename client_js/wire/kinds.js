@@ -1,0 +1,9 @@
+/**
+ * The transports, as URLs and the handshake name them (protocol.md section 1).
+ */
+export const WEBSOCKET = "websocket";
+export const STREAM = "stream";
+export const POLLING = "polling";
+
+/** Best first. */
+export const KINDS = [WEBSOCKET, STREAM, POLLING];
