@@ -72,7 +72,7 @@ def decode_packet(text: str, *, counting: bool) -> Packet:
         return Packet(PacketType.MESSAGE, _decode_json_text(text))
     known = (_COUNTING_TYPES if counting else _PLAIN_TYPES).get(kind)
     if known is None:
-        raise RemoteProtocolError("unknown packet type")
+        raise RemoteProtocolError(f"unknown packet type {kind!r}" if kind else "an empty packet")
     return Packet(known, text[1:])
 
 
