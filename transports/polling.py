@@ -194,6 +194,6 @@ def _take_counting(table: SessionTable, sid: str, body: bytearray) -> str:
 
 def _without_probes(session: LiveSession, packets: Iterable[Packet]) -> Iterator[Packet]:
     for packet in packets:
-        if packet.type is PacketType.PING and session.pong_candidate(str(packet.data)):
+        if packet.type is PacketType.PING and session.candidates.pong(str(packet.data)):
             continue
         yield packet

@@ -47,7 +47,7 @@ async def serve_stream(
         if attach.carrier is None:
             raise RemoteProtocolError("an attach that writes needs a carrier number")
         if attach.probe:
-            attachment = session.add_candidate(attach.carrier)
+            attachment = session.candidates.add(attach.carrier)
             give_up = session.host.call_later(table.settings.upgrade_timeout, lambda: _give_up(attachment))
         else:
             give_up = None
@@ -95,7 +95,7 @@ async def _serve(
     except OSError:
         pass  # The client left before the first byte or the last.
     finally:
-        session.drop_candidate(attachment)
+        session.candidates.drop(attachment)
         session.detach(attachment)
 
 

@@ -9,51 +9,29 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Protocol
 
 import anyio
 
-from .errors import MessageTooLarge, MissingMessages, RemoteProtocolError, SessionClosed, StaleAttach
-from .host import Event, Host, Timer, make_event
-from .session import MAX_CONTROL_PACKETS, Carrier, CloseReason, Life, Role, ServerSession
-from .wire.message import Message
-from .wire.packet import Packet
+from ..errors import MessageTooLarge, MissingMessages, RemoteProtocolError, SessionClosed, StaleAttach
+from ..host import Event, Host, Timer, make_event
+from ..session import Carrier, CloseReason, Life, Role, ServerSession
+from ..wire.message import Message
+from ..wire.packet import Packet
+from .attachment import Attachment
+from .candidates import Candidates
+from .handshake import Handshake
 
-__all__ = ["Attachment", "Handshake", "LiveSession", "SessionHandler", "short_hash"]
+__all__ = ["LiveSession", "SessionHandler", "short_hash"]
 
 logger = logging.getLogger("holdfast.session")
-
-_MAX_CANDIDATES = 4
 
 
 def short_hash(secret: str) -> str:
     """What stands in logs for a secret."""
     return hashlib.sha256(secret.encode()).hexdigest()[:8]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Handshake:
-    """The request that opened the session.
-
-    Attributes:
-        headers: Lower-case names; of a repeated header the last value.
-        query: The query string; of a repeated key the last value.
-        address: Host and port of the TCP peer.
-        secure: Whether it came by TLS, as far as the server knows.
-        url: Path and query.
-        time: When it came.
-    """
-
-    headers: Mapping[str, str] = field(default_factory=dict[str, str])
-    query: Mapping[str, str] = field(default_factory=dict[str, str])
-    address: tuple[str, int] | None = None
-    secure: bool = False
-    url: str = "/"
-    time: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
 class SessionHandler(Protocol):
@@ -68,95 +46,6 @@ class SessionHandler(Protocol):
         ...
 
 
-class Attachment:
-    """A carrier and the coroutine that serves it."""
-
-    __slots__ = ("_bell", "_guest", "_session", "_writing", "carrier", "scope", "write")
-
-    def __init__(self, carrier: Carrier, session: LiveSession) -> None:
-        self.carrier = carrier
-        self.scope = anyio.CancelScope()
-        self.write: Callable[[list[str | Message]], Awaitable[None]] | None = None
-        self._session = session
-        self._bell: Event | None = None
-        self._guest: anyio.CancelScope | None = None
-        self._writing = False
-
-    @property
-    def writes(self) -> bool:
-        """Whether it is still this carrier that carries our messages."""
-        return self.carrier.role is Role.WRITER
-
-    def take(self, limit_bytes: int | None = None) -> list[str | Message]:
-        """What has to be written now. If writing then fails or is cut short, the carrier must end."""
-        return self._session.take(self, limit_bytes)
-
-    def cut(self) -> None:
-        """End whoever serves this carrier or writes to it, wherever they wait."""
-        self.scope.cancel()
-        if self._guest is not None:
-            self._guest.cancel()
-
-    async def flush(self) -> None:
-        """Write all that waits, on this coroutine; returns at once if another one is writing already.
-
-        A frame that was taken and not written would shift every number after it, so a write that is cut short, by
-        an error or a cancellation, ends this carrier.
-        """
-        if self._writing or self.write is None:
-            return
-        self._writing = True
-        try:
-            while packets := self.take():
-                await self.write(packets)
-        except OSError:
-            self.scope.cancel()
-        except BaseException:
-            self.scope.cancel()
-            raise
-        finally:
-            self._writing = False
-            if self.over:
-                self.ring()
-
-    async def flush_as_guest(self) -> None:
-        """`flush` on a handler's coroutine, which goes on when this carrier is cut."""
-        if self._writing or self.write is None:
-            return
-        with anyio.CancelScope() as self._guest:
-            await self.flush()
-        self._guest = None
-
-    async def drained(self) -> None:
-        """Return when no guest is writing any more."""
-        while self._writing:
-            self._bell = bell = make_event()
-            await bell.wait()
-
-    @property
-    def is_candidate(self) -> bool:
-        """Whether it is a stream that has not been attached yet."""
-        return self.carrier.role is Role.BRINGER
-
-    @property
-    def over(self) -> bool:
-        """Whether nothing will be written here any more."""
-        return self.carrier.role not in (Role.WRITER, Role.BRINGER) or self._session.life is Life.CLOSED
-
-    async def wait(self) -> None:
-        """Return when there may be something to write, or when this carrier does not write any more."""
-        if self.over or (not self._writing and self._session.has_packets(self)):
-            return
-        self._bell = bell = make_event()
-        await bell.wait()
-
-    def ring(self) -> None:
-        """Let `wait` return."""
-        if self._bell is not None:
-            self._bell.set()
-            self._bell = None
-
-
 class LiveSession:
     """One peer, as its application sees it.
 
@@ -169,6 +58,7 @@ class LiveSession:
         host: What runs tasks and timers for it.
         max_payload: The largest message in bytes that is taken from the peer.
         end_code: The protocol's error code that the session ended with, if it did.
+        candidates: The streams that are not to be attached yet.
     """
 
     def __init__(
@@ -192,9 +82,9 @@ class LiveSession:
         self.handler: SessionHandler | None = None
         self.end_code: int | None = None
         self.ended = anyio.Event()
+        self.candidates = Candidates(self)
         self._core = core
         self._attachments: dict[Carrier, Attachment] = {}
-        self._candidates: dict[int, Attachment] = {}
         self._timer: Timer | None = None
         self._timer_at: float | None = None
         self._room: Event | None = None
@@ -459,37 +349,6 @@ class LiveSession:
         finally:
             self._posting -= 1
 
-    def add_candidate(self, number: int) -> Attachment:
-        """A stream that is not to be attached yet (docs/protocol.md, section 7)."""
-        candidate = Attachment(Carrier("stream", Role.BRINGER, number=number), self)
-        old = self._candidates.pop(number, None)
-        # One that was attached stays listed and does not count: it is the carrier now.
-        waiting = [other for other in self._candidates.values() if other.is_candidate]
-        self._candidates[number] = candidate
-        if old is None and len(waiting) >= _MAX_CANDIDATES:
-            old = waiting[0]
-            self.drop_candidate(old)
-        if old is not None:
-            old.cut()
-        return candidate
-
-    def drop_candidate(self, candidate: Attachment) -> None:
-        """The candidate is over, attached or not."""
-        number = candidate.carrier.number or 0
-        if self._candidates.get(number) is candidate:
-            del self._candidates[number]
-
-    def pong_candidate(self, data: str) -> bool:
-        """Answer a ping for a candidate; whether there is such a one."""
-        candidate = self._candidates.get(int(data)) if data.isdecimal() and len(data) < 17 else None
-        if candidate is None:
-            return False
-        if len(candidate.carrier.control) > MAX_CONTROL_PACKETS:
-            raise RemoteProtocolError("too many pings before one could be answered")
-        candidate.carrier.control.append(f"3{data}")
-        candidate.ring()
-        return True
-
     def attach_candidate(self, number: int, *, received: int) -> None:
         """Attach the stream that waits under this number; idempotent.
 
@@ -497,7 +356,7 @@ class LiveSession:
             StaleAttach: there is none, or a newer carrier exists.
             RemoteProtocolError: the session has been closed for it.
         """
-        candidate = self._candidates.get(number)
+        candidate = self.candidates.get(number)
         if candidate is not None and candidate.writes:
             # A POST that came twice is acknowledged, not run again (rule 7).
             return
@@ -537,8 +396,7 @@ class LiveSession:
                 self._timer.cancel()
             if self._on_end is not None:
                 self._on_end(self)
-            for candidate in list(self._candidates.values()):
-                candidate.cut()
+            self.candidates.cut()
         self._schedule()
 
     def _announce_end(self) -> None:

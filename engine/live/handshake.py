@@ -1,0 +1,30 @@
+"""What is kept of the request that opened a session."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+__all__ = ["Handshake"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handshake:
+    """The request that opened the session.
+
+    Attributes:
+        headers: Lower-case names; of a repeated header the last value.
+        query: The query string; of a repeated key the last value.
+        address: Host and port of the TCP peer.
+        secure: Whether it came by TLS, as far as the server knows.
+        url: Path and query.
+        time: When it came.
+    """
+
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    query: Mapping[str, str] = field(default_factory=dict[str, str])
+    address: tuple[str, int] | None = None
+    secure: bool = False
+    url: str = "/"
+    time: datetime = field(default_factory=lambda: datetime.now(UTC))
