@@ -19,7 +19,7 @@ const INTERNAL = `
   note upgrade doubtful attach plain race carries lost dropped failed offer refuse refresh rounds until failures lives running
   raced allowed asked probed progress ended heard kind busy bring pump fire run buffered listener takesError isNewNetwork
   wake stated writer carrying due untold next number state rounds last current meta json count packet write
-  _carried _flags _readyState _reconnecting _opened _closed _failed _packet _release
+  _carried _send _flags _readyState _reconnecting _opened _closed _failed _packet _release
 `;
 
 /** The page's global has the public names, and nothing of a module's machinery. */

@@ -72,6 +72,8 @@ export class Live extends Emitter {
     let idle = 0;
     /** When there may be room in the WebSocket again. */
     let roomAt = 0;
+    /** How long what carries took to be attached: patience on a slow network. */
+    let slack = 0;
     /** @type {any} */
     let timer;
     let unwatch = () => {};
@@ -85,16 +87,19 @@ export class Live extends Emitter {
     };
 
     /**
-     * @param {Data} data Sent as soon as something carries, and again until the server has it.
-     * @param {unknown} [meta]
-     * @throws {LocalProtocolError} It cannot be carried, or the session is closed.
+     * @param {Data | ArrayBuffer} data Sent as soon as something carries, and again until the server has it.
+     * @throws {LocalProtocolError} It cannot be carried, or the session is closed; nothing was sent.
      */
-    this.send = (data, meta) => {
+    this.send = (data) => this._send([data]);
+
+    /**
+     * @param {(Data | ArrayBuffer)[]} messages All of them, or none.
+     * @param {unknown} [meta]
+     * @internal
+     */
+    this._send = (messages, meta) => {
       if (phase == "closed") throw new LocalProtocolError("closed");
-      if (session.plain && current && current.kind != WEBSOCKET && typeof data == "string" && data.includes(SEPARATOR)) {
-        throw new LocalProtocolError("polling cannot carry U+001E");
-      }
-      session.send(data, meta);
+      session.send(messages, meta);
       stepSoon();
     };
 
@@ -176,7 +181,7 @@ export class Live extends Emitter {
         if (kind != WEBSOCKET) {
           const probe = (kind == STREAM && current && !previous) || undefined;
           carrier.number = numberFor(kind, previous);
-          if (probe) give(carrier, 2 * streamProbeMs);
+          if (probe) give(carrier, 2 * streamProbeMs + slack);
           else ask(carrier);
           // What JSON leaves out is not said; only the first poll, that proves polling, is not held.
           attach = session.attachment(carrier.number, { probe: probe && true, wait: previous ? wait : kind == POLLING ? 0 : undefined });
@@ -231,11 +236,11 @@ export class Live extends Emitter {
       if (phase != "open") return;
       if (carrier.kind == STREAM) {
         if (current && current.kind != STREAM) {
-          give(carrier, streamProbeMs);
+          give(carrier, streamProbeMs + slack);
           bring("2" + carrier.number);
         }
       } else if (current) {
-        give(carrier, probeMs);
+        give(carrier, probeMs + slack);
         carrier.io.send?.("2probe");
       } else attachSocket(carrier);
     };
@@ -371,6 +376,7 @@ export class Live extends Emitter {
       carrier.state = ATTACHED;
       carrier.deadline = Infinity;
       current = carrier;
+      slack = clock() - carrier.since;
       this.transport = { name: to };
       connector.carries(to, clock());
       if (from != to || lostFor) this.fire("transport", { from: from || null, to, reason });
@@ -489,7 +495,7 @@ export class Live extends Emitter {
         session.calm(clock());
         io.close();
         start(kind, carrier, 0);
-        give(current ?? carrier, probeMs);
+        give(current ?? carrier, probeMs + slack);
       } else {
         carrier.probed = clock();
         if (kind == STREAM) bring("2" + number);
@@ -558,7 +564,7 @@ export class Live extends Emitter {
     const doubtAt = ({ kind, heard }) =>
       Math.min(
         kind == POLLING && !session.plain ? Infinity : heard + session.pingInterval + session.pingTimeout,
-        session.doubtful(options.doubtMs, options.lackMs),
+        session.doubtful(options.doubtMs + slack, options.lackMs + slack),
       );
 
     /**
@@ -570,7 +576,7 @@ export class Live extends Emitter {
       const { probed, kind, io } = carrier;
       // What cannot be written now must not set the timer to now.
       const blocked = io.send ? roomAt : poster.busy ? Infinity : poster.next;
-      return Math.min(probed ? probed + probeMs : doubtAt(carrier), blocked > now ? blocked : kind == POLLING ? Infinity : inbox.due);
+      return Math.min(probed ? probed + probeMs + slack : doubtAt(carrier), blocked > now ? blocked : kind == POLLING ? Infinity : inbox.due);
     };
 
     /** @param {number} now */
@@ -578,7 +584,7 @@ export class Live extends Emitter {
       const carrier = current;
       if (!carrier || phase != "open") return;
       if (carrier.probed) {
-        if (now >= carrier.probed + probeMs) fail(carrier, "timeout");
+        if (now >= carrier.probed + probeMs + slack) fail(carrier, "timeout");
       } else if (now >= doubtAt(carrier)) {
         if (session.plain) end("ping timeout");
         // It answers probes, and yet nothing moves: the server has another in mind.

@@ -51,6 +51,8 @@ export class Manager extends Emitter {
     const opts = (this.opts = { reconnection: true, ...withDefaults(given) });
     const connector = new Connector(opts);
     let attempts = 0;
+    /** Whether the application has closed it, or the server has for good. */
+    let isEnding = false;
     /** @type {any} */
     let timer;
     let unwatch = () => {};
@@ -73,7 +75,16 @@ export class Manager extends Emitter {
      * @returns {this}
      */
     this.open = this.connect = (done) => {
-      if (this._readyState != "closed") return this;
+      if (this._readyState == "closed") {
+        stop();
+        start(done);
+      }
+      return this;
+    };
+
+    /** @param {(error?: Error) => void} [done] */
+    const start = (done) => {
+      isEnding = false;
       this._readyState = "opening";
       const engine = (this.engine = new Live(url, opts, connector));
       const decoder = new SocketDecoder();
@@ -94,10 +105,12 @@ export class Manager extends Emitter {
       });
       engine.on("close", (reason, details) => {
         const wasOpen = this._readyState == "open";
+        const wasEnding = isEnding;
         const error = details.description ?? new Error(reason);
         this._readyState = "closed";
         // What the server refuses for good is not asked for again.
         const isFinal = error instanceof RefusedError && [2, 4, 5].includes(error.code);
+        if (isFinal) this.close();
         if (wasOpen) {
           for (const socket of nsps.values()) {
             const { connected } = socket;
@@ -106,24 +119,20 @@ export class Manager extends Emitter {
             if (isFinal && !connected) socket._failed(error);
           }
           this.fire("close", reason, details);
-          if (reason != "forced close" && !isFinal) reconnect();
-        } else if (reason != "forced close") {
-          if (isFinal) this.close();
+        } else if (!wasEnding) {
           nsps.forEach((socket) => socket._failed(error));
           this.fire("error", error);
-          if (isFinal) this._reconnecting = false;
-          else if (done) done(error);
-          else reconnect();
+          if (done && !isEnding) return done(error);
         }
+        reconnect();
       });
       engine.open();
-      return this;
     };
 
     const reconnect = () => {
       const { reconnection, reconnectionAttempts = Infinity, reconnectionDelay = 1000, reconnectionDelayMax = 5000 } = opts;
       const { randomizationFactor = 0.5, random } = opts;
-      if (!reconnection || this._reconnecting || !isUsed()) return;
+      if (!reconnection || isEnding || this._readyState != "closed" || this._reconnecting || !isUsed()) return;
       if (attempts >= reconnectionAttempts) {
         attempts = 0;
         this.fire("reconnect_failed");
@@ -133,10 +142,10 @@ export class Manager extends Emitter {
       this._reconnecting = true;
       const attempt = () => {
         stop();
-        if (!this._reconnecting) return;
+        this._reconnecting = true;
         this.fire("reconnect_attempt", ++attempts);
         if (!this._reconnecting) return;
-        this.open((error) => {
+        start((error) => {
           this._reconnecting = false;
           if (error) {
             reconnect();
@@ -152,14 +161,16 @@ export class Manager extends Emitter {
       if (opts.page) unwatch = watchPage((isNewNetwork) => isNewNetwork && attempt(), () => {});
     };
 
+    /** Do not open again by itself. */
     const stop = () => {
+      this._reconnecting = false;
       opts.clearTimeout(timer);
       unwatch();
     };
 
     /** End the session, and do not open it again until `open`. */
     this.close = this.disconnect = () => {
-      this._reconnecting = false;
+      isEnding = true;
       attempts = 0;
       stop();
       this.engine?.close();

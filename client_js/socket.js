@@ -41,6 +41,8 @@ export class Socket extends Emitter {
     let pid;
     let offset = "";
     let nextId = 0;
+    /** Whether a CONNECT has not been answered yet. */
+    let asking = false;
     /** What to do with the answer, or without one. @type {Map<number, (error: Error | null, reply?: any[]) => void>} */
     const acks = new Map();
     /** @type {{frames: Data[], args: any[], id?: number}[]} */
@@ -60,8 +62,7 @@ export class Socket extends Emitter {
      * @param {Data[]} frames
      * @param {any[]} [args] Of an event; they come back if it stays unconfirmed.
      */
-    const write = (frames, args) =>
-      frames.forEach((frame, index) => io.engine?.send(frame, args && !frames[index + 1] ? { nsp, args } : {}));
+    const write = (frames, args) => io.engine?._send(frames, args ? { nsp, args } : {});
 
     /** @returns {this} */
     this.connect = this.open = () => {
@@ -176,17 +177,25 @@ export class Socket extends Emitter {
       if (!this.active) return;
       const { engine } = io;
       const connect = (/** @type {any} */ auth) => {
-        if (io.engine != engine || !this.active || this.connected) return;
+        if (io.engine != engine || !this.active || this.connected || asking) return;
         try {
           write(encode(CONNECT, pid ? { pid, offset, ...auth } : (auth ?? undefined)));
+          asking = true;
         } catch (error) {
-          this._failed(/** @type {Error} */ (error));
+          refuse(error);
         }
       };
       const { auth } = this;
-      if (typeof auth != "function") return connect(auth);
-      const result = auth(connect);
-      if (result?.then) result.then(connect, this._failed);
+      if (typeof auth != "function") connect(auth);
+      else new Promise((resolve) => (auth.length ? auth(resolve) : resolve(/** @type {any} */ (auth)()))).then(connect, refuse);
+    };
+
+    /** @param {unknown} error It will not be connected, until it is asked to again. */
+    const refuse = (error) => {
+      if (!this.active || this.connected) return;
+      this.active = false;
+      this.fire("connect_error", error);
+      io._release();
     };
 
     /** @param {string} reason */
@@ -207,6 +216,8 @@ export class Socket extends Emitter {
      */
     this._closed = (reason, details) => {
       const { connected } = this;
+      // Without details the session goes on, and the answer will come.
+      asking &&= !details;
       this.connected = false;
       this.id = undefined;
       if (connected) {
@@ -223,9 +234,8 @@ export class Socket extends Emitter {
       const { type, data, id } = packet;
       if (type == CONNECT) join(data ?? {});
       else if (type == CONNECT_ERROR) {
-        this.active = false;
-        this.fire("connect_error", Object.assign(new HoldfastError(data.message ?? data), { data: data.data }));
-        io._release();
+        asking = false;
+        refuse(Object.assign(new HoldfastError(data.message ?? data), { data: data.data }));
       } else if (type == DISCONNECT) end("io server disconnect");
       else if (!this.connected) early.push(packet);
       else if (type == ACK) settle(id, null, data);
@@ -234,7 +244,10 @@ export class Socket extends Emitter {
 
     /** @param {{sid?: unknown, pid?: unknown}} data */
     const join = (data) => {
-      if (this.connected) return;
+      asking = false;
+      // It was disconnected meanwhile.
+      if (!this.active) write(encode(DISCONNECT));
+      if (!this.active || this.connected) return;
       this.id = "" + data.sid;
       this.recovered = !!pid && pid === data.pid;
       pid = data.pid;

@@ -79,22 +79,32 @@ export class Session {
     };
 
     /**
-     * Keep a message until the server has it.
-     * @param {Data} data
-     * @param {unknown} [meta] The application's own; comes back when the message stays unconfirmed.
-     * @returns {number} Its number.
-     * @throws {LocalProtocolError} A lone surrogate, or too long for the server.
+     * Keep messages until the server has them: all of them, or none.
+     * @param {(Data | ArrayBuffer)[]} messages Bytes after the first one are its attachments.
+     * @param {unknown} [meta] The application's own; comes back when the last of them stays unconfirmed.
+     * @throws {LocalProtocolError} A lone surrogate, U+001E for a plain server, or too long for the server.
      */
-    this.send = (data, meta) => {
-      if (typeof data == "string") checkText(data);
-      else data = data.slice();
+    this.send = (messages, meta) => {
       const limit = this.maxPayload - (this.plain ? 0 : ENVELOPE_BYTES);
-      // The exact size is worth its cost only near the limit. JSON can make six bytes of one character.
-      if (data.length * 6 > limit) {
-        const size = utf8Length(encode(data));
-        if (size > limit) throw new LocalProtocolError(`message of ${size} bytes, limit ${limit}`);
-      }
-      return outbox.append(data, meta);
+      let total = 0;
+      const copies = messages.map((data) => {
+        if (typeof data == "string") checkText(data, this.plain && this.sid);
+        else data = new Uint8Array(data.slice());
+        // The exact size is worth its cost only near the limit. JSON can make six bytes of one character.
+        if (data.length * 6 > limit) checkSize(utf8Length(encode(data)), limit);
+        total += data.length;
+        return data;
+      });
+      if (!this.plain && messages[1]) checkSize(total, this.maxPayload);
+      copies.forEach((data, index) => outbox.append(data, copies[index + 1] ? {} : meta));
+    };
+
+    /**
+     * @param {number} size
+     * @param {number} limit
+     */
+    const checkSize = (size, limit) => {
+      if (size > limit) throw new LocalProtocolError(`message of ${size} bytes, limit ${limit}`);
     };
 
     /** @param {Data} data Of a message. */

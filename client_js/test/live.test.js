@@ -128,6 +128,26 @@ for (const transport of ["websocket", "stream", "polling"]) {
   });
 }
 
+test("a network on which all takes seconds changes nothing either", async () => {
+  for (const latencyMs of [1000, 1500, 2000]) {
+    const client = await start({ weather: { latencyMs }, ms: 40_000 });
+    const before = client.log.transports.length;
+    await talk(client, 60_000, 500);
+    assert.deepEqual(client.log.transports.slice(before), [], `${latencyMs} ms each way`);
+    await client.world.advance(10_000);
+    const { server } = client.session();
+    assert.deepEqual([server.heard.length, client.log.messages.length, client.log.closed], [120, 120, undefined]);
+  }
+});
+
+test("what the server refuses in every form says so at once", async () => {
+  const fetch = async () => new Response('{"code":0,"message":"Transport unknown"}', { status: 400 });
+  const { world, log } = await start({ options: { transports: ["polling"], fetch } });
+  await world.advance(100);
+  assert.equal(log.closed.reason, "transport error");
+  assert.equal(log.closed.description.message, "Transport unknown");
+});
+
 test("an idle WebSocket that has died is noticed after ping interval and timeout", async () => {
   const all = await start({ ms: 100 });
   all.world.weather.black = true;

@@ -124,7 +124,7 @@ class Network {
     this.now += this.random() * 400;
     const dice = this.random();
     const line = this.pick(this.lines);
-    if (dice < 0.22) this.client.send(this.said[this.said.push(this.message(n)) - 1]);
+    if (dice < 0.22) this.client.send([this.said[this.said.push(this.message(n)) - 1]]);
     else if (dice < 0.44) this.server.sent.push(this.message(n));
     else if (dice < 0.54) this.attach(this.pick(["websocket", "stream", "polling"]));
     else if (dice < 0.62) this.post();

@@ -18,7 +18,7 @@ const opened = ({ writes = true, plain = false, maxPayload = 1e6 } = {}) => {
 
 test("the opening WebSocket starts at 1 in both directions without being told", () => {
   const session = opened();
-  session.send("a");
+  session.send(["a"]);
   assert.deepEqual(session.frames([], NOW), ["4a"]);
   assert.equal(session.receive(1, packet("4", "b"), NOW), "b");
   assert.equal(session.inbox.received, 1);
@@ -26,7 +26,7 @@ test("the opening WebSocket starts at 1 in both directions without being told", 
 
 test("a later WebSocket states the number that comes next, after the server's answer", () => {
   const session = opened();
-  ["a", "b", "c"].map((text) => session.send(text));
+  ["a", "b", "c"].map((text) => session.send([text]));
   session.frames([], NOW);
   session.end(1);
   assert.deepEqual(session.frames([], NOW), []);
@@ -38,11 +38,11 @@ test("a later WebSocket states the number that comes next, after the server's an
 
 test("an acknowledgement that overtakes the writer makes it state its number again", () => {
   const session = opened({ writes: false });
-  ["a", "b"].map((text) => session.send(text));
+  ["a", "b"].map((text) => session.send([text]));
   session.post([], NOW);
   session.answer('{"carrier":2,"received":0}', session.attach(), true, NOW);
   session.answer('{"received":2,"sent":0}', 0, false, NOW);
-  session.send("c");
+  session.send(["c"]);
   assert.deepEqual(session.frames([], NOW), ["93\x1e4c"]);
 });
 
@@ -84,7 +84,7 @@ test("an acknowledgement is due after a second, 64 messages or 64 KiB, and rides
   assert.deepEqual(one.frames([], NOW + 999), []);
   assert.deepEqual(one.frames([], NOW + 1000), ["81"]);
   one.receive(1, packet("4", "a"), NOW);
-  one.send("b");
+  one.send(["b"]);
   assert.deepEqual(one.frames([], NOW), ["82\x1e4b"]);
   const many = opened();
   for (let i = 0; i < 64; i++) many.receive(1, packet("4", "a"), NOW);
@@ -96,7 +96,7 @@ test("an acknowledgement is due after a second, 64 messages or 64 KiB, and rides
 
 test("a POST says everything again from what was acknowledged on", () => {
   const session = opened({ writes: false });
-  ["a", "b"].map((text) => session.send(text));
+  ["a", "b"].map((text) => session.send([text]));
   const body = '7{"key":"secret","received":0}\x1e91\x1e4a\x1e4b';
   assert.equal(session.post([], NOW), body);
   assert.equal(session.post([], NOW), body);
@@ -106,35 +106,47 @@ test("a POST says everything again from what was acknowledged on", () => {
 
 test("a POST keeps to the server's limit, and one message goes alone", () => {
   const session = opened({ writes: false, maxPayload: 3000 });
-  for (let i = 0; i < 10; i++) session.send("x".repeat(400));
+  for (let i = 0; i < 10; i++) session.send(["x".repeat(400)]);
   assert.ok(session.post([], NOW).length < 3000);
   session.answer('{"received":1,"sent":0}', 0, false, NOW);
   const long = opened({ writes: false, maxPayload: 3000 });
-  long.send("x".repeat(2700));
+  long.send(["x".repeat(2700)]);
   assert.ok(long.post([], NOW).length <= 3000);
 });
 
 test("a message that is too long is refused with both sizes", () => {
   const session = opened({ maxPayload: 1000 });
-  assert.throws(() => session.send("é".repeat(500)), { name: "LocalProtocolError", message: "message of 1001 bytes, limit 800" });
-  assert.throws(() => session.send(new Uint8Array(1000)), LocalProtocolError);
-  assert.throws(() => session.send("\ud800"), LocalProtocolError);
+  assert.throws(() => session.send(["é".repeat(500)]), { name: "LocalProtocolError", message: "message of 1001 bytes, limit 800" });
+  assert.throws(() => session.send([new Uint8Array(1000)]), LocalProtocolError);
+  assert.throws(() => session.send(["\ud800"]), LocalProtocolError);
   assert.equal(session.outbox.last, 0);
-  session.send("é".repeat(399));
+  session.send(["é".repeat(399)]);
+});
+
+test("a message goes with all its attachments or not at all", () => {
+  const session = opened({ maxPayload: 1000 });
+  assert.throws(() => session.send(["text", new Uint8Array(1000)]), LocalProtocolError);
+  assert.throws(() => session.send(["text", new Uint8Array(500), new Uint8Array(501)]), { message: "message of 1005 bytes, limit 1000" });
+  assert.equal(session.outbox.last, 0);
+  session.send(["text", new Uint8Array(400), new Uint8Array(590)], "meta");
+  assert.deepEqual(session.outbox.after(0).map(({ meta }) => meta), [{}, {}, "meta"]);
 });
 
 test("bytes can be changed by the caller once they are sent", () => {
-  const session = opened();
-  const bytes = new Uint8Array([1]);
-  session.send(bytes);
-  bytes[0] = 2;
-  assert.deepEqual(session.frames([], NOW), [new Uint8Array([1])]);
+  for (const make of [(n) => new Uint8Array([n]), (n) => Buffer.from([n]), (n) => new Uint8Array([n]).buffer]) {
+    const session = opened();
+    const bytes = make(1);
+    session.send([bytes]);
+    new Uint8Array(bytes.buffer ?? bytes, bytes.byteOffset ?? 0, 1)[0] = 2;
+    assert.deepEqual(session.frames([], NOW), [new Uint8Array([1])]);
+    assert.throws(() => session.send([/** @type {any} */ (5)]), TypeError);
+  }
 });
 
 test("doubt: a message unacknowledged for two seconds, or what the server says it has written", () => {
   const session = opened();
   assert.equal(session.doubtful(2000, 1500), Infinity);
-  session.send("a");
+  session.send(["a"]);
   session.frames([], NOW);
   assert.equal(session.doubtful(2000, 1500), NOW + 2000);
   session.receive(1, packet("8", "1"), NOW);
@@ -149,7 +161,7 @@ test("doubt: a message unacknowledged for two seconds, or what the server says i
 
 test("what is unconfirmed is known by what the server had got", () => {
   const session = opened();
-  ["a", "b", "c"].map((text) => session.send(text, text.toUpperCase()));
+  ["a", "b", "c"].map((text) => session.send([text], text.toUpperCase()));
   session.frames([], NOW);
   session.receive(1, packet("8", "1"), NOW);
   assert.deepEqual(session.outbox.after(2).map(({ meta }) => meta), ["C"]);
@@ -158,9 +170,11 @@ test("what is unconfirmed is known by what the server had got", () => {
 
 test("a plain peer is told one packet a message, and forgets what is written", () => {
   const session = opened({ plain: true });
-  session.send("a\x1e");
-  session.send("b");
-  assert.deepEqual(session.frames(["3"], NOW), ["3", "4a\x1e", "4b"]);
+  // By polling it would be two packets.
+  assert.throws(() => session.send(["a\x1e"]), LocalProtocolError);
+  session.send(["a"]);
+  session.send(["b"]);
+  assert.deepEqual(session.frames(["3"], NOW), ["3", "4a", "4b"]);
   assert.equal(session.outbox.acked, 2);
   assert.equal(session.receive(1, packet("4", "x"), NOW), "x");
   assert.deepEqual(session.frames([], NOW + 5000), []);

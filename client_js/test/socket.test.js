@@ -23,6 +23,7 @@ before(async () => {
     socket.on("never", () => {});
     socket.on("leave", () => socket.disconnect());
     socket.on("drop", () => socket.conn.close());
+    socket.on("size", (bytes, answer) => answer(bytes.length));
     socket.on("ask", (value, answer) => socket.emit("question", value, answer));
   };
   server.on("connection", onConnection);
@@ -81,23 +82,24 @@ test("a session that began by polling goes over to the WebSocket by the standard
   socket.disconnect();
 });
 
-test("auth may be an object, a function with a callback, or a promise", async () => {
-  for (const auth of [{ a: 1 }, (done) => done({ a: 1 }), async () => ({ a: 1 })]) {
+test("auth may be an object, or a function with a callback, with a value or with a promise", async () => {
+  for (const auth of [{ a: 1 }, (done) => done({ a: 1 }), (done) => setTimeout(done, 1, { a: 1 }), async () => ({ a: 1 }), () => ({ a: 1 })]) {
     const socket = connect("", { auth });
     assert.deepEqual(await socket.emitWithAck("auth"), { a: 1 });
     socket.disconnect();
   }
 });
 
-test("auth that fails is a connect_error", async () => {
-  const socket = connect("", {
-    auth: async () => {
-      throw new Error("no token");
-    },
-  });
-  const [error] = await next(socket, "connect_error");
-  assert.equal(error.message, "no token");
-  socket.disconnect();
+test("auth that fails is a connect_error, and nothing is tried again", async () => {
+  const fail = () => {
+    throw new Error("no token");
+  };
+  for (const auth of [fail, async () => fail(), (done) => fail(done)]) {
+    const socket = connect("", { auth });
+    const [error] = await next(socket, "connect_error");
+    assert.equal(error.message, "no token");
+    assert.equal(socket.active, false);
+  }
 });
 
 test("namespaces share one session, and a second socket of the same name does not", async () => {
@@ -164,6 +166,85 @@ test("reasons are Socket.IO's, and details tell what stayed unconfirmed", async 
   await next(socket, "connect");
   socket.disconnect();
   assert.equal((await left)[0], "io client disconnect");
+});
+
+test("an event with an attachment that is too long leaves nothing behind", async () => {
+  for (const transports of [["websocket"], ["polling"]]) {
+    const socket = connect("", { transports });
+    await next(socket, "connect");
+    assert.throws(() => socket.emit("size", new Uint8Array(1_000_001)), LocalProtocolError);
+    assert.equal(await socket.emitWithAck("echo", "innocent"), "innocent");
+    assert.equal(await socket.emitWithAck("size", new Uint8Array(10)), 10);
+    socket.disconnect();
+  }
+});
+
+test("a namespace that cannot be written down is refused, and costs the others nothing", async () => {
+  const socket = connect();
+  await next(socket, "connect");
+  for (const name of ["/a,b", "/a\nb", "/" + "x".repeat(257)]) {
+    const wrong = socket.io.socket(name);
+    if (wrong.active) await next(wrong, "connect_error");
+    assert.equal(wrong.active, false);
+    assert.throws(() => wrong.emit("e"), LocalProtocolError);
+  }
+  assert.equal(await socket.emitWithAck("echo", 1), 1);
+  socket.disconnect();
+});
+
+test("a socket that is disconnected before it was connected does not come back", async () => {
+  const socket = connect();
+  await next(socket, "connect");
+  const chat = socket.io.socket("/chat");
+  const seen = [];
+  for (const name of ["connect", "disconnect", "connect_error"]) chat.on(name, () => seen.push(name));
+  chat.disconnect().connect().disconnect();
+  await socket.emitWithAck("echo");
+  await socket.emitWithAck("echo");
+  assert.deepEqual([seen, chat.connected, chat.active], [[], false, false]);
+  assert.deepEqual((await server.of("/chat").fetchSockets()).length, 0);
+  chat.connect();
+  chat.disconnect().connect();
+  await next(chat, "connect");
+  assert.equal(await chat.emitWithAck("echo", 1), 1);
+  assert.deepEqual(seen, ["connect"]);
+  socket.io.close();
+});
+
+test("whoever opens it again by hand does not stand in the way of the next reconnection", async () => {
+  const openings = [
+    (socket) => socket.once("disconnect", () => socket.disconnect().connect()),
+    (socket) => socket.io.once("close", () => socket.io.connect()),
+    (socket) => socket.io.once("close", () => setTimeout(() => socket.io.connect(), 1)),
+    (socket) => socket.io.once("reconnect_attempt", () => socket.io.open()),
+    (socket) => socket.io.once("close", () => setTimeout(() => socket.io.open(() => {}), 1)),
+  ];
+  for (const open of openings) {
+    const socket = connect();
+    await next(socket, "connect");
+    open(socket);
+    for (let i = 0; i < 3; i++) {
+      socket.emit("drop");
+      await next(socket, "connect");
+    }
+    const attempts = [];
+    socket.io.on("reconnect_attempt", (n) => attempts.push(n));
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    assert.deepEqual(attempts, []);
+    socket.disconnect();
+  }
+});
+
+test("an engine that is closed under a socket is opened again", async () => {
+  const socket = connect();
+  await next(socket, "connect");
+  const [reason] = await new Promise((resolve) => {
+    socket.once("disconnect", (...args) => resolve(args));
+    socket.io.engine.close();
+  });
+  assert.equal(reason, "forced close");
+  await next(socket, "connect");
+  socket.disconnect();
 });
 
 test("reconnection stops after the attempts it was given", async () => {

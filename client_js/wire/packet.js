@@ -11,6 +11,8 @@ import { decodeBase64, encodeBase64 } from "./base64.js";
 
 /** Half of a character. */
 const LONE_SURROGATE = /\p{Cs}/u;
+/** Half of a character, or what plain polling cannot carry. */
+const UNCARRIED = /[\p{Cs}\x1e]/u;
 
 /** Joins packets to a payload. */
 export const SEPARATOR = "\x1e";
@@ -25,10 +27,11 @@ export const packet = (type, data = "") => ({ type, data });
 
 /**
  * @param {string} text
- * @throws {LocalProtocolError} A surrogate without its partner: no encoding can carry it.
+ * @param {unknown} [isPlain] For a plain peer.
+ * @throws {LocalProtocolError} A surrogate without its partner, that no encoding can carry, or U+001E for a plain peer.
  */
-export const checkText = (text) => {
-  if (LONE_SURROGATE.test(text)) throw new LocalProtocolError("lone surrogate");
+export const checkText = (text, isPlain) => {
+  if ((isPlain ? UNCARRIED : LONE_SURROGATE).test(text)) throw new LocalProtocolError("lone surrogate or U+001E");
 };
 
 /**

@@ -33,9 +33,10 @@ const toBytes = (value) =>
 /**
  * @param {SocketPacket} packet
  * @returns {Data[]} The text, then its attachments: messages to be sent one after another.
- * @throws {LocalProtocolError} More than ten attachments.
+ * @throws {LocalProtocolError} More than ten attachments, or the namespace cannot be written down.
  */
 export const encodeSocketPacket = ({ type, nsp, data, id }) => {
+  if (/[,\0-\x1f]|.{257}/.test(nsp)) throw new LocalProtocolError("bad namespace");
   /** @type {Data[]} */
   const out = [""];
   const json = JSON.stringify(data, function (key, value) {
