@@ -122,19 +122,22 @@ async def _answer(
     if idle:
         packets.append(PacketType.NOOP.value)
     body = encode_payload(packets, counting=session.counting).encode()
-    answered = False
+    # Before it is sent: `send` may return long after the bytes are out, and the client polls again as soon as it has
+    # them. Of a plain peer that would be a second poll while the session has one.
+    session.poll_answered(attachment)
+    sent = False
     try:
         # A client that takes nothing any more must not keep its session: no heartbeat watches a poll.
-        with anyio.move_on_after(settings.grace_period):
+        with anyio.move_on_after(settings.grace_period) as attachment.scope:
             await send_response(send, body, headers=headers, content_type=TEXT)
-            answered = True
+            sent = True
     except OSError:
         pass  # The client left while it was answered; what it did not get is its next poll's.
     finally:
-        if answered:
-            session.poll_answered(attachment)
-        else:
+        if sent:
             session.detach(attachment)
+        else:
+            session.answer_lost(attachment)
 
 
 async def serve_post(

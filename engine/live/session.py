@@ -288,17 +288,28 @@ class LiveSession:
     def detach(self, attachment: Attachment, reason: CloseReason = CloseReason.TRANSPORT_CLOSE) -> None:
         """The carrier is over; idempotent. A plain peer that loses a carrier that can write loses its session."""
         self._attachments.pop(attachment.carrier, None)
-        was_writer = self._core.detach(attachment.carrier, now=self.host.now(), reason=reason)
-        if was_writer and (not self.counting or self._core.reason is CloseReason.SERVER_SHUTTING_DOWN):
-            # A server that shuts down has no next carrier to wait for.
-            self._core.fail(reason)
+        if self._core.detach(attachment.carrier, now=self.host.now(), reason=reason):
+            self._lose(reason)
         self._settle()
 
     def poll_answered(self, attachment: Attachment) -> None:
-        """A poll has been answered in full: the ordinary end of that carrier."""
-        self._attachments.pop(attachment.carrier, None)
+        """What answers a poll is taken and about to be sent: the ordinary end of that carrier.
+
+        Whoever sends it calls `detach` or `answer_lost` at its end.
+        """
         self._core.detach(attachment.carrier, now=self.host.now())
         self._settle()
+
+    def answer_lost(self, attachment: Attachment) -> None:
+        """A poll was answered, and the answer was not sent in full. A plain peer loses its session with it."""
+        self._attachments.pop(attachment.carrier, None)
+        self._lose(CloseReason.TRANSPORT_CLOSE)
+        self._settle()
+
+    def _lose(self, reason: CloseReason) -> None:
+        # A server that shuts down has no next carrier to wait for.
+        if not self.counting or (self._core.reason is CloseReason.SERVER_SHUTTING_DOWN and not self.attached):
+            self._core.fail(reason)
 
     # -- probes: not carriers yet, so the session core has not heard of them
 

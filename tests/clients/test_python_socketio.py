@@ -83,6 +83,17 @@ def test_connects_with_auth_and_ends_on_the_transport_asked_for(server: Running,
     asyncio.run(scenario())
 
 
+def test_polls_a_server_on_trio(trio_server: Running) -> None:
+    async def scenario() -> None:
+        async with connected(trio_server, "polling") as peer:
+            await peer.next()
+            for number in range(30):
+                assert await peer.ask("echo", number) == number
+                assert await peer.next() == ("/", "echo", number)
+
+    asyncio.run(scenario())
+
+
 def test_events_and_acknowledgements_both_ways(server: Running, way: str) -> None:
     args = (1, "zwei", None, True, {"three": [3.5, {}]}, [], "\x1b\u2028 \U0001f388")
 

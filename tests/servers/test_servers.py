@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
+from http.client import HTTPConnection
 
 import pytest
 from real_peer import TIMEOUT, RealPeer, RealStream, hard_cut, http_client, rest_of, websocket
@@ -59,6 +60,23 @@ def test_polling(server: Running) -> None:
             while len(heard) < len(payload.split("\x1e")):
                 heard += client.get(f"{PLAIN}polling&sid={sid}").text.split("\x1e")
             assert "\x1e".join(heard) == payload
+
+
+def test_polls_on_two_connections_by_turns(server: Running) -> None:
+    """As a browser does it: the next poll is there as soon as the last one's bytes are."""
+    url = f"{PLAIN}polling&sid={open_plain(server)}"
+    with (
+        closing(HTTPConnection(server.address, timeout=TIMEOUT)) as one,
+        closing(HTTPConnection(server.address, timeout=TIMEOUT)) as other,
+    ):
+        one.request("GET", url)
+        for number in range(50):
+            other.request("POST", url, f"4{number}")
+            assert other.getresponse().read() == b"ok"
+            answer = one.getresponse()
+            other.request("GET", url)
+            assert (answer.status, answer.read()) == (200, f"4{number}".encode())
+            one, other = other, one
 
 
 def test_websocket(server: Running) -> None:

@@ -86,6 +86,8 @@ class _Side:
         self._given, self._to_app = anyio.create_memory_object_stream[MutableMapping[str, Any]](float("inf"))
         self.finished = anyio.Event()
         self.hung = False
+        self.end_gate: anyio.Event | None = None
+        self.end_error: OSError | None = None
 
     async def receive(self) -> MutableMapping[str, Any]:
         return await self._to_app.receive()
@@ -94,6 +96,11 @@ class _Side:
         if self.hung:
             await anyio.sleep_forever()
         self._sent.send_nowait(message)
+        if message["type"] == "http.response.body" and not message.get("more_body", False):
+            if self.end_gate is not None:
+                await self.end_gate.wait()
+            if self.end_error is not None:
+                raise self.end_error
 
     def give(self, message: MutableMapping[str, Any]) -> None:
         self._given.send_nowait(message)
@@ -159,6 +166,15 @@ class Exchange:
     def hang(self) -> None:
         """From now on the peer takes nothing: a send of the application waits for ever."""
         self._side.hung = True
+
+    def hold_end(self) -> anyio.Event:
+        """The application's last `send` puts its bytes out and returns only when the event is set."""
+        self._side.end_gate = anyio.Event()
+        return self._side.end_gate
+
+    def fail_end(self) -> None:
+        """The application's last `send` raises."""
+        self._side.end_error = OSError("the peer has left")
 
     def give(self, body: bytes, *, more: bool) -> None:
         """Send a further piece of the request's body."""

@@ -244,6 +244,61 @@ async def test_second_poll_closes_the_session_and_the_first_is_told() -> None:
         assert await plain.is_gone(sid)
 
 
+async def test_poll_may_come_before_the_send_that_answered_the_last_one_has_returned() -> None:
+    async with plain_site() as plain:
+        opening = plain.client.get(f"{PATH}polling")
+        returned = [opening.hold_end()]
+        sid = json.loads((await opening.text())[1:])["sid"]
+        for number in range(3):
+            poll = plain.poll(sid)
+            returned.append(poll.hold_end())
+            await plain.post(sid, f"4{number}").text()
+            assert await poll.text() == f"4{number}"
+        for event in returned:
+            event.set()
+        await settled()
+        held = plain.poll(sid)
+        await plain.post(sid, "4last").text()
+        assert await held.text() == "4last"
+
+
+@pytest.mark.parametrize("polls_again", [False, True])
+@pytest.mark.parametrize("how", ["fails", "takes too long"])
+async def test_answer_to_a_poll_that_is_lost_in_its_last_send_ends_the_session(
+    how: str, polls_again: bool
+) -> None:
+    async with plain_site(grace_period=120.0 if how == "fails" else 0.05) as plain:
+        sid = await plain.open()
+        poll = plain.poll(sid)
+        gate = poll.hold_end()
+        if how == "fails":
+            poll.fail_end()
+        await plain.post(sid, "4lost").text()
+        await poll.text()
+        if polls_again:
+            plain.poll(sid)
+            await settled()
+        if how == "fails":
+            gate.set()
+        await poll.finished()
+        await settled()
+        assert plain.site.application.ended == [CloseReason.TRANSPORT_CLOSE]
+        assert await plain.is_gone(sid)
+
+
+async def test_ping_that_falls_due_while_a_poll_is_answered_goes_by_the_next() -> None:
+    async with plain_site(ping_interval=25.0, ping_timeout=20.0) as plain:
+        sid = await plain.open()
+        poll = plain.poll(sid)
+        gate = poll.hold_end()
+        await plain.post(sid, "4hello").text()
+        await poll.text()
+        await plain.clock.advance(26)
+        gate.set()
+        await settled()
+        assert await plain.poll(sid).text() == "2"
+
+
 async def test_second_post_at_once_closes_the_session() -> None:
     async with plain_site() as plain:
         sid = await plain.open()

@@ -102,6 +102,16 @@ async def test_lost_response_loses_nothing() -> None:
         assert more.is_quiet()
 
 
+async def test_answer_that_fails_in_its_last_send_loses_nothing() -> None:
+    async with open_site("polling") as site:
+        peer, poll = await site.opened()
+        poll.exchange.fail_end()
+        await site.session.send("a")
+        await poll.exchange.finished()
+        assert site.session.is_open
+        assert await (await polling(peer)).take(1) == ["a"]
+
+
 async def test_poll_repeats_until_it_is_acknowledged_by_a_post() -> None:
     async with open_site("polling") as site:
         peer, poll = await site.opened()
