@@ -8,6 +8,9 @@
 import { pause } from "./options.js";
 import { KINDS } from "./wire/kinds.js";
 
+/** Head start of the first choice before the last resort starts too. */
+const RACE_MS = 250;
+
 /**
  * @typedef {object} Verdict What is known of one kind of transport.
  * @property {string} kind
@@ -30,7 +33,7 @@ export class Connector {
   rounds = 0;
 
   /** @param {import("./options.js").Options} options */
-  constructor({ transports, raceMs, usefulMs, demoteMs, laterMs, random }) {
+  constructor({ transports, usefulMs, demoteMs, laterMs, random }) {
     /** In the order of preference. @type {Verdict[]} */
     const verdicts = KINDS.map((kind) => ({ kind, allowed: false, until: 0, failures: 0, lives: 0, running: false, raced: false }));
     /** What carries the session. @type {Verdict | undefined} */
@@ -62,7 +65,7 @@ export class Connector {
     this.race = (now, kind = KINDS[0]) => {
       carrying = undefined;
       first = of(kind);
-      joins = now + raceMs;
+      joins = now + RACE_MS;
       this.rounds = 0;
       for (const verdict of verdicts) verdict.running = verdict.raced = false;
       const resort = last();
@@ -114,7 +117,7 @@ export class Connector {
         verdict.raced = !carrying;
       } else {
         verdict.until = now + pause(this.rounds++) * (0.5 + random());
-        joins = verdict.until + raceMs;
+        joins = verdict.until + RACE_MS;
         for (const other of verdicts) {
           if (other.raced) {
             other.until = verdict.until;
@@ -144,7 +147,7 @@ export class Connector {
      */
     this.refresh = (now) => {
       for (const verdict of verdicts) verdict.until = verdict.failures = verdict.lives = 0;
-      joins = now + raceMs;
+      joins = now + RACE_MS;
     };
 
     /**

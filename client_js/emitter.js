@@ -38,31 +38,27 @@ export class Emitter {
     /**
      * @param {string} name
      * @param {Listener} listener
-     * @param {{signal?: AbortSignal, run?: Listener}} [options] `signal` removes the listener.
+     * @param {Listener} [run] What is called in its place.
      * @returns {Undo}
      */
-    this.on = (name, listener, { signal, run = listener } = {}) => {
+    this.on = (name, listener, run = listener) => {
       const entry = { run, listener };
       const undo = () => keep(name, (other) => other != entry);
-      if (!signal?.aborted) {
-        lists.set(name, [...of(name), entry]);
-        signal?.addEventListener("abort", undo, { once: true });
-      }
+      lists.set(name, [...of(name), entry]);
       return /** @type {any} */ (isChained ? this : undo);
     };
 
     /**
      * @param {string} name
      * @param {Listener} listener
-     * @param {{signal?: AbortSignal}} [options]
      * @returns {Undo}
      */
-    this.once = (name, listener, options) => {
+    this.once = (name, listener) => {
       const run = (/** @type {any[]} */ ...args) => {
         keep(name, (other) => other.run != run);
         listener(...args);
       };
-      return this.on(name, listener, { ...options, run });
+      return this.on(name, listener, run);
     };
 
     /**

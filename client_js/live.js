@@ -47,7 +47,7 @@ export class Live extends Emitter {
     super();
     const options = withDefaults(given);
     const base = (origin + options.path).replace(/\/?$/, options.addTrailingSlash === false ? "?" : "/?");
-    const { now: clock, answerMs, streamProbeMs, probeMs } = options;
+    const { now: clock, answerMs, probeMs } = options;
     const connector = known ?? new Connector(options);
     const session = new Session();
     const { inbox, outbox } = session;
@@ -181,7 +181,7 @@ export class Live extends Emitter {
         if (kind != WEBSOCKET) {
           const probe = (kind == STREAM && current && !previous) || undefined;
           carrier.number = numberFor(kind, previous);
-          if (probe) give(carrier, 2 * streamProbeMs + slack);
+          if (probe) give(carrier, 2 * probeMs + slack);
           else ask(carrier);
           // What JSON leaves out is not said; only the first poll, that proves polling, is not held.
           attach = session.attachment(carrier.number, { probe: probe && true, wait: previous ? wait : kind == POLLING ? 0 : undefined });
@@ -236,7 +236,7 @@ export class Live extends Emitter {
       if (phase != "open") return;
       if (carrier.kind == STREAM) {
         if (current && current.kind != STREAM) {
-          give(carrier, streamProbeMs + slack);
+          give(carrier, probeMs + slack);
           bring("2" + carrier.number);
         }
       } else if (current) {
@@ -564,7 +564,7 @@ export class Live extends Emitter {
     const doubtAt = ({ kind, heard }) =>
       Math.min(
         kind == POLLING && !session.plain ? Infinity : heard + session.pingInterval + session.pingTimeout,
-        session.doubtful(options.doubtMs + slack, options.lackMs + slack),
+        session.doubtful(options.doubtMs + slack),
       );
 
     /**

@@ -113,10 +113,9 @@ export class Manager extends Emitter {
         if (isFinal) this.close();
         if (wasOpen) {
           for (const socket of nsps.values()) {
-            const { connected } = socket;
+            // A CONNECT that was not answered will not be sent again.
+            if (isFinal) socket._failed(error);
             socket._closed(reason, details);
-            // Its CONNECT was not answered and will not be sent again.
-            if (isFinal && !connected) socket._failed(error);
           }
           this.fire("close", reason, details);
         } else if (!wasEnding) {
@@ -130,8 +129,7 @@ export class Manager extends Emitter {
     };
 
     const reconnect = () => {
-      const { reconnection, reconnectionAttempts = Infinity, reconnectionDelay = 1000, reconnectionDelayMax = 5000 } = opts;
-      const { randomizationFactor = 0.5, random } = opts;
+      const { reconnection, reconnectionAttempts = Infinity, reconnectionDelay = 1000, reconnectionDelayMax = 5000, randomizationFactor = 0.5, random } = opts;
       if (!reconnection || isEnding || this._readyState != "closed" || this._reconnecting || !isUsed()) return;
       if (attempts >= reconnectionAttempts) {
         attempts = 0;

@@ -24,12 +24,9 @@ import { KINDS } from "./wire/kinds.js";
  * @property {Record<string, string>} [extraHeaders] On fetch requests, and on a WebSocket where the constructor takes them.
  * @property {boolean} [withCredentials]
  * @property {number} timeout To open a session.
- * @property {number} raceMs Head start of the WebSocket before polling starts too.
  * @property {number} answerMs For the answer to an attach or a POST; a poll gets it beyond the time it is held.
- * @property {number} streamProbeMs For the small event that proves a stream.
- * @property {number} doubtMs For the oldest message to be acknowledged.
- * @property {number} lackMs For what the server says it has written to arrive.
- * @property {number} probeMs For the answer to a probe: of what carries, or of a WebSocket that might.
+ * @property {number} doubtMs For the oldest message to be acknowledged, and for what the server says it has written to arrive.
+ * @property {number} probeMs For the answer to a probe: of what carries, or of what is better and might.
  * @property {number[]} laterMs Pauses between tries of a transport that failed, while another carries.
  * @property {number} usefulMs A carrier that dies younger has been of no use.
  * @property {number} demoteMs How long a transport rests after two such deaths.
@@ -47,13 +44,10 @@ export const withDefaults = (options) => ({
   path: "/socket.io",
   transports: KINDS,
   timeout: 20000,
-  raceMs: 250,
   answerMs: 5000,
   usefulMs: 5000,
   laterMs: [5000, 15000, 30000, 60000],
   demoteMs: 30000,
-  streamProbeMs: 1500,
-  lackMs: 1500,
   probeMs: 2000,
   doubtMs: 2000,
   rotateLength: 8e6,

@@ -283,24 +283,35 @@ export class Socket extends Emitter {
       this.fire(.../** @type {[string, ...any[]]} */ (args));
     };
 
-    /** @param {"in" | "out"} way */
-    const catchAll = (way) => (/** @type {Listener} */ listener) => {
-      any.on(way, listener);
+    /**
+     * Every event that comes, name first.
+     * @param {Listener} listener
+     */
+    this.onAny = (listener) => {
+      any.on("in", listener);
       return this;
     };
 
-    /** @param {"in" | "out"} way */
-    const release = (way) => (/** @type {Listener | undefined} */ listener = undefined) => {
-      any.off(way, listener);
+    /** @param {Listener} [listener] */
+    this.offAny = (listener) => {
+      any.off("in", listener);
       return this;
     };
 
-    /** Every event that comes, name first. */
-    this.onAny = catchAll("in");
-    this.offAny = release("in");
-    /** Every event that leaves. */
-    this.onAnyOutgoing = catchAll("out");
-    this.offAnyOutgoing = release("out");
+    /**
+     * Every event that leaves.
+     * @param {Listener} listener
+     */
+    this.onAnyOutgoing = (listener) => {
+      any.on("out", listener);
+      return this;
+    };
+
+    /** @param {Listener} [listener] */
+    this.offAnyOutgoing = (listener) => {
+      any.off("out", listener);
+      return this;
+    };
   }
 
   get disconnected() {

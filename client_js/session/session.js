@@ -95,7 +95,7 @@ export class Session {
         total += data.length;
         return data;
       });
-      if (!this.plain && messages[1]) checkSize(total, this.maxPayload);
+      if (!this.plain) checkSize(total, this.maxPayload);
       copies.forEach((data, index) => outbox.append(data, copies[index + 1] ? {} : meta));
     };
 
@@ -267,12 +267,11 @@ export class Session {
     const room = () => Math.min(FRAME_LENGTH, this.maxPayload / 3 - ENVELOPE_BYTES);
 
     /**
-     * @param {number} silentMs How long the oldest message may stay unacknowledged on the writer.
-     * @param {number} lackingMs How long we may lack what the server says it has written.
+     * @param {number} ms How long the oldest message may stay unacknowledged on the writer, and how long we may lack what
+     *   the server says it has written.
      * @returns {number} When there is reason to doubt the current carrier.
      */
-    this.doubtful = (silentMs, lackingMs) =>
-      this.plain ? Infinity : Math.min(writer ? outbox.since() + silentMs : Infinity, lackingSince + lackingMs);
+    this.doubtful = (ms) => (this.plain ? Infinity : Math.min(writer ? outbox.since() : Infinity, lackingSince) + ms);
 
     /**
      * The doubt was answered.

@@ -145,18 +145,18 @@ test("bytes can be changed by the caller once they are sent", () => {
 
 test("doubt: a message unacknowledged for two seconds, or what the server says it has written", () => {
   const session = opened();
-  assert.equal(session.doubtful(2000, 1500), Infinity);
+  assert.equal(session.doubtful(2000), Infinity);
   session.send(["a"]);
   session.frames([], NOW);
-  assert.equal(session.doubtful(2000, 1500), NOW + 2000);
+  assert.equal(session.doubtful(2000), NOW + 2000);
   session.receive(1, packet("8", "1"), NOW);
-  assert.equal(session.doubtful(2000, 1500), Infinity);
+  assert.equal(session.doubtful(2000), Infinity);
   session.answer('{"received":1,"sent":2}', 0, false, NOW);
-  assert.equal(session.doubtful(2000, 1500), NOW + 1500);
+  assert.equal(session.doubtful(2000), NOW + 2000);
   session.receive(1, packet("4", "x"), NOW + 100);
-  assert.equal(session.doubtful(2000, 1500), NOW + 1600);
+  assert.equal(session.doubtful(2000), NOW + 2100);
   session.receive(1, packet("4", "y"), NOW + 200);
-  assert.equal(session.doubtful(2000, 1500), Infinity);
+  assert.equal(session.doubtful(2000), Infinity);
 });
 
 test("what is unconfirmed is known by what the server had got", () => {

@@ -15,7 +15,7 @@ export const openPoll = (options, url, attach, on) =>
   run(options, attach, on, async (init) => {
     const text = await (await request(options, url, init)).text();
     // A page of somebody on the way is the end of this poll, not of the session.
-    if (!/^[\dbj]/.test(text)) throw new HoldfastError("not a poll");
+    if (!/^[\dbj]/.test(text)) throw new HoldfastError("not an answer");
     on.data(text);
     // At once: between the two, another carrier would get the next number.
     on.end();

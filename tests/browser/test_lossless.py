@@ -23,7 +23,7 @@ PAGE = (
 import { io } from "/socket.io/holdfast.esm.min.js";
 const t = window.t = { sent: 0, heard: [], changes: [], disconnects: 0, connects: 0, carrier: null, stop: false };
 const socket = window.socket = io({
-  answerMs: 1500, streamProbeMs: 700, doubtMs: 1200, lackMs: 600, probeMs: 600,
+  answerMs: 1500, doubtMs: 800, probeMs: 600,
   laterMs: [200], demoteMs: 400, usefulMs: 100,
 });
 socket.on("connect", () => t.connects++);
