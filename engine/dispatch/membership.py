@@ -313,7 +313,10 @@ class Membership:
             self.refuse(message, data)
         except LocalProtocolError:
             logger.exception("the data of a refusal in %r cannot be sent", self.registry.name)
-            self.refuse(message)
+            try:
+                self.refuse(message)
+            except LocalProtocolError:
+                self.refuse("Connection refused")
 
     async def _disconnect(self, handler: Handler, reason: CloseReason) -> None:
         args: list[object] = [self.socket, reason.value]

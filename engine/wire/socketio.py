@@ -91,6 +91,7 @@ _BINARY = {
     SocketPacketType.BINARY_EVENT: SocketPacketType.EVENT,
     SocketPacketType.BINARY_ACK: SocketPacketType.ACK,
 }
+_BINARY_OF = {type: binary for binary, type in _BINARY.items()}
 _NOT_DIGIT = re.compile(r"[^0-9]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -251,7 +252,8 @@ def encode_socket_packet(
     number.
 
     Raises:
-        LocalProtocolError: a value that JSON cannot carry (NaN and Infinity too), or too many attachments.
+        LocalProtocolError: a value that JSON cannot carry (NaN and Infinity too), too many attachments, or one in a
+            packet that is neither an EVENT nor an ACK: the format has no binary type for others.
     """
     attachments: list[bytes] = []
 
@@ -263,15 +265,19 @@ def encode_socket_packet(
             return _javascript_date(value)
         raise TypeError(f"{value.__class__.__name__} cannot be sent")
 
-    type = packet.type.value
     body = ""
     if packet.data is not None:
         body = _encode_json(packet.data, default)
-    prefix = str(type)
+    prefix = str(packet.type.value)
     if attachments:
+        binary = _BINARY_OF.get(packet.type)
+        if binary is None:
+            raise LocalProtocolError(
+                "JSON cannot carry this: bytes travel in events and acknowledgements only"
+            )
         if len(attachments) > max_attachments:
             raise LocalProtocolError(f"an event carries at most {max_attachments} binary attachments")
-        prefix = f"{type + 3}{len(attachments)}-"
+        prefix = f"{binary.value}{len(attachments)}-"
     if packet.namespace != "/":
         prefix += packet.namespace + ","
     if packet.id is not None:

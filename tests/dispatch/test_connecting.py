@@ -70,7 +70,9 @@ async def test_connect_handler_sees_auth_and_the_request() -> None:
     assert seen == [{"token": "t"}, {"token": "t"}, "here", "b", True]
 
 
-@pytest.mark.parametrize("how", ["false", "raise", "raise with data", "disconnect", "fail", "unsendable"])
+@pytest.mark.parametrize(
+    "how", ["false", "raise", "raise with data", "disconnect", "fail", "unsendable", "bytes", "bytes alone"]
+)
 async def test_connect_handler_can_refuse(how: str) -> None:
     io = Events()
     left: list[str] = []
@@ -92,6 +94,10 @@ async def test_connect_handler_can_refuse(how: str) -> None:
                 raise ConnectionRefusedError("no", {"why": 1})
             case "unsendable":
                 raise ConnectionRefusedError("no", {1, 2})
+            case "bytes alone":
+                raise ConnectionRefusedError(b"raw")  # type: ignore[arg-type]
+            case "bytes":
+                raise ConnectionRefusedError("no", {"raw": b"raw"})
             case "disconnect":
                 socket.disconnect()
             case _:
@@ -105,6 +111,8 @@ async def test_connect_handler_can_refuse(how: str) -> None:
         "raise": '4{"message":"no"}',
         "raise with data": '4{"message":"no","data":{"why":1}}',
         "unsendable": '4{"message":"no"}',
+        "bytes": '4{"message":"no"}',
+        "bytes alone": '4{"message":"Connection refused"}',
         "disconnect": '4{"message":"Connection refused"}',
         "fail": '4{"message":"internal error"}',
     }

@@ -101,6 +101,12 @@ def test_codecs_say_how_they_are_negotiated(codec: Codec) -> None:
     assert codec.name in ("json", "msgpack")
 
 
+@pytest.mark.parametrize("type", [SocketPacketType.CONNECT, SocketPacketType.CONNECT_ERROR])
+def test_msgpack_carries_bytes_in_every_packet(type: SocketPacketType) -> None:
+    packet = SocketPacket(type, "/", {"message": "no", "data": b"raw"})
+    assert CODEC.decode(CODEC.encode(packet)[0].data) == packet
+
+
 VALUES = st.recursive(
     st.none()
     | st.booleans()

@@ -152,6 +152,13 @@ def test_reserved_names_are_refused_where_they_are_emitted(name: object) -> None
         check_event_name(name)
 
 
+@pytest.mark.parametrize("type", [SocketPacketType.CONNECT, SocketPacketType.CONNECT_ERROR])
+@pytest.mark.parametrize("data", [b"raw", {"data": bytearray(b"raw")}])
+def test_bytes_in_what_has_no_binary_type_are_refused(type: SocketPacketType, data: object) -> None:
+    with pytest.raises(LocalProtocolError, match="events and acknowledgements"):
+        encode_socket_packet(SocketPacket(type, "/", data))
+
+
 def test_free_names_are_not_refused() -> None:
     check_event_name("chat")
     check_event_name("")
