@@ -13,7 +13,7 @@ const RACE_MS = 250;
 
 /**
  * @typedef {object} Verdict What is known of one kind of transport.
- * @property {string} kind
+ * @property {import("./wire/kinds.js").Kind} kind
  * @property {boolean} allowed By the options and by the server.
  * @property {number} until Not to be tried before.
  * @property {number} failures
@@ -47,7 +47,7 @@ export class Connector {
     let short = 0;
 
     /** @param {string} kind */
-    const of = (kind) => verdicts[KINDS.indexOf(kind)];
+    const of = (kind) => verdicts[KINDS.indexOf(/** @type {any} */ (kind))];
 
     /** What is tried when all else fails. @returns {Verdict | undefined} */
     const last = () => verdicts.filter(({ allowed }) => allowed).pop();

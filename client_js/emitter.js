@@ -3,6 +3,11 @@
  */
 
 /** @typedef {(...args: any[]) => void} Listener An event's arguments are the application's own. */
+/**
+ * @template Events Name -> arguments, for the names that are known.
+ * @template Name
+ * @typedef {Name extends keyof Events ? Extract<Events[Name], any[]> : any[]} Args
+ */
 
 /**
  * Call the application, out of reach of the session.
@@ -19,7 +24,11 @@ export const guard = (run, args) => {
   }
 };
 
-/** @template [Undo=() => void] What `on` and `once` give back. */
+/**
+ * @template [Events={}] Name -> arguments, for the names that are known.
+ * @template {string} [Names=string] The names that there are.
+ * @template [Undo=() => void] What `on` and `once` give back.
+ */
 export class Emitter {
   /** @param {boolean} [isChained] `on` and `once` give back the emitter itself, as Socket.IO has it, and not the undo. */
   constructor(isChained) {
@@ -36,8 +45,9 @@ export class Emitter {
     const keep = (name, isKept) => lists.set(name, of(name).filter(isKept));
 
     /**
-     * @param {string} name
-     * @param {Listener} listener
+     * @template {Names} Name
+     * @param {Name} name
+     * @param {(...args: Args<Events, Name>) => void} listener
      * @param {Listener} [run] What is called in its place.
      * @returns {Undo}
      */
@@ -49,21 +59,22 @@ export class Emitter {
     };
 
     /**
-     * @param {string} name
-     * @param {Listener} listener
+     * @template {Names} Name
+     * @param {Name} name
+     * @param {(...args: Args<Events, Name>) => void} listener
      * @returns {Undo}
      */
     this.once = (name, listener) => {
       const run = (/** @type {any[]} */ ...args) => {
         keep(name, (other) => other.run != run);
-        listener(...args);
+        /** @type {Listener} */ (listener)(...args);
       };
       return this.on(name, listener, run);
     };
 
     /**
      * Remove one listener, all of a name, or all.
-     * @param {string} [name]
+     * @param {Names} [name]
      * @param {Listener} [listener]
      */
     this.off = (name, listener) => {
@@ -73,14 +84,15 @@ export class Emitter {
     };
 
     /**
-     * @param {string} name
+     * @param {Names} name
      * @returns {Listener[]}
      */
     this.listeners = (name) => of(name).map(({ listener }) => listener);
 
     /**
-     * @param {string} name
+     * @param {Names} name
      * @param {any[]} args
+     * @internal
      */
     this.fire = (name, ...args) => of(name).forEach(({ run }) => guard(run, args));
   }

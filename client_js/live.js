@@ -29,7 +29,14 @@ const BUFFER_BYTES = 1e6;
 /** Until there may be room again; and the least pause of all, so that a deadline that has passed cannot become a busy loop. */
 const PAUSE_MS = 20;
 
-/** Fires `open`, `message`, `ping`, `transport` and `close`. What it knows and does is the constructor's own, but for a few members. */
+/** @typedef {{from: string | null, to: string, reason: string}} Change What carries now, and why not what did before. */
+/** @typedef {{description?: Error, unconfirmed: any[]}} Details What was said for it, and what the server may not have got. */
+/** @typedef {{open: [], message: [data: Data], ping: [], transport: [change: Change], close: [reason: string, details: Details]}} LiveEvents */
+
+/**
+ * What it knows and does is the constructor's own, but for a few members.
+ * @extends {Emitter<LiveEvents, keyof LiveEvents>}
+ */
 export class Live extends Emitter {
   /** The transport that carries the session, or did last. */
   transport = { name: "" };
@@ -123,6 +130,7 @@ export class Live extends Emitter {
       end(reason);
     };
 
+    /** @internal */
     this._carried = () => !!current;
 
     /** @param {boolean} [isLeaving] */

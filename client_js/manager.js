@@ -27,17 +27,30 @@ import { SocketDecoder } from "./wire/socketio.js";
 /** @typedef {import("./options.js").Options & Partial<EventOptions>} Complete With the defaults of the session. */
 
 /**
- * Fires `open`, `close`, `error`, `ping`, `transport`, `reconnect_attempt`, `reconnect`, `reconnect_error`, `reconnect_failed`.
+ * @typedef {object} ManagerEvents
+ * @property {[]} open
+ * @property {[reason: string, details: import("./live.js").Details]} close
+ * @property {[error: Error]} error It could not be opened.
+ * @property {[]} ping
+ * @property {[change: import("./live.js").Change]} transport
+ * @property {[attempt: number]} reconnect_attempt
+ * @property {[attempts: number]} reconnect
+ * @property {[error: Error]} reconnect_error
+ * @property {[]} reconnect_failed
+ */
+
+/**
  * What it knows and does is the constructor's own.
- * @extends {Emitter<Manager>}
+ * @extends {Emitter<ManagerEvents, keyof ManagerEvents, Manager>}
  */
 export class Manager extends Emitter {
   /** The session below the events. @type {Live | undefined} */
   engine;
   /** @type {Map<string, Socket>} */
   nsps = new Map();
-  /** @type {"closed" | "opening" | "open"} */
+  /** @type {"closed" | "opening" | "open"} @internal */
   _readyState = "closed";
+  /** @internal */
   _reconnecting = false;
 
   /**
@@ -94,7 +107,7 @@ export class Manager extends Emitter {
         nsps.forEach((socket) => socket._opened());
         done?.();
       });
-      for (const name of ["ping", "transport"]) engine.on(name, (...args) => this.fire(name, ...args));
+      for (const name of /** @type {const} */ (["ping", "transport"])) engine.on(name, (...args) => this.fire(name, ...args));
       engine.on("message", (message) => {
         try {
           const packet = decoder.decode(message);
@@ -174,7 +187,7 @@ export class Manager extends Emitter {
       this.engine?.close();
     };
 
-    /** A socket is of no use any more; the session closes with the last one. */
+    /** A socket is of no use any more; the session closes with the last one. @internal */
     this._release = () => {
       if (!isUsed()) this.close();
     };

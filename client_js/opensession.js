@@ -6,7 +6,7 @@ import { Live } from "./live.js";
 
 /** @typedef {import("./wire/packet.js").Data} Data */
 
-/** Fires `open`, `message` (if nobody iterates), `transport` and `close`. */
+/** Its messages come by `message`, or else by iteration. */
 export class OpenSession extends Live {
   /**
    * @param {string} origin

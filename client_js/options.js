@@ -19,7 +19,7 @@ import { KINDS } from "./wire/kinds.js";
  * @typedef {object} SessionOptions
  * @property {string} path Where the server is.
  * @property {boolean} [addTrailingSlash] Only `false` leaves it out.
- * @property {string[]} transports Those allowed: of "websocket", "stream", "polling".
+ * @property {import("./wire/kinds.js").Kind[]} transports Those allowed; their order says nothing.
  * @property {Record<string, string>} [query] Added to every URL. Nothing secret: URLs are logged.
  * @property {Record<string, string>} [extraHeaders] On fetch requests, and on a WebSocket where the constructor takes them.
  * @property {boolean} [withCredentials]

@@ -8,13 +8,20 @@ import { ACK, CONNECT, CONNECT_ERROR, DISCONNECT, EVENT, RESERVED, encodeSocketP
 /** @typedef {import("./emitter.js").Listener} Listener */
 /** @typedef {import("./wire/packet.js").Data} Data */
 /** @typedef {import("./wire/socketio.js").SocketPacket} SocketPacket */
-/** @typedef {object | ((done: (auth: object) => void) => void) | (() => Promise<object>)} Auth */
+/** @typedef {object | ((done: (auth: object) => void) => void) | (() => object | Promise<object>)} Auth A function is called for each connection. */
 /** @typedef {{volatile?: boolean, timeout?: number}} Flags */
 /** @typedef {{nsp: string, args: any[]}} Sent What is handed back if it stays unconfirmed. */
 
 /**
- * Fires `connect`, `connect_error`, `disconnect`, and what the server emits. What it knows and does is the constructor's own.
- * @extends {Emitter<Socket>}
+ * @typedef {object} SocketEvents
+ * @property {[]} connect
+ * @property {[error: Error & {data?: any}]} connect_error `data` is what the server's refusal carried.
+ * @property {[reason: string, details?: import("./live.js").Details]} disconnect `unconfirmed`: the arguments of each event, name first.
+ */
+
+/**
+ * Fires what the server emits too. What it knows and does is the constructor's own.
+ * @extends {Emitter<SocketEvents, string, Socket>}
  */
 export class Socket extends Emitter {
   connected = false;
@@ -24,7 +31,7 @@ export class Socket extends Emitter {
   id;
   /** Whether it is connected, or will be without being asked. */
   active = false;
-  /** Of the next event. @type {Flags} */
+  /** Of the next event. @type {Flags} @internal */
   _flags = {};
 
   /**
@@ -172,7 +179,7 @@ export class Socket extends Emitter {
      */
     const settle = (id, error, reply) => acks.get(/** @type {number} */ (id))?.(error, reply);
 
-    /** The session is open: ask for the namespace. */
+    /** The session is open: ask for the namespace. @internal */
     this._opened = () => {
       if (!this.active) return;
       const { engine } = io;
@@ -205,14 +212,18 @@ export class Socket extends Emitter {
       io._release();
     };
 
-    /** @param {Error} error */
+    /**
+     * @param {Error} error
+     * @internal
+     */
     this._failed = (error) => {
       if (this.active && !this.connected) this.fire("connect_error", error);
     };
 
     /**
      * @param {string} reason
-     * @param {{description?: Error, unconfirmed: any[]}} [details]
+     * @param {import("./live.js").Details} [details]
+     * @internal
      */
     this._closed = (reason, details) => {
       const { connected } = this;
@@ -229,7 +240,10 @@ export class Socket extends Emitter {
       }
     };
 
-    /** @param {SocketPacket} packet */
+    /**
+     * @param {SocketPacket} packet
+     * @internal
+     */
     this._packet = (packet) => {
       const { type, data, id } = packet;
       if (type == CONNECT) join(data ?? {});

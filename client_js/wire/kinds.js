@@ -5,5 +5,7 @@ export const WEBSOCKET = "websocket";
 export const STREAM = "stream";
 export const POLLING = "polling";
 
-/** Best first. */
+/** @typedef {"websocket" | "stream" | "polling"} Kind */
+
+/** Best first. @type {Kind[]} */
 export const KINDS = [WEBSOCKET, STREAM, POLLING];
