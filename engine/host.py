@@ -12,7 +12,8 @@ from __future__ import annotations
 import asyncio
 import heapq
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
 from itertools import count
 from time import monotonic
 from typing import Any, Protocol
@@ -135,6 +136,16 @@ class Host:
     def call_later(self, delay: float, call: Callable[[], None]) -> Timer:
         """`call_at` with seconds from now."""
         return self.call_at(self.now() + delay, call)
+
+    @contextmanager
+    def move_on_after(self, delay: float) -> Generator[anyio.CancelScope]:
+        """anyio's function of this name, by this clock."""
+        with anyio.CancelScope() as scope:
+            timer = self.call_later(delay, scope.cancel)
+            try:
+                yield scope
+            finally:
+                timer.cancel()
 
     async def _keep_time(self) -> None:
         try:

@@ -90,7 +90,7 @@ async def _serve(
             group.cancel_scope.cancel()
         # The end of the response is what makes a proxy let go of what it held back. To a client that takes nothing
         # any more it cannot be written; that must not keep this request for ever.
-        with anyio.move_on_after(1):
+        with session.host.move_on_after(1):
             await send({"type": "http.response.body", "body": b""})
     except OSError:
         pass  # The client left before the first byte or the last.

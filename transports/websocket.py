@@ -106,9 +106,10 @@ async def _serve_attach(table: SessionTable, sid: str, receive: Receive, send: S
     if joined is not None:
         await _serve(*joined, receive, send)
         return
-    if closing.code is not None and code is not ErrorCode.ATTACH_OUT_OF_DATE:
-        await send({"type": "websocket.send", "text": f"1{encode_closing(closing)}"})
-    await send({"type": "websocket.close", "code": 4000 + code, "reason": (closing.message or "")[:100]})
+    with table.host.move_on_after(1):
+        if closing.code is not None and code is not ErrorCode.ATTACH_OUT_OF_DATE:
+            await send({"type": "websocket.send", "text": f"1{encode_closing(closing)}"})
+        await send({"type": "websocket.close", "code": 4000 + code, "reason": (closing.message or "")[:100]})
 
 
 def _attach(table: SessionTable, sid: str, packet: Packet) -> tuple[LiveSession, Attachment]:
@@ -169,7 +170,7 @@ async def _serve(session: LiveSession, attachment: Attachment, receive: Receive,
     if codes and codes[0] == 0:
         return
     code = codes[0] if codes else _end_code(session)
-    with anyio.move_on_after(1):
+    with session.host.move_on_after(1):
         await send({"type": "websocket.close", "code": code})
 
 
@@ -196,7 +197,7 @@ async def _write(session: LiveSession, attachment: Attachment, send: Send) -> No
 async def _read(session: LiveSession, attachment: Attachment, receive: Receive, codes: list[int]) -> None:
     """Read until the end; ``codes`` gets the code to close with, 0 when the client has closed."""
     counting, carrier = session.counting, attachment.carrier
-    while True:
+    while session.life is not Life.CLOSED:
         message = await receive()
         if message["type"] == "websocket.disconnect":
             codes.append(0)
@@ -222,8 +223,8 @@ async def _read(session: LiveSession, attachment: Attachment, receive: Receive, 
             return
         except RemoteProtocolError as error:
             session.fail(CloseReason.PARSE_ERROR, code=int(error.code), message=str(error))
-            # The writer tells why and ends this reader.
-            await anyio.sleep_forever()
+    # The writer says why and ends this reader. What a peer still sends to a session that is over stays on the network.
+    await anyio.sleep_forever()
 
 
 def _end_code(session: LiveSession) -> int:

@@ -178,7 +178,7 @@ class Membership:
         settings = self.session.settings
         size = sum([message.size_bytes for message in self._held])
         if size > settings.buffer_limit or len(self._held) > settings.max_pending_events:
-            self.session.live.close(CloseReason.BUFFER_FULL)
+            self.session.live.fail(CloseReason.BUFFER_FULL, message="too much waits for a connect handler")
 
     # -- acknowledgements that we wait for
 

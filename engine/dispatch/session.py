@@ -102,7 +102,7 @@ class EventSession:
             or self._waiting_bytes > settings.max_pending_event_bytes
         ):
             logger.warning("session %s closed: too many events wait for their handlers", self.live.name)
-            self.live.close(CloseReason.BUFFER_FULL)
+            self.live.fail(CloseReason.BUFFER_FULL, message="too many events wait for their handlers")
             return
         member.push_event(handler, event, size_bytes)
 

@@ -28,6 +28,9 @@ __all__ = ["LiveSession", "SessionHandler", "short_hash"]
 
 logger = logging.getLogger("holdfast.session")
 
+# How long a carrier has for what a session that is over still says. A peer that takes nothing gets no more.
+_LAST_WORDS = 2.0
+
 
 def short_hash(secret: str) -> str:
     """What stands in logs for a secret."""
@@ -408,7 +411,13 @@ class LiveSession:
             if self._on_end is not None:
                 self._on_end(self)
             self.candidates.cut()
+            if attachments:
+                self.host.call_later(_LAST_WORDS, self._cut)
         self._schedule()
+
+    def _cut(self) -> None:
+        for attachment in list(self._attachments.values()):
+            attachment.cut()
 
     def _announce_end(self) -> None:
         reason = self._core.reason or CloseReason.FORCED_CLOSE

@@ -123,6 +123,24 @@ async def test_task_outlives_who_started_it() -> None:
         await done.wait()
 
 
+async def test_time_limit_is_by_the_clock_of_the_host(clock: ManualClock) -> None:
+    host = Host(clock)
+    async with anyio.create_task_group() as tasks:
+        ended: list[float] = []
+
+        async def wait() -> None:
+            with host.move_on_after(2.0) as scope:
+                await anyio.sleep_forever()
+            assert scope.cancelled_caught
+            ended.append(clock.now())
+
+        tasks.start_soon(wait)
+        await clock.advance(1.9)
+        assert ended == []
+        await clock.advance(0.2)
+        assert ended == [1002.0]
+
+
 async def test_clock_of_the_loop_is_the_default() -> None:
     host, done = Host(), anyio.Event()
     before = host.now()

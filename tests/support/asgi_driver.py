@@ -108,6 +108,9 @@ class _Side:
     def waiting(self) -> int:
         return self._to_test.statistics().current_buffer_used
 
+    def untaken(self) -> int:
+        return self._given.statistics().current_buffer_used
+
     async def next(self) -> MutableMapping[str, Any]:
         with anyio.fail_after(5):
             return await self._to_test.receive()
@@ -219,6 +222,10 @@ class WebSocketExchange:
 
     def quiet(self) -> bool:
         return self._side.waiting() == 0
+
+    def untaken(self) -> int:
+        """How many messages of the peer the application has not taken."""
+        return self._side.untaken()
 
     def send(self, data: str | bytes) -> None:
         key = "text" if isinstance(data, str) else "bytes"

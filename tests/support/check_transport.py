@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 
 import anyio
-from asgi_driver import settled
+from asgi_driver import Exchange, WebSocketExchange, settled
 from counting_peer import Carrier, CountingPeer, Data, Site, client_of
 
 from holdfast import CloseReason
@@ -557,7 +557,24 @@ async def a_dead_peer_that_never_comes_back_loses_its_session(make: Make) -> Non
         assert site.application.ended[0] in (CloseReason.PING_TIMEOUT, CloseReason.TRANSPORT_CLOSE)
 
 
+@check
+async def a_dead_peer_keeps_no_request_of_a_session_that_is_over(make: Make) -> None:
+    async with make() as site:
+        peer, carrier = await site.opened()
+        hang(carrier)
+        site.say("into the void")
+        await settled()
+        live = site.engine.table.sessions.get(peer.sid)
+        assert live is not None
+        live.fail(CloseReason.BUFFER_FULL)
+        await site.clock.advance(3.1)
+        await exchange_of(carrier).finished()
+
+
+def exchange_of(carrier: Carrier) -> Exchange | WebSocketExchange:
+    return getattr(carrier, "socket", None) or carrier.exchange  # type: ignore[attr-defined]
+
+
 def hang(carrier: Carrier) -> None:
     """From now on the peer takes nothing: whoever writes to it waits for ever."""
-    exchange = getattr(carrier, "socket", None) or carrier.exchange  # type: ignore[attr-defined]
-    exchange.hang()
+    exchange_of(carrier).hang()

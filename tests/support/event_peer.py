@@ -24,26 +24,21 @@ class TestClock:
 
     def __init__(self) -> None:
         self.time = 1000.0
-        self._moved = anyio.Event()
+        self._sleepers: list[tuple[float, anyio.Event]] = []
 
     def now(self) -> float:
         return self.time
 
     def move(self, seconds: float) -> None:
         self.time += seconds
-        self._moved.set()
-        self._moved = anyio.Event()
+        for when, changed in self._sleepers:
+            if when <= self.time:
+                changed.set()
+        self._sleepers = [sleeper for sleeper in self._sleepers if not sleeper[1].is_set()]
 
     async def sleep_until(self, when: float, changed: anyio.Event) -> None:
-        while self.time < when and not changed.is_set():
-            async with anyio.create_task_group() as group:
-
-                async def wait(event: anyio.Event) -> None:
-                    await event.wait()
-                    group.cancel_scope.cancel()
-
-                group.start_soon(wait, changed)
-                group.start_soon(wait, self._moved)
+        self._sleepers.append((when, changed))
+        await changed.wait()
 
 
 class Wire:

@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import json
 
+import anyio
 import pytest
 from asgi_driver import settled
 from counting_peer import CountingPeer, Site, WebSocketCarrier, open_site
+
+from holdfast import Session
 
 
 async def attached(peer: CountingPeer, **value: object) -> WebSocketCarrier:
@@ -197,3 +200,27 @@ async def test_lost_websocket_ends_its_request_and_the_session_waits() -> None:
         live = site.engine.table.sessions[peer.sid]
         assert live.is_open
         assert not live.attached
+
+
+@pytest.mark.parametrize("counting", [False, True])
+async def test_peer_of_an_ended_session_that_sends_and_takes_nothing_is_not_read(counting: bool) -> None:
+    async with open_site(max_payload=1000) as site:
+        site.application.handle = ignore
+        if counting:
+            socket = (await opened(site))[1].socket
+        else:
+            socket = site.client.websocket("/engine.io/?EIO=4&transport=websocket")
+            await socket.accept()
+            await socket.receive()
+        socket.hang()
+        for _ in range(100):
+            socket.send("4" + "x" * 999)
+        await settled()
+        assert not site.session.is_open
+        assert socket.untaken() > 80
+        await site.clock.advance(3.1)
+        await socket.finished()
+
+
+async def ignore(session: Session) -> None:
+    await anyio.sleep_forever()
