@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import re
+import types
 import typing
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -20,6 +22,7 @@ __all__ = ["Function", "Handler", "HandlerCancelled", "WrongArguments"]
 Function = Callable[..., object]
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+_OPTIONAL = re.compile(r"(?:\w+\.)*Optional\[(.*)\]")
 
 
 class WrongArguments(LocalProtocolError):
@@ -35,24 +38,42 @@ class Handler:
 
     Attributes:
         event: What it is registered for.
+        least, most: How many arguments it takes, the socket included and an `Ack` not; None for any number.
+        names: Of its parameters.
         wants_ack: Whether it has a parameter annotated `Ack`, and so acknowledges by itself.
 
     Raises:
-        LocalProtocolError: not callable, or it cannot take a socket.
+        LocalProtocolError: not callable, or it could never be called with a socket and arguments; the text says how it
+            can.
     """
 
-    __slots__ = ("_ack_at", "_ack_name", "_function", "_is_async", "_most", "event", "least", "wants_ack")
+    __slots__ = (
+        "_ack_at",
+        "_ack_name",
+        "_function",
+        "_is_async",
+        "event",
+        "least",
+        "most",
+        "names",
+        "wants_ack",
+    )
 
     def __init__(self, event: str, function: Function) -> None:
         if not callable(function):
             raise LocalProtocolError(f"the handler of {event!r} is not callable")
+        if _is_generator(function):
+            raise LocalProtocolError(
+                f"the handler of {event!r} is a generator; return a value or call `socket.emit` instead of `yield`"
+            )
         self.event = event
         self._function = function
         self._is_async = _is_async(function)
         self._ack_at: int | None = None
         self._ack_name: str | None = None
         self.least = 0
-        self._most: int | None = 0
+        self.most: int | None = 0
+        self.names: tuple[str, ...] = ()
         self._read_signature()
         self.wants_ack = self._ack_name is not None
 
@@ -61,8 +82,9 @@ class Handler:
             signature = inspect.signature(self._function)
         except (TypeError, ValueError):
             # Some builtins have none; what they take shows when they are called.
-            self._most = None
+            self.most = None
             return
+        self.names = tuple(signature.parameters)
         hints = _hints(self._function)
         position = 0
         for parameter in signature.parameters.values():
@@ -75,15 +97,30 @@ class Handler:
                 if parameter.default is inspect.Parameter.empty:
                     self.least = position
             elif parameter.kind is inspect.Parameter.VAR_POSITIONAL:
-                self._most = None
-        if self._most is not None:
-            self._most = position
+                self.most = None
+            elif parameter.kind is inspect.Parameter.KEYWORD_ONLY and parameter.default is parameter.empty:
+                raise LocalProtocolError(
+                    f"the handler of {self.event!r} needs {parameter.name!r} by keyword, and what an event carries "
+                    "comes by position: give it a default, or put it before the `*`"
+                )
+        if self.most is not None:
+            self.most = position
             if position == 0:
-                raise LocalProtocolError(f"the handler of {self.event!r} does not take a socket")
+                raise LocalProtocolError(
+                    f"the handler of {self.event!r} does not take a socket: that is its first argument"
+                )
 
     def takes(self, number: int) -> bool:
         """Whether it can be called with so many arguments, the socket included and an `Ack` not."""
-        return self.least <= number and (self._most is None or number <= self._most)
+        return self.least <= number and (self.most is None or number <= self.most)
+
+    def _takes(self) -> str:
+        least = max(self.least - 1, 0)
+        if self.most is None:
+            return f"{least} arguments or more"
+        most = self.most - 1
+        number = f"{most}" if least == most else f"{least} to {most}"
+        return f"{number} argument{'' if most == 1 else 's'}"
 
     async def call(self, args: list[object], ack: Ack | None = None) -> object:
         """Run it; what is not ``async def`` runs in a worker thread.
@@ -92,7 +129,9 @@ class Handler:
             WrongArguments: it takes more or fewer; it has not run.
         """
         if not self.takes(len(args)):
-            raise WrongArguments(f"the handler of {self.event!r} does not take {len(args) - 1} arguments")
+            raise WrongArguments(
+                f"the handler of {self.event!r} takes {self._takes()} after the socket; {len(args) - 1} came"
+            )
         if self._ack_at is not None and self._ack_at <= len(args):
             args = [*args[: self._ack_at], ack, *args[self._ack_at :]]
             function = self._function
@@ -120,11 +159,20 @@ async def _guarded(running: Awaitable[object]) -> object:
 
 
 def _is_async(function: Function) -> bool:
+    return any(inspect.iscoroutinefunction(code) for code in _codes(function))
+
+
+def _is_generator(function: Function) -> bool:
+    return any(
+        inspect.isasyncgenfunction(code) or inspect.isgeneratorfunction(code) for code in _codes(function)
+    )
+
+
+def _codes(function: Function) -> tuple[object, object]:
+    """What may be the function behind a callable: itself, or its method."""
     while isinstance(function, partial):
         function = cast("partial[object]", function).func
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
-        getattr(function, "__call__", None)  # noqa: B004 - it is the method that we look at
-    )
+    return function, getattr(function, "__call__", None)  # noqa: B004 - it is the method that we look at
 
 
 def _hints(function: Function) -> dict[str, object]:
@@ -137,5 +185,9 @@ def _hints(function: Function) -> dict[str, object]:
 
 def _is_ack(annotation: object) -> bool:
     if isinstance(annotation, str):
-        return annotation.rpartition(".")[2] == "Ack"
+        optional = _OPTIONAL.fullmatch(annotation)
+        parts = (optional[1] if optional else annotation).split("|")
+        return any(part.strip().rpartition(".")[2] == "Ack" for part in parts)
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        return Ack in typing.get_args(annotation)
     return annotation is Ack

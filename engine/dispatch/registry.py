@@ -16,6 +16,23 @@ __all__ = ["ANY_EVENT", "Registry"]
 
 ANY_EVENT = "*"
 _NEVER_CALLED = frozenset(("connect_error", "disconnecting", "newListener", "removeListener"))
+_SIGNATURES = {"connect": "(socket) or (socket, auth)", "disconnect": "(socket) or (socket, reason)"}
+
+
+def _check_signature(handler: Handler) -> None:
+    """Refuse a handler of a special name that what it is called with does not fit."""
+    event = handler.event
+    if event == ANY_EVENT:
+        if handler.most == 1:
+            raise LocalProtocolError("the handler of '*' takes (socket, event, *args)")
+    elif event in _SIGNATURES:
+        hint = ""
+        if "environ" in handler.names:
+            hint = "; what python-socketio has in `environ` is in `socket.handshake`"
+        elif handler.wants_ack:
+            hint = " and no `Ack`: there is nothing to acknowledge"
+        if hint or not (handler.takes(1) or handler.takes(2)):
+            raise LocalProtocolError(f"the handler of {event!r} takes {_SIGNATURES[event]}{hint}")
 
 
 class Registry:
@@ -43,13 +60,15 @@ class Registry:
         """Let a function handle an event.
 
         Raises:
-            LocalProtocolError: there is one already, or it would never be called.
+            LocalProtocolError: there is one already, or it could never be called; the text names the remedy.
         """
         if event in _NEVER_CALLED:
             raise LocalProtocolError(f"{event!r} is a reserved name: no event has it")
         if event in self._handlers:
             raise LocalProtocolError(f"{event!r} has a handler in {self.name!r} already")
-        self._handlers[event] = Handler(event, function)
+        handler = Handler(event, function)
+        _check_signature(handler)
+        self._handlers[event] = handler
 
     def handler(self, event: str) -> Handler | None:
         """Of exactly this event."""

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import AsyncIterator, Iterator
+from functools import partial
 
 import anyio
 import anyio.lowlevel
 import pytest
 from event_peer import Idle, Wire, until
 
-from holdfast.engine.dispatch import Events, Socket
+from holdfast.engine.dispatch import Ack, Events, Socket
+from holdfast.engine.dispatch.handlers import Function
 from holdfast.engine.errors import (
     ConnectionRefusedError,
     Disconnected,
@@ -338,6 +341,63 @@ def test_handlers_that_would_never_run_are_refused() -> None:
         io.on("other", takes_nothing)
     with pytest.raises(LocalProtocolError):
         io.on("other", 7)  # type: ignore[type-var]
+
+
+class Chat:
+    async def __call__(self, socket: Socket) -> AsyncIterator[str]:
+        yield "never seen"
+
+
+async def parts(socket: Socket, *args: object) -> AsyncIterator[str]:
+    yield "never seen"
+
+
+def parts_in_a_thread(socket: Socket, *args: object) -> Iterator[str]:
+    yield "never seen"
+
+
+async def with_ack(socket: Socket, ack: Ack) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("event", "handler", "remedy"),
+    [
+        ("connect", lambda sid, environ, auth: None, r"\(socket\) or \(socket, auth\).*`socket.handshake`"),
+        ("connect", lambda sid, environ: None, r"\(socket\) or \(socket, auth\).*`socket.handshake`"),
+        ("connect", lambda socket, auth, more: None, r"takes \(socket\) or \(socket, auth\)$"),
+        ("connect", with_ack, "no `Ack`"),
+        ("disconnect", lambda socket, reason, more: None, r"takes \(socket\) or \(socket, reason\)$"),
+        ("*", lambda socket: None, r"\(socket, event, \*args\)"),
+        ("chat", lambda socket, *, text: None, "'text' by keyword.*default"),
+        ("chat", parts, "instead of `yield`"),
+        ("chat", parts_in_a_thread, "instead of `yield`"),
+        ("chat", partial(parts), "instead of `yield`"),
+        ("chat", Chat(), "instead of `yield`"),
+    ],
+)
+def test_signature_that_can_never_work_is_refused_with_the_remedy(
+    event: str, handler: Function, remedy: str
+) -> None:
+    io = Events()
+    with pytest.raises(LocalProtocolError, match=remedy):
+        io.on(event, handler)
+    io.on(event, lambda *args: None)
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [
+        lambda socket: None,
+        lambda socket, told: None,
+        lambda socket, told=None, more=None: None,
+        lambda *args: None,
+        lambda socket, told, *, default=1: None,
+        print,
+    ],
+)
+@pytest.mark.parametrize("event", ["connect", "disconnect"])
+def test_signature_that_works_is_taken(event: str, handler: Function) -> None:
+    Events().on(event, handler)
 
 
 async def test_nobody_hears_of_one_who_left_before_connect_began() -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import functools
 import logging
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Optional
 
 import anyio
 import anyio.from_thread
@@ -13,6 +13,7 @@ from event_peer import Idle, Wire, until
 
 from holdfast.engine import dispatch
 from holdfast.engine.dispatch import Ack, Answer, Events, Socket
+from holdfast.engine.dispatch.handlers import Function
 from holdfast.engine.errors import Disconnected, EventError, LocalProtocolError
 from holdfast.engine.session.reason import CloseReason
 from holdfast.engine.settings import Settings
@@ -253,6 +254,25 @@ async def test_wrong_number_of_arguments_is_told_apart(args: str, caplog: pytest
 
     assert await ask(io, f'21["add"{args}]') == '31[{"error":{"message":"wrong arguments"}}]'
     assert "Traceback" not in caplog.text
+    came = 3 if args else 0
+    assert f"the handler of 'add' takes 1 to 2 arguments after the socket; {came} came" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("handler", "takes"),
+    [
+        (lambda socket: None, "takes 0 arguments"),
+        (lambda socket, one: None, "takes 1 argument "),
+        (lambda socket, one, two, *more: None, "takes 2 arguments or more"),
+    ],
+)
+async def test_what_a_handler_takes_is_told(
+    handler: Function, takes: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    io = Events()
+    io.on("ask", handler)
+    await ask(io, '21["ask",1]' if "0" in takes else '21["ask"]')
+    assert takes in caplog.text
 
 
 async def first(socket: Socket, ack: Ack, value: int) -> None:
@@ -275,11 +295,26 @@ async def unknown(socket: Socket, value: Decimal, ack: Ack) -> None:
     ack.send(value)
 
 
-async def default(socket: Socket, value: int = 5, ack: Ack | None = None) -> int:
-    return value
+async def default(socket: Socket, value: int, ack: Ack | None = None) -> None:
+    assert ack is not None
+    ack.send(value)
 
 
-@pytest.mark.parametrize("handler", [first, last, keyword, text, unknown, default])
+async def optional(socket: Socket, value: int, ack: Optional[Ack] = None) -> None:  # noqa: UP045
+    await default(socket, value, ack)
+
+
+async def text_or_none(socket: Socket, value: Decimal, ack: dispatch.Ack | None = None) -> None:
+    ack.send(value)
+
+
+async def optional_text(socket: Socket, value: Decimal, ack: Optional[dispatch.Ack] = None) -> None:  # noqa: UP045
+    ack.send(value)
+
+
+@pytest.mark.parametrize(
+    "handler", [first, last, keyword, text, unknown, default, optional, text_or_none, optional_text]
+)
 async def test_ack_parameter_may_stand_anywhere(handler: object) -> None:
     io = Events()
     io.on("ask", handler)  # type: ignore[type-var]
