@@ -11,7 +11,15 @@ from starlette.types import Receive, Send
 from ..engine.errors import ErrorCode, RemoteProtocolError, RequestRefused
 from ..engine.wire.handshake import Closing, encode_closing
 
-__all__ = ["BASE_HEADERS", "disconnected", "read_body", "refusal_of", "send_refusal", "send_response"]
+__all__ = [
+    "BASE_HEADERS",
+    "disconnected",
+    "read_body",
+    "refusal_of",
+    "send_nothing",
+    "send_refusal",
+    "send_response",
+]
 
 BASE_HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
 
@@ -35,6 +43,15 @@ async def send_response(
     }
     await send({"type": "http.response.start", "status": status, "headers": encode_headers(all_headers)})
     await send({"type": "http.response.body", "body": body})
+
+
+async def send_nothing(send: Send) -> None:
+    """Answer a client that has left. Nobody reads it, but middleware takes a request without an answer for a failure."""
+    try:
+        # nginx's number for this; only access logs show it.
+        await send_response(send, b"", headers={}, status=499, content_type="text/plain")
+    except OSError:
+        return
 
 
 def refusal_of(error: RemoteProtocolError | RequestRefused) -> RequestRefused:

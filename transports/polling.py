@@ -19,7 +19,7 @@ from ..engine.settings import Settings
 from ..engine.wire.handshake import decode_attach
 from ..engine.wire.packet import Packet, PacketType
 from ..engine.wire.payload import decode_payload_bytes, encode_payload
-from .http import disconnected, read_body, send_response
+from .http import disconnected, read_body, send_nothing, send_response
 from .request import Request
 
 __all__ = ["serve_poll", "serve_post"]
@@ -59,6 +59,7 @@ async def serve_poll(
         if upgrading:
             hold = _PROBING_HOLD
     if not session.has_packets(attachment) and not await _hold(session, attachment, receive, hold):
+        await send_nothing(send)
         return
     if upgrading and session.transport != "polling":
         # A client ends its polling before it upgrades, so this poll was overtaken on its way here.
@@ -162,6 +163,7 @@ async def serve_post(
                 _take_plain(session, body)
             answer = "ok"
     except ClientDisconnect:
+        await send_nothing(send)
         return
     await send_response(send, answer.encode(), headers=headers, content_type="text/html")
 

@@ -186,6 +186,16 @@ async def test_abort_of_a_poll_detaches_and_the_session_waits() -> None:
         await poll.exchange.finished()
         assert not live.attached
         assert live.is_open
+        assert (await poll.exchange.start(), await poll.exchange.body()) == (499, b"")
+
+
+async def test_abort_of_a_poll_whose_server_raises_at_a_send_to_it_is_no_failure() -> None:
+    async with open_site("polling") as site:
+        _, poll = await site.opened()
+        poll.exchange.fail_end()
+        poll.cut()
+        await poll.exchange.finished()
+        assert site.session.is_open
 
 
 # -- POST
