@@ -45,7 +45,7 @@ class Endpoint:
 
     def __init__(self, table: SessionTable, *, path: str, app: ASGIApp | None) -> None:
         self.table = table
-        self.path = "/" + path.strip("/")
+        self.path = ("/" + path.strip("/")).rstrip("/")
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -65,10 +65,11 @@ class Endpoint:
     def _rest(self, scope: Scope) -> str | None:
         """What stands behind our own path; None for a path that is not ours."""
         route = _route(scope)
-        if route == self.path or route.startswith(self.path + "/"):
+        if self.path and (route == self.path or route.startswith(self.path + "/")):
             return route[len(self.path) :].strip("/")
         # Below a mount point the path is ours even if it is named otherwise.
-        if scope.get("root_path") and self.app is None and scope.get("app_root_path") != scope["root_path"]:
+        mounted = scope.get("root_path") and scope.get("app_root_path") != scope["root_path"]
+        if not self.path or (mounted and self.app is None):
             name = route.strip("/")
             return name if name == "" or name in client_files.CLIENT_FILES else None
         return None
@@ -104,7 +105,11 @@ class Endpoint:
                 return
 
     async def shutdown(self) -> None:
-        """End all sessions ("server shutting down") and take no new ones."""
+        """End all sessions ("server shutting down") and take no new ones.
+
+        Call it at the end of the outer application's lifespan where this one is mounted: a mounted application is not
+        told of the lifespan. At the root and round another application it is called by itself.
+        """
         await self.table.shutdown()
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -71,7 +71,7 @@ class Namespace:
         ``anyio.from_thread.run(socket.emit, "event")`` and ``anyio.from_thread.run_sync(socket.join, "room")``.
 
         Raises:
-            LocalProtocolError: the event has a handler already, or is reserved.
+            LocalProtocolError: the event has a handler already, or is reserved; or the handler could never be called.
         """
         if handler is not None:
             self._registry.register(event, handler)

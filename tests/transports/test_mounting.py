@@ -13,13 +13,16 @@ from asgi_driver import Client, ManualClock, settled
 from counting_peer import client_of
 from fastapi import FastAPI
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from holdfast import Engine, Server, Session
+from holdfast.transports.client_files import CLIENT_FILES
 
 QUERY = "?EIO=4&transport="
 
@@ -72,6 +75,25 @@ async def test_under_a_fastapi_mount() -> None:
         await works(client, "/socket.io/")
 
 
+async def test_middleware_takes_a_client_that_leaves_for_no_failure() -> None:
+    async def pass_on(request: Request, call_next: RequestResponseEndpoint) -> Response:
+        return await call_next(request)
+
+    app = Starlette(
+        routes=[Mount("/socket.io", app=engine())],
+        middleware=[Middleware(BaseHTTPMiddleware, dispatch=pass_on)],
+    )
+    async with client_of(app) as client:
+        url = f"/socket.io/{QUERY}polling"
+        sid = json.loads((await client.get(url).text())[1:])["sid"]
+        post = client.request("POST", f"{url}&sid={sid}", body="4", more_body=True)
+        poll = client.get(f"{url}&sid={sid}")
+        await settled()
+        for exchange in (post, poll):
+            exchange.disconnect()
+            await exchange.finished()
+
+
 async def test_under_a_mount_of_any_name_and_depth() -> None:
     inner = Starlette(routes=[Mount("/live", app=engine())])
     async with client_of(Starlette(routes=[Mount("/api/v1", app=inner)])) as client:
@@ -95,6 +117,26 @@ async def test_at_the_root_it_answers_at_its_own_path_with_and_without_a_slash(p
             assert await exchange.start() == 404
             assert f"below {name}/" in await exchange.text()
             assert await client.websocket(f"{other}{QUERY}websocket").closed_at_once() == 1000
+
+
+@pytest.mark.parametrize("root_path", ["", "/socket.io"])
+async def test_with_the_path_of_the_root_it_answers_at_the_root(root_path: str) -> None:
+    async with client_of(engine(path="/"), root_path=root_path) as client:
+        await works(client, "/")
+        # Litestar takes its mount point off the path, names it nowhere and appends a slash.
+        for name in CLIENT_FILES:
+            for path in (f"/{name}", f"/{name}/"):
+                assert "This server answers" not in await client.get(path).text()
+        exchange = client.get("/other")
+        assert await exchange.start() == 404
+        assert "below /\n" in await exchange.text()
+        assert await client.websocket("/other").closed_at_once() == 1000
+
+
+async def test_with_the_path_of_the_root_another_app_gets_every_other_path() -> None:
+    async with client_of(engine(path="/", app=Starlette(routes=[Route("/other", hello)]))) as client:
+        await works(client, "/")
+        assert await client.get("/other").text() == "hello from /other"
 
 
 async def test_server_answers_at_the_path_that_clients_use() -> None:
