@@ -50,21 +50,22 @@ class Adapter(Protocol):
         """The rooms that a socket of this process is in."""
         ...
 
-    def members(self, rooms: Collection[str], except_: Collection[str]) -> list[Recipient]:
-        """Sockets of this process that are in any of ``rooms`` (none named: all) and in none of ``except_``."""
+    def members(self, rooms: Collection[str] | None, except_: Collection[str]) -> list[Recipient]:
+        """Sockets of this process that are in any of ``rooms`` (None: all) and in none of ``except_``."""
         ...
 
     async def broadcast(
         self,
         packet: SocketPacket,
         *,
-        rooms: Collection[str] = (),
+        rooms: Collection[str] | None = None,
         except_: Collection[str] = (),
         volatile: bool = False,
     ) -> None:
         """Send one packet to every member, wherever it is. Waits for no member.
 
         Args:
+            rooms: None for all; an empty list of recipients is nobody.
             volatile: Leave out who has no carrier at this moment.
 
         Raises:

@@ -49,9 +49,9 @@ class MemoryAdapter:
     def rooms(self, recipient: Recipient) -> frozenset[str]:
         return frozenset(self._rooms_of.get(recipient.id, ()))
 
-    def members(self, rooms: Collection[str], except_: Collection[str]) -> list[Recipient]:
-        found = {} if rooms else self._everyone.copy()
-        for room in rooms:
+    def members(self, rooms: Collection[str] | None, except_: Collection[str]) -> list[Recipient]:
+        found = self._everyone.copy() if rooms is None else {}
+        for room in rooms or ():
             found.update(self._rooms.get(room, {}))
         for room in except_:
             for id in self._rooms.get(room, ()):
@@ -62,7 +62,7 @@ class MemoryAdapter:
         self,
         packet: SocketPacket,
         *,
-        rooms: Collection[str] = (),
+        rooms: Collection[str] | None = None,
         except_: Collection[str] = (),
         volatile: bool = False,
     ) -> None:

@@ -18,17 +18,21 @@ __all__ = ["BroadcastOperator"]
 
 @dataclass(frozen=True, slots=True)
 class BroadcastOperator:
-    """Who is meant. Immutable: every step of a chain is a new one, which may be kept and used again."""
+    """Who is meant. Immutable: every step of a chain is a new one, which may be kept and used again.
+
+    Attributes:
+        rooms: None for everybody.
+    """
 
     registry: Registry
-    rooms: frozenset[str] = frozenset()
+    rooms: frozenset[str] | None = None
     excluded: frozenset[str] = frozenset()
     is_volatile: bool = False
     timeout_seconds: float | None = None
 
     def to(self, *rooms: str) -> BroadcastOperator:
-        """Also who is in any of these rooms; without any `to`, everybody."""
-        return replace(self, rooms=self.rooms.union(rooms))
+        """Also who is in any of these rooms; without any `to`, everybody. ``to(*[])`` on its own is nobody."""
+        return replace(self, rooms=frozenset(rooms).union(self.rooms or ()))
 
     in_ = to
 

@@ -57,6 +57,7 @@ async def test_member_of_several_rooms_gets_one_copy() -> None:
     await adapter.broadcast(event("e"), rooms=["x", "y", "missing"], except_=["b", "missing"])
     assert [len(mailbox.messages) for mailbox in (a, b, c)] == [1, 0, 0]
     await adapter.broadcast(event("e"))
+    await adapter.broadcast(event("e"), rooms=[])
     assert [len(mailbox.messages) for mailbox in (a, b, c)] == [2, 1, 1]
 
 
@@ -103,4 +104,4 @@ def test_nothing_is_kept_of_who_left() -> None:
     adapter.remove_all(a)
     assert adapter.rooms(a) == frozenset()
     assert {slot: getattr(adapter, slot) for slot in MemoryAdapter.__slots__} == empty
-    assert adapter.members([], []) == []
+    assert adapter.members(None, []) == []

@@ -44,6 +44,20 @@ async def test_emit_reaches_everybody_rooms_and_exceptions() -> None:
     ]
 
 
+async def test_empty_list_of_recipients_is_nobody() -> None:
+    io = Events()
+    _, peers, (a, *_) = await three(io)
+    nobody: list[str] = []
+    for operator in (io.to(*nobody), io.in_(*nobody), a.to(*nobody), io.volatile.to(*nobody)):
+        await operator.emit("to nobody")
+        assert await operator.emit_with_ack("to nobody") == []
+        assert operator.fetch_sockets() == []
+    assert [peer.received() for peer in peers] == [[], [], []]
+    await io.to(*nobody).to(a.id).emit("to a")
+    await io.except_(*nobody).emit("to all")
+    assert [len(peer.received()) for peer in peers] == [2, 1, 1]
+
+
 async def test_chain_is_immutable() -> None:
     io = Events()
     _, peers, (a, b, _) = await three(io)
@@ -256,7 +270,7 @@ async def test_broadcast_that_times_out_says_who_answered() -> None:
 
     async def emit() -> None:
         with pytest.raises(AckTimeout) as caught:
-            await io.to().timeout(5).emit_with_ack("q")
+            await io.timeout(5).emit_with_ack("q")
         assert caught.value.answers == [(1, 2)]
 
     async with anyio.create_task_group() as group:
