@@ -7,6 +7,7 @@ each time whether its copy is still good (`max-age=0` and an ETag): a page never
 from __future__ import annotations
 
 import gzip
+import re
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
@@ -25,6 +26,8 @@ CLIENT_FILES = {
     "holdfast.min.js.map": "application/json",
 }
 """What is served: name to content type."""
+
+_NO_WEIGHT = re.compile(r"\s*q=0(\.0*)?\s*")
 
 DIST = Path(__file__).resolve().parent.parent / "client_js" / "dist"
 
@@ -67,7 +70,7 @@ def _response(scope: Scope, name: str, folder: Path) -> Response:
 
 def _found(scope: Scope, file: _File, content_type: str) -> Response:
     request = Headers(scope=scope)
-    zipped = "gzip" in request.get("accept-encoding", "")
+    zipped = _takes_gzip(request.get("accept-encoding", ""))
     body = file.gzipped if zipped else file.plain
     headers = {
         "Cache-Control": "public, max-age=0",
@@ -85,6 +88,15 @@ def _found(scope: Scope, file: _File, content_type: str) -> Response:
     if zipped:
         headers["Content-Encoding"] = "gzip"
     return Response(None if scope["method"] == "HEAD" else body.content, 200, headers)
+
+
+def _takes_gzip(accepted: str) -> bool:
+    """RFC 9110, section 12.5.3: a weight of 0 means "not acceptable"."""
+    for item in accepted.lower().split(","):
+        coding, _, weight = item.partition(";")
+        if coding.strip() == "gzip":
+            return _NO_WEIGHT.fullmatch(weight) is None
+    return False
 
 
 def _matches(condition: str | None, etag: str) -> bool:

@@ -46,7 +46,7 @@ async def send_response(
 
 
 async def send_nothing(send: Send) -> None:
-    """Answer a client that has left. Nobody reads it, but middleware takes a request without an answer for a failure."""
+    """Answer a client that has left: to middleware a request without any answer is a failure."""
     try:
         # nginx's number for this; only access logs show it.
         await send_response(send, b"", headers={}, status=499, content_type="text/plain")
@@ -78,13 +78,20 @@ async def send_refusal(send: Send, refused: RequestRefused, *, headers: Mapping[
     )
 
 
-async def read_body(receive: Receive, *, limit: int, timeout: float) -> bytearray:
+async def read_body(receive: Receive, headers: Mapping[str, str], *, limit: int, timeout: float) -> bytearray:
     """Read a request's body, counted while it is read.
+
+    Args:
+        headers: Of the request: a body that they announce as too large is not waited for.
 
     Raises:
         RequestRefused: larger than ``limit`` bytes (413), or not there in time (408).
         ClientDisconnect: the client left.
     """
+    too_large = f"the body has more than {limit} bytes (setting max_payload)"
+    announced = headers.get("content-length", "")
+    if announced.isdecimal() and int(announced[:20]) > limit:
+        raise RequestRefused(ErrorCode.BAD_REQUEST, too_large, status=413)
     body = bytearray()
     with anyio.move_on_after(timeout):
         while True:
@@ -93,8 +100,7 @@ async def read_body(receive: Receive, *, limit: int, timeout: float) -> bytearra
                 raise ClientDisconnect
             body += message.get("body", b"")
             if len(body) > limit:
-                text = f"the body has more than {limit} bytes (setting max_payload)"
-                raise RequestRefused(ErrorCode.BAD_REQUEST, text, status=413)
+                raise RequestRefused(ErrorCode.BAD_REQUEST, too_large, status=413)
             if not message.get("more_body", False):
                 return body
     raise RequestRefused(ErrorCode.BAD_REQUEST, f"the body did not arrive in {timeout:g} s", status=408)

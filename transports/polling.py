@@ -6,6 +6,7 @@ Engine.IO 4, "HTTP long-polling"; docs/protocol.md, section 5.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 
 import anyio
 from starlette.requests import ClientDisconnect
@@ -151,15 +152,22 @@ async def serve_post(
     """
     assert request.sid is not None
     settings = table.settings
+    read = partial(
+        read_body,
+        receive,
+        request.handshake.headers,
+        limit=settings.max_payload,
+        timeout=settings.body_timeout,
+    )
     try:
         if request.counting:
-            body = await read_body(receive, limit=settings.max_payload, timeout=settings.body_timeout)
+            body = await read()
             answer = _take_counting(table, request.sid, body)
         else:
             session = table.find(request.sid)
             with session.posting() as busy:
                 _admit("post", session, busy=busy)
-                body = await read_body(receive, limit=settings.max_payload, timeout=settings.body_timeout)
+                body = await read()
                 _take_plain(session, body)
             answer = "ok"
     except ClientDisconnect:

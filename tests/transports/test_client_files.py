@@ -67,6 +67,24 @@ async def test_gzip_has_a_tag_of_its_own_and_the_same_content(dist: Path) -> Non
     assert zipped.headers["etag"] != plain.headers["etag"]
 
 
+@pytest.mark.parametrize(
+    ("accepted", "zipped"),
+    [
+        ("gzip", True),
+        ("br, GZIP ;q=0.5", True),
+        ("gzip;q=0.001", True),
+        ("gzip;q=0", False),
+        ("br, gzip; q=0.000, *", False),
+        ("notgzip", False),
+        ("identity", False),
+    ],
+)
+async def test_gzip_is_for_those_who_take_it(dist: Path, accepted: str, zipped: bool) -> None:
+    response = await ask(dist, "holdfast.min.js", accept_encoding=accepted)
+    assert ("content-encoding" in response.headers) is zipped
+    assert response.content == SCRIPT
+
+
 async def test_head_has_the_headers_of_get_and_no_body(dist: Path) -> None:
     head, get = await ask(dist, "holdfast.min.js", "HEAD"), await ask(dist, "holdfast.min.js")
     assert head.status_code == 200

@@ -201,6 +201,18 @@ async def test_body_that_is_too_large_is_refused_before_it_has_arrived() -> None
         assert await post.start() == 413
 
 
+@pytest.mark.parametrize("length", ["1001", "9" * 40])
+async def test_body_that_is_announced_as_too_large_is_not_waited_for(length: str) -> None:
+    async with plain_site(max_payload=1000) as plain:
+        sid = await plain.open()
+        url, headers = f"{PATH}polling&sid={sid}", {"content-length": length}
+        post = plain.client.request("POST", url, headers=headers, more_body=True)
+        assert await post.start() == 413
+        assert "max_payload" in (await post.json())["message"]
+        headers = {"content-length": "1000"}
+        assert await plain.client.post(url, "4" + "x" * 999, headers=headers).text() == "ok"
+
+
 async def test_body_that_does_not_arrive_is_refused_with_408() -> None:
     async with plain_site(body_timeout=0.01) as plain:
         sid = await plain.open()
