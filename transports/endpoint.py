@@ -14,7 +14,7 @@ from ..engine.wire.handshake import Closing, encode_closing
 from . import client_files
 from .http import encode_headers, refusal_of, send_refusal, send_response
 from .polling import serve_poll, serve_post
-from .request import Request, check_origin, cors_headers, parse_request
+from .request import Request, check_origin, cors_headers, origin_refusal_headers, parse_request
 from .stream import serve_stream
 from .websocket import serve_websocket
 
@@ -114,9 +114,13 @@ class Endpoint:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
-        cors = cors_headers(headers, self.table.settings)
         try:
             check_origin(headers, self.table.settings)
+        except RequestRefused as error:
+            await _refuse(scope, send, error, origin_refusal_headers(headers))
+            return
+        cors = cors_headers(headers, self.table.settings)
+        try:
             if scope["type"] == "http" and scope["method"] == "OPTIONS":
                 await send_response(
                     send, b"", headers={**_PREFLIGHT, **cors}, status=200, content_type="text/plain"
@@ -125,12 +129,7 @@ class Endpoint:
             request = parse_request(scope)
             await self._serve(request, receive, send, cors)
         except (RequestRefused, RemoteProtocolError) as error:
-            refused = refusal_of(error)
-            logger.info("request refused with code %d: %r", refused.code, refused.message)
-            if scope["type"] == "websocket":
-                await _deny(scope, receive, send, refused)
-            else:
-                await send_refusal(send, refused, headers=cors)
+            await _refuse(scope, send, refusal_of(error), cors)
 
     async def _serve(
         self, request: Request, receive: Receive, send: Send, headers: Mapping[str, str]
@@ -151,7 +150,15 @@ async def _not_found(receive: Receive, send: Send) -> None:
     await send({"type": "websocket.close", "code": 1000})
 
 
-async def _deny(scope: Scope, receive: Receive, send: Send, refused: RequestRefused) -> None:
+async def _refuse(scope: Scope, send: Send, refused: RequestRefused, headers: Mapping[str, str]) -> None:
+    logger.info("request refused with code %d: %r", refused.code, refused.message)
+    if scope["type"] == "websocket":
+        await _deny(scope, send, refused)
+    else:
+        await send_refusal(send, refused, headers=headers)
+
+
+async def _deny(scope: Scope, send: Send, refused: RequestRefused) -> None:
     if "websocket.http.response" not in (scope.get("extensions") or {}):
         await send({"type": "websocket.close", "code": 1008, "reason": refused.message[:100]})
         return

@@ -16,7 +16,14 @@ from ..engine.live import Handshake
 from ..engine.settings import Settings
 from ..engine.wire.handshake import TRANSPORTS, Attach, decode_attach
 
-__all__ = ["ATTACH_HEADER", "Request", "check_origin", "cors_headers", "parse_request"]
+__all__ = [
+    "ATTACH_HEADER",
+    "Request",
+    "check_origin",
+    "cors_headers",
+    "origin_refusal_headers",
+    "parse_request",
+]
 
 ATTACH_HEADER = "holdfast-attach"
 
@@ -148,7 +155,16 @@ def cors_headers(headers: Headers, settings: Settings) -> dict[str, str]:
     origin = headers.get("origin")
     if origin is None or not _listed(origin, settings):
         return {}
-    answer = {"access-control-allow-origin": origin, "vary": "Origin"}
+    answer = _readable_by(origin)
     if settings.cookies and settings.origins != "*":
         answer["access-control-allow-credentials"] = "true"
     return answer
+
+
+def origin_refusal_headers(headers: Headers) -> dict[str, str]:
+    """For the refusal of a foreign origin alone: the page may read that it is final, and need not try again."""
+    return _readable_by(headers.get("origin", ""))
+
+
+def _readable_by(origin: str) -> dict[str, str]:
+    return {"access-control-allow-origin": origin, "vary": "Origin"}

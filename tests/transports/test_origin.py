@@ -159,13 +159,23 @@ async def test_same_host_needs_no_cors_headers() -> None:
             assert not [name for name in headers if name.startswith("access-control-allow-origin")]
 
 
+async def test_refused_page_may_read_the_refusal_and_nothing_else() -> None:
+    async with answered("https://other.example", origins=[LISTED], cookies=True) as found:
+        for headers in found.values():
+            assert headers["access-control-allow-origin"] == "https://other.example"
+            assert headers["vary"] == "Origin"
+            assert "access-control-allow-credentials" not in headers
+            assert "access-control-allow-headers" not in headers
+    async with answered("http://testserver", origins=[LISTED]) as found:
+        assert "access-control-allow-origin" not in found["unknown session"]
+
+
 async def test_refusal_names_both_remedies() -> None:
     async with open_site() as site:
         exchange = site.client.get(
             POLLING, headers={"origin": "https://app.example", "host": "127.0.0.1:8000"}
         )
         assert await exchange.start() == 403
-        assert "access-control-allow-origin" not in exchange.headers
         refusal = await exchange.json()
         assert refusal["code"] == 4
         message = refusal["message"]
