@@ -136,7 +136,8 @@ async def _answer(
     except OSError:
         pass  # The client left while it was answered; what it did not get is its next poll's.
     finally:
-        if sent:
+        if sent or (idle and session.attached):
+            # A noop that did not arrive is no loss to a client that has polled again or upgraded meanwhile.
             session.detach(attachment)
         else:
             session.answer_lost(attachment)

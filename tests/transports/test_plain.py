@@ -491,6 +491,28 @@ async def test_upgrade_lets_the_poll_go_and_carries_on_by_websocket() -> None:
         assert await socket.receive() == "4hello"
 
 
+@pytest.mark.parametrize("lost", ["6", "4a message"])
+async def test_upgrade_outlives_the_answer_that_let_the_poll_go_unless_a_message_was_in_it(lost: str) -> None:
+    async with plain_site() as plain:
+        sid = await plain.open()
+        poll = plain.poll(sid)
+        gate = poll.hold_end()
+        poll.fail_end()
+        if lost != "6":
+            await plain.post(sid, lost).text()
+        socket = await plain.upgrade(sid)
+        assert await poll.text() == lost
+        gate.set()
+        await poll.finished()
+        await settled()
+        assert plain.site.session.is_open is (lost == "6")
+        if lost == "6":
+            socket.send("4hello")
+            assert await socket.receive() == "4hello"
+        else:
+            assert await socket.closed() == 1000
+
+
 async def test_poll_during_the_probe_is_let_go_and_delivers() -> None:
     async with plain_site() as plain:
         sid = await plain.open()
