@@ -163,13 +163,15 @@ async def serve_post(
     try:
         if request.counting:
             body = await read()
-            answer = _take_counting(table, request.sid, body)
+            session, answer = _take_counting(table, request.sid, body)
+            await session.pace()
         else:
             session = table.find(request.sid)
             with session.posting() as busy:
                 _admit("post", session, busy=busy)
                 body = await read()
                 _take_plain(session, body)
+                await session.pace()
             answer = "ok"
     except ClientDisconnect:
         await send_nothing(send)
@@ -186,7 +188,7 @@ def _take_plain(session: LiveSession, body: bytearray) -> None:
     session.receive(session.bring(), packets)
 
 
-def _take_counting(table: SessionTable, sid: str, body: bytearray) -> str:
+def _take_counting(table: SessionTable, sid: str, body: bytearray) -> tuple[LiveSession, str]:
     packets = decode_payload_bytes(body, counting=True)
     first = next(packets)
     if first.type is not PacketType.ATTACH:
@@ -203,7 +205,7 @@ def _take_counting(table: SessionTable, sid: str, body: bytearray) -> str:
     if stale is not None:
         # What came with it has counted (rule 6).
         raise stale
-    return session.answer_to_post()
+    return session, session.answer_to_post()
 
 
 def _without_probes(session: LiveSession, packets: Iterable[Packet]) -> Iterator[Packet]:

@@ -218,6 +218,7 @@ async def _read(session: LiveSession, attachment: Attachment, receive: Receive, 
                 codes.append(1009)
                 raise RemoteProtocolError(f"a message has {size} bytes; maxPayload is {session.max_payload}")
             session.receive(carrier, packets)
+            await session.pace()
         except (MissingMessages, StaleAttach) as error:
             codes.append(4000 + error.code)
             return

@@ -68,7 +68,10 @@ class Session:
             self._bell = anyio.Event()
             await self._bell.wait()
         data = self._waiting.popleft()
+        was_behind = self.is_behind
         self._waiting_bytes -= len(data)
+        if was_behind and not self.is_behind:
+            self._live.caught_up()
         return data
 
     def close(self) -> None:
@@ -97,7 +100,13 @@ class Session:
 
     def session_closed(self, reason: CloseReason) -> None:
         """See `SessionHandler`."""
+        self._live.caught_up()
         self._ring()
+
+    @property
+    def is_behind(self) -> bool:
+        """See `SessionHandler`."""
+        return self._waiting_bytes > self._live.max_payload
 
     def _ring(self) -> None:
         if self._bell is not None:

@@ -108,8 +108,20 @@ class EventSession:
 
     def event_taken(self, size_bytes: int) -> None:
         """A handler begins with an event that waited."""
+        was_behind = self.is_behind
         self._waiting -= 1
         self._waiting_bytes -= size_bytes
+        if was_behind and not self.is_behind:
+            self.live.caught_up()
+
+    @property
+    def is_behind(self) -> bool:
+        """See `SessionHandler`."""
+        settings = self.settings
+        return (
+            self._waiting * 10 > settings.max_pending_events
+            or self._waiting_bytes * 2 > settings.max_pending_event_bytes
+        )
 
     def _connect(self, request: ConnectRequested) -> None:
         codec = self.protocol.codec
@@ -151,6 +163,7 @@ class EventSession:
     def session_closed(self, reason: CloseReason) -> None:
         """The session is over."""
         self._closed = True
+        self.live.caught_up()
         self.settled()
         self.protocol.clear()
         for member in list(self._members.values()):

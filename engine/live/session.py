@@ -30,6 +30,7 @@ logger = logging.getLogger("holdfast.session")
 
 # How long a carrier has for what a session that is over still says. A peer that takes nothing gets no more.
 _LAST_WORDS = 2.0
+_PACE = 1.0
 
 
 def short_hash(secret: str) -> str:
@@ -46,6 +47,11 @@ class SessionHandler(Protocol):
 
     def session_closed(self, reason: CloseReason) -> None:
         """The session is over; called once."""
+        ...
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether much of what it was given still waits. When that ends, it calls `LiveSession.caught_up`."""
         ...
 
 
@@ -91,6 +97,7 @@ class LiveSession:
         self._timer: Timer | None = None
         self._timer_at: float | None = None
         self._room: Event | None = None
+        self._caught_up: Event | None = None
         self._was_open = True
         self._probing = 0
         self._upgrades: set[anyio.CancelScope] = set()
@@ -259,6 +266,28 @@ class LiveSession:
             self._refuse(error)
             raise
         self._settle()
+
+    async def pace(self) -> None:
+        """Before more is read: let an application that is behind catch up, so that a peer is never quicker than it.
+
+        For a second at most, because what a handler waits for may be what comes next.
+        """
+        handler = self.handler
+        if handler is None or not handler.is_behind or not self.is_open:
+            return
+        if self._caught_up is None:
+            self._caught_up = make_event()
+        timer = self.host.call_later(_PACE, self.caught_up)
+        try:
+            await self._caught_up.wait()
+        finally:
+            timer.cancel()
+
+    def caught_up(self) -> None:
+        """The application has taken much of what waited."""
+        if self._caught_up is not None:
+            self._caught_up.set()
+            self._caught_up = None
 
     def _refuse(self, error: RemoteProtocolError) -> None:
         logger.info("session %s closed: %s", self.name, error)

@@ -46,6 +46,41 @@ async def test_messages_are_iterated_in_order_until_the_session_ends() -> None:
     assert talk.ended == [CloseReason.TRANSPORT_CLOSE]
 
 
+@pytest.mark.parametrize("carrier", ["websocket", "polling"])
+async def test_peer_that_is_quicker_than_the_application_is_read_at_its_pace(carrier: str) -> None:
+    talk = Talk()
+
+    async def late(session: Session) -> None:
+        await talk.go.wait()
+        await talk.listen(session)
+
+    messages = [str(n).ljust(900, "x") for n in range(100)]
+    async with drive(Engine(late, max_payload=1000, clock=ManualClock())) as client:
+        if carrier == "websocket":
+            websocket = client.websocket(OPEN)
+            await websocket.accept()
+            await websocket.receive()
+            for message in messages:
+                websocket.send("4" + message)
+            await settled()
+            assert websocket.untaken() > 90
+            talk.go.set()
+        else:
+            text = await client.get("/engine.io/?EIO=4&transport=polling").text()
+            url = f"/engine.io/?EIO=4&transport=polling&sid={json.loads(text[1:])['sid']}"
+            assert await client.post(url, "4" + messages[0]).text() == "ok"
+            held = client.post(url, "4" + messages[1])
+            await settled()
+            assert not held.answered()
+            talk.go.set()
+            assert await held.text() == "ok"
+            for message in messages[2:]:
+                assert await client.post(url, "4" + message).text() == "ok"
+        await settled()
+        assert talk.heard == messages
+        assert talk.sessions[0].is_open
+
+
 async def test_what_was_sent_before_the_function_returned_still_goes_out() -> None:
     async def greet(session: Session) -> None:
         await session.send("hello")
@@ -93,12 +128,17 @@ async def test_text_that_cannot_be_carried_is_refused_where_it_is_sent() -> None
 
 async def test_a_peer_that_floods_an_application_which_does_not_listen_is_closed() -> None:
     talk = Talk()
-    async with drive(Engine(talk.wait, clock=ManualClock(), max_payload=100)) as client:
+    clock = ManualClock()
+    async with drive(Engine(talk.wait, clock=clock, max_payload=100)) as client:
         websocket = client.websocket(OPEN)
         await websocket.accept()
         await websocket.receive()
         for _ in range(17):
             websocket.send("4" + "x" * 99)
+        # One message a second is read beyond what the application is expected to catch up with.
+        for _ in range(15):
+            assert talk.sessions[0].is_open
+            await clock.advance(1)
         assert await websocket.closed() == 1000
         assert talk.sessions[0].reason is CloseReason.BUFFER_FULL
 

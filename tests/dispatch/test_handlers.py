@@ -407,6 +407,54 @@ async def test_waiting_events_are_bounded(settings: Settings) -> None:
         gate.set()
 
 
+async def test_who_is_quicker_than_its_handlers_waits_for_them_a_second_at_most() -> None:
+    io = Events(Settings(max_pending_events=20))
+    gate = anyio.Event()
+    paced: list[float] = []
+
+    @io.on("n")
+    async def n(socket: Socket) -> None:
+        await gate.wait()
+
+    wire = Wire(io)
+    peer = await wire.connect()
+
+    async def pace() -> None:
+        await peer.session.pace()
+        paced.append(wire.clock.time)
+
+    peer.send('2["n"]')
+    await until(lambda: peer.session.handler is not None and not peer.session.handler.is_behind)
+    await pace()
+    peer.send(*['2["n"]'] * 3)
+    async with anyio.create_task_group() as group:
+        group.start_soon(pace)
+        await anyio.wait_all_tasks_blocked()
+        assert len(paced) == 1
+        wire.clock.move(1.1)
+        await until(lambda: len(paced) == 2)
+        group.start_soon(pace)
+        await anyio.wait_all_tasks_blocked()
+        assert len(paced) == 2
+        gate.set()
+    assert paced == [1000.0, 1001.1, 1001.1]
+
+
+async def test_end_of_a_session_lets_its_reader_go_on() -> None:
+    io = Events(Settings(max_pending_events=20))
+    io.on("n", _wait_for_ever)
+    peer = await Wire(io).connect()
+    peer.send(*['2["n"]'] * 5)
+    async with anyio.create_task_group() as group:
+        group.start_soon(peer.session.pace)
+        await anyio.wait_all_tasks_blocked()
+        peer.session.fail(CloseReason.TRANSPORT_CLOSE)
+
+
+async def _wait_for_ever(socket: Socket) -> None:
+    await anyio.sleep_forever()
+
+
 async def test_msgpack_peer_is_recognised_by_its_first_message() -> None:
     io = Events()
 
