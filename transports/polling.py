@@ -163,15 +163,13 @@ async def serve_post(
     try:
         if request.counting:
             body = await read()
-            session, answer = _take_counting(table, request.sid, body)
-            await session.pace()
+            answer = await _take_counting(table, request.sid, body)
         else:
             session = table.find(request.sid)
             with session.posting() as busy:
                 _admit("post", session, busy=busy)
                 body = await read()
-                _take_plain(session, body)
-                await session.pace()
+                await _take_plain(session, body)
             answer = "ok"
     except ClientDisconnect:
         await send_nothing(send)
@@ -179,16 +177,16 @@ async def serve_post(
     await send_response(send, answer.encode(), headers=headers, content_type="text/html")
 
 
-def _take_plain(session: LiveSession, body: bytearray) -> None:
+async def _take_plain(session: LiveSession, body: bytearray) -> None:
     try:
         packets = decode_payload_bytes(body, counting=False)
     except RemoteProtocolError as error:
         session.fail(CloseReason.PARSE_ERROR, message=str(error))
         raise
-    session.receive(session.bring(), packets)
+    await session.receive_at_pace(session.bring(), packets)
 
 
-def _take_counting(table: SessionTable, sid: str, body: bytearray) -> tuple[LiveSession, str]:
+async def _take_counting(table: SessionTable, sid: str, body: bytearray) -> str:
     packets = decode_payload_bytes(body, counting=True)
     first = next(packets)
     if first.type is not PacketType.ATTACH:
@@ -201,11 +199,11 @@ def _take_counting(table: SessionTable, sid: str, body: bytearray) -> tuple[Live
             session.attach_candidate(attach.carrier, received=attach.received)
         except StaleAttach as error:
             stale = error
-    session.receive(session.bring(received=attach.received), _without_probes(session, packets))
+    await session.receive_at_pace(session.bring(received=attach.received), _without_probes(session, packets))
     if stale is not None:
         # What came with it has counted (rule 6).
         raise stale
-    return session, session.answer_to_post()
+    return session.answer_to_post()
 
 
 def _without_probes(session: LiveSession, packets: Iterable[Packet]) -> Iterator[Packet]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -31,6 +31,7 @@ logger = logging.getLogger("holdfast.session")
 # How long a carrier has for what a session that is over still says. A peer that takes nothing gets no more.
 _LAST_WORDS = 2.0
 _PACE = 1.0
+_PACE_IN_ALL = 4.0
 
 
 def short_hash(secret: str) -> str:
@@ -252,6 +253,20 @@ class LiveSession:
             MissingMessages: end this carrier; the session lives.
             RemoteProtocolError: the session has been closed with "parse error".
         """
+        self._receive(carrier, packets, stop=False)
+
+    async def receive_at_pace(self, carrier: Carrier, packets: Iterator[Packet]) -> None:
+        """`receive`, and `pace` wherever the application is behind; all in a few seconds, like it or not.
+
+        Raises:
+            MissingMessages, RemoteProtocolError: as `receive`.
+        """
+        until = self.host.now() + _PACE_IN_ALL
+        while not self._receive(carrier, packets, stop=self.is_open and self.host.now() < until):
+            await self.pace()
+        await self.pace()
+
+    def _receive(self, carrier: Carrier, packets: Iterable[Packet], *, stop: bool) -> bool:
         core, handler = self._core, self.handler
         now = self.host.now()
         try:
@@ -259,6 +274,9 @@ class LiveSession:
                 message = core.receive(carrier, packet, now=now)
                 if message is not None and handler is not None:
                     handler.message_received(message)
+                    if stop and handler.is_behind:
+                        self._settle()
+                        return False
         except MissingMessages:
             self._settle()
             raise
@@ -266,6 +284,7 @@ class LiveSession:
             self._refuse(error)
             raise
         self._settle()
+        return True
 
     async def pace(self) -> None:
         """Before more is read: let an application that is behind catch up, so that a peer is never quicker than it.

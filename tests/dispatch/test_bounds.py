@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 
 import anyio
 import pytest
+from asgi_driver import ManualClock, drive, settled
 from event_peer import Wire
 
+from holdfast import Server
 from holdfast.engine.dispatch import Events, Socket
 from holdfast.engine.errors import MessageTooLarge
 from holdfast.engine.session.reason import CloseReason
@@ -116,3 +119,34 @@ async def test_what_waits_for_a_connect_handler_is_bounded_in_bytes() -> None:
     await anyio.wait_all_tasks_blocked()
     assert peer.session.ended_with() is CloseReason.BUFFER_FULL
     go.set()
+
+
+@pytest.mark.parametrize("stuck", [False, True])
+async def test_one_post_may_bring_more_events_than_may_wait_if_handlers_take_them(stuck: bool) -> None:
+    clock = ManualClock()
+    io = Server(max_pending_events=50, clock=clock)
+    handled: list[int] = []
+
+    @io.on("n")
+    async def n(socket: Socket, number: int) -> None:
+        if stuck:
+            await anyio.sleep_forever()
+        handled.append(number)
+
+    async with drive(io) as client:
+        url = "/socket.io/?EIO=4&transport=polling"
+        url += "&sid=" + json.loads((await client.get(url).text())[1:])["sid"]
+        assert await client.post(url, "40").text() == "ok"
+        await client.get(url).text()
+        post = client.post(url, "\x1e".join(f'42["n",{number}]' for number in range(1000)))
+        if not stuck:
+            assert await post.text() == "ok"
+            await settled()
+            assert handled == list(range(1000))
+            return
+        for _ in range(4):
+            await settled()
+            assert not post.answered()
+            await clock.advance(1)
+        assert await post.text() == "ok"
+        assert await client.get(url).start() == 400
