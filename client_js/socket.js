@@ -188,6 +188,7 @@ export class Socket extends Emitter {
         try {
           write(encode(CONNECT, pid ? { pid, offset, ...auth } : (auth ?? undefined)));
           asking = true;
+          early.length = 0;
         } catch (error) {
           refuse(error);
         }
@@ -236,7 +237,7 @@ export class Socket extends Emitter {
         this.fire("disconnect", reason, details && { ...details, unconfirmed });
       }
       for (const [id, settle] of acks) {
-        if (!unsent.some((unsent) => unsent.id == id)) settle(new DisconnectedError("socket has been disconnected"));
+        if (!unsent.some((unsent) => unsent.id == id)) settle(new DisconnectedError(reason));
       }
     };
 
@@ -251,9 +252,12 @@ export class Socket extends Emitter {
         asking = false;
         refuse(Object.assign(new HoldfastError(data.message ?? data), { data: data.data }));
       } else if (type == DISCONNECT) end("io server disconnect");
-      else if (!this.connected) early.push(packet);
-      else if (type == ACK) settle(id, null, data);
-      else hear(data, id);
+      else if (asking) early.push(packet);
+      else if (this.connected) {
+        // What comes after a disconnect was sent before the server heard of it.
+        if (type == ACK) settle(id, null, data);
+        else hear(data, id);
+      }
     };
 
     /** @param {{sid?: unknown, pid?: unknown}} data */

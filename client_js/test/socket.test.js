@@ -22,6 +22,7 @@ before(async () => {
     socket.on("fail", (answer) => answer({ error: { message: "no", code: "E_NO", data: [1] } }));
     socket.on("never", () => {});
     socket.on("leave", () => socket.disconnect());
+    socket.on("burst", (answer) => [1, 2, 3].forEach((n) => (n == 1 ? answer() : socket.emit("bounce", n))));
     socket.on("drop", () => socket.conn.close());
     socket.on("size", (bytes, answer) => answer(bytes.length));
     socket.on("ask", (value, answer) => socket.emit("question", value, answer));
@@ -209,6 +210,21 @@ test("a socket that is disconnected before it was connected does not come back",
   assert.equal(await chat.emitWithAck("echo", 1), 1);
   assert.deepEqual(seen, ["connect"]);
   socket.io.close();
+});
+
+test("what the server said before it heard of the disconnect is not heard after the next connect", async () => {
+  const one = connect();
+  const chat = one.io.socket("/chat");
+  const heard = [];
+  chat.on("bounce", (n) => heard.push(n));
+  await chat.emitWithAck("echo");
+  await new Promise((resolve) => chat.emit("burst", () => resolve(chat.disconnect())));
+  await one.emitWithAck("echo");
+  await one.emitWithAck("echo");
+  chat.connect();
+  await chat.emitWithAck("echo");
+  assert.deepEqual(heard, []);
+  one.io.close();
 });
 
 test("whoever opens it again by hand does not stand in the way of the next reconnection", async () => {
