@@ -36,10 +36,11 @@ def first_free(port: int) -> socket.socket:
     Raises:
         OSError: None of the next fifty is.
     """
-    for candidate in range(port, port + TRIES):
+    last = min(port + TRIES - 1, 65535)
+    for candidate in range(port, last + 1):
         with suppress(OSError):
             return listen(HOST, candidate)
-    raise OSError(f"no free port from {port} to {port + TRIES - 1}")
+    raise OSError(f"no free port from {port} to {last}")
 
 
 @asynccontextmanager
@@ -62,13 +63,14 @@ async def run_demo(port: int) -> AsyncGenerator[MisbehavingProxy, None]:
     """Run the demo on this port, or the next that is free (0: any); yields its proxy, whose address is the page's."""
     with first_free(port) as public:
         public_port = public.getsockname()[1]
-        switches_socket = first_free(public_port + 1 if port else 0)
+        # Any will do, but one beside the page's is easier to recognise.
+        switches_socket = first_free(public_port + 1 if 0 < port < 65535 else 0)
         server_socket = listen(HOST, 0)
     proxy = MisbehavingProxy(HOST, server_socket.getsockname()[1], host=HOST, port=public_port)
     async with anyio.create_task_group() as tasks:
         events = Events(tasks)
         app = create_app(events, switches_port=switches_socket.getsockname()[1])
-        switches = create_switches(proxy, lambda: events.count)
+        switches = create_switches(proxy, lambda: events.count, events.report)
         async with serving(app, server_socket), serving(switches, switches_socket), proxy:
             yield proxy
         tasks.cancel_scope.cancel()
@@ -93,16 +95,30 @@ async def interrupted() -> None:
             return
 
 
+def port_number(text: str) -> int:
+    """A command-line argument.
+
+    Raises:
+        argparse.ArgumentTypeError: not a port.
+    """
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port from 0 to 65535")
+    return int(text)
+
+
 def main() -> None:
     """Parse the command line and run."""
     parser = argparse.ArgumentParser(prog="python -m holdfast.demo", description=__doc__)
     parser.add_argument(
-        "--port", type=int, default=8000, help="of the page; the next free one if it is taken"
+        "--port", type=port_number, default=8000, help="of the page; the next free one if it is taken"
     )
     parser.add_argument("--open", action="store_true", help="open the page in a browser")
     options = parser.parse_args()
-    with suppress(KeyboardInterrupt):
-        anyio.run(lambda: run(options.port, open_page=options.open))
+    try:
+        with suppress(KeyboardInterrupt):
+            anyio.run(lambda: run(options.port, open_page=options.open))
+    except OSError as error:
+        parser.exit(1, f"{parser.prog}: {error}\n")
 
 
 if __name__ == "__main__":

@@ -111,6 +111,11 @@ class Events:
         for name in ("connect", "disconnect", "up", "rate", "measure", "finish", "chat", "history"):
             self.io.on(name, getattr(self, f"_{name}"))
 
+    def report(self, socket_id: str) -> dict[str, int] | None:
+        """What the server has counted for a page; None if it is not connected."""
+        feed = self._feeds.get(socket_id)
+        return None if feed is None else feed.report()
+
     async def _send_numbers(self, feed: Feed) -> None:
         last = anyio.current_time()
         with suppress(Disconnected):
@@ -140,8 +145,8 @@ class Events:
     async def _rate(self, socket: Socket, per_second: float) -> None:
         self._feeds[socket.id].rate = max(0.0, min(float(per_second), MAX_RATE))
 
-    async def _measure(self, socket: Socket) -> dict[str, int]:
-        return self._feeds[socket.id].report()
+    async def _measure(self, socket: Socket) -> None:
+        """Its acknowledgement is what the page times."""
 
     async def _finish(self, socket: Socket) -> dict[str, int]:
         """Send no more numbers; the answer says how many there were, and comes after them."""
@@ -149,8 +154,13 @@ class Events:
         feed.rate = feed.rest = 0.0
         return feed.report()
 
-    async def _chat(self, socket: Socket, name: str, text: str) -> str:
-        message = {"name": str(name)[:40] or "nobody", "text": str(text)[:500], "from": socket.id}
+    async def _chat(self, socket: Socket, name: str, text: str, mark: str = "") -> str:
+        message = {
+            "name": str(name)[:40] or "nobody",
+            "text": str(text)[:500],
+            "from": socket.id,
+            "mark": str(mark)[:40],
+        }
         self._said.append(message)
         await self.io.to("lobby").emit("chat", message)
         return "seen"
@@ -176,21 +186,31 @@ def create_app(events: Events, *, switches_port: int) -> Starlette:
     )
 
 
-def create_switches(proxy: MisbehavingProxy, count: Callable[[], int]) -> Starlette:
+def create_switches(
+    proxy: MisbehavingProxy, count: Callable[[], int], report: Callable[[str], dict[str, int] | None]
+) -> Starlette:
     """The switches. They answer the demo's own page only.
 
     Args:
         count: How many numbered events there were.
+        report: What the server has counted for a page, which is to know it when its session is starved too.
     """
     origins = [f"http://{host}:{proxy.port}" for host in HOSTS]
+    cuts = 0
+    changed_at = 0.0
 
-    def state() -> Response:
-        return JSONResponse(snapshot(proxy, count()), headers={"Cache-Control": "no-store"})
+    def state(request: Request) -> Response:
+        content = snapshot(proxy, count())
+        content["cuts"] = cuts
+        content["changedMsAgo"] = round((anyio.current_time() - changed_at) * 1000)
+        content["report"] = report(request.query_params.get("socket", ""))
+        return JSONResponse(content, headers={"Cache-Control": "no-store"})
 
     async def read(request: Request) -> Response:
-        return state()
+        return state(request)
 
     async def act(request: Request) -> Response:
+        nonlocal cuts, changed_at
         # A form on any other page can send a POST, but not with this content type: that takes a preflight.
         if request.headers.get("content-type") != "application/json":
             raise HTTPException(415, "application/json only")
@@ -198,7 +218,9 @@ def create_switches(proxy: MisbehavingProxy, count: Callable[[], int]) -> Starle
             apply(proxy, request.path_params["action"], await request.json())
         except (KeyError, TypeError, ValueError) as error:
             raise HTTPException(400, f"not understood: {error!r}") from error
-        return state()
+        cuts += request.path_params["action"] == "cut"
+        changed_at = anyio.current_time()
+        return state(request)
 
     cors = Middleware(
         CORSMiddleware, allow_origins=origins, allow_methods=["GET", "POST"], allow_headers=["content-type"]

@@ -8,7 +8,7 @@ import { io } from "../socket.io/holdfast.esm.min.js";
 import { Timeline } from "./timeline.js";
 
 /** Shorter than the defaults, so that one sees the way back up within seconds. */
-const IMPATIENT = { laterMs: [1500, 2500, 4000], demoteMs: 4000, usefulMs: 1500, doubtMs: 1000, probeMs: 1000, streamProbeMs: 800 };
+const IMPATIENT = { laterMs: [1500, 2500, 4000], demoteMs: 4000, usefulMs: 1500, doubtMs: 1000, probeMs: 1000 };
 const NAMES = { websocket: "WebSocket", stream: "Streaming", polling: "Polling", none: "Nothing" };
 const WHY = {
   websocket: "One connection, both ways, a few bytes per event.",
@@ -49,7 +49,7 @@ class Tally {
   }
 }
 
-const ZERO = { sent: 0, received: 0, lost: 0, repeated: 0, disordered: 0 };
+const ZERO = { sent: 0, received: 0, lost: 0, repeated: 0, disordered: 0, underway: 0 };
 const plus = (a, b) => Object.fromEntries(Object.keys(ZERO).map((key) => [key, a[key] + (b[key] ?? 0)]));
 
 /** The numbered events of one session. What never arrived by its end is lost. */
@@ -57,21 +57,23 @@ class Run {
   sent = 0;
   owed = 0;
   tally = new Tally();
-  /** What the server said last. */
+  /** What the server said last, and what we had sent when it was asked. */
   report = { ...ZERO };
+  asked = 0;
 
   counters() {
     const { received, lost, repeated, disordered, sent } = this.report;
+    const down = { ...this.tally.summary(), sent: Math.max(sent, this.tally.received - this.tally.repeated) };
     return {
-      up: { sent: this.sent, received, lost, repeated, disordered },
-      down: { ...this.tally.summary(), sent: Math.max(sent, this.tally.received - this.tally.repeated) },
+      up: { sent: this.sent, received, lost, repeated, disordered, underway: Math.max(0, this.asked - received + repeated - lost) },
+      down: { ...down, underway: Math.max(0, down.sent - down.received + down.repeated - down.lost) },
     };
   }
 
   /** The same, when no more can arrive. */
   final() {
     const { up, down } = this.counters();
-    for (const way of [up, down]) way.lost = Math.max(0, way.sent - way.received + way.repeated);
+    for (const way of [up, down]) Object.assign(way, { lost: Math.max(0, way.sent - way.received + way.repeated), underway: 0 });
     return { up, down };
   }
 }
@@ -86,6 +88,8 @@ let since = performance.now();
 let changes = 0;
 let disconnects = 0;
 let roundTrip = NaN;
+/** When an acknowledgement that has not come was asked for; 0 when none is. */
+let askedAt = 0;
 let rate = 20;
 let leaving = false;
 
@@ -128,8 +132,10 @@ const connect = (options) => {
     mine.emit("rate", rate);
     carriedBy(mine.io.engine.transport.name, null, "connected");
     mine.emitWithAck("history").then((said) => {
+      const waiting = $("messages").querySelectorAll(".waiting");
       $("messages").replaceChildren();
       said.forEach(hear);
+      $("messages").append(...waiting);
     }, () => {});
   });
   mine.on("disconnect", (reason) => {
@@ -180,19 +186,23 @@ setInterval(() => {
   for (; run.owed >= 1; run.owed--) if (socket.connected && !leaving) socket.emit("up", ++run.sent);
 }, 50);
 
-let asking = false;
 setInterval(async () => {
-  if (asking || leaving || !socket.connected) return;
-  asking = true;
-  const [asked, mine] = [performance.now(), run];
+  if (askedAt || leaving || !socket.connected) return;
+  askedAt = performance.now();
   try {
-    mine.report = await socket.timeout(60000).emitWithAck("measure");
-    roundTrip = performance.now() - asked;
+    await socket.timeout(60000).emitWithAck("measure");
+    roundTrip = performance.now() - askedAt;
   } catch {
-    // The counters stay where they are.
+    roundTrip = NaN;
   }
-  asking = false;
+  askedAt = 0;
 }, 1000);
+
+const roundTripShown = () => {
+  const unanswered = askedAt && performance.now() - askedAt;
+  if (unanswered > Math.max(2000, 2 * roundTrip)) return `> ${Math.floor(unanswered / 1000)} s`;
+  return carrier === "none" || Number.isNaN(roundTrip) ? "–" : `${count(roundTrip)} ms`;
+};
 
 // What is shown
 
@@ -200,8 +210,7 @@ const showCounters = () => {
   const all = counters();
   let wrong = [];
   for (const way of ["up", "down"]) {
-    const { sent, received, lost, repeated, disordered } = all[way];
-    const underway = Math.max(0, sent - received + repeated - lost);
+    const { sent, received, underway, lost, repeated, disordered } = all[way];
     for (const [key, value] of Object.entries({ sent, received, underway, lost, repeated, disordered })) {
       show(`${way}-${key}`, count(value));
       $(`${way}-${key}`).classList.toggle("wrong", value > 0);
@@ -214,7 +223,7 @@ const showCounters = () => {
   $("verdict").classList.toggle("wrong", wrong.length > 0);
   show("changes", changes);
   show("disconnects", disconnects);
-  show("round-trip", Number.isNaN(roundTrip) ? "–" : `${count(roundTrip)} ms`);
+  show("round-trip", roundTripShown());
 };
 
 const still = matchMedia("(prefers-reduced-motion: reduce)");
@@ -238,13 +247,18 @@ const seen = { at: 0, requests: 0, headBytes: 0, bodyBytes: 0, events: 0 };
 
 const switches = async (action, options) => {
   const mine = ++generation;
+  const [asked, ours, id] = [run.sent, run, socket.id ?? ""];
   const request = options && { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(options) };
   try {
-    const response = await fetch(`${SWITCHES}/${action}`, { ...request, signal: AbortSignal.timeout(5000) });
+    const response = await fetch(`${SWITCHES}/${action}?socket=${encodeURIComponent(id)}`, { ...request, signal: AbortSignal.timeout(5000) });
     if (!response.ok) throw new Error(await response.text());
     const state = await response.json();
     // An answer that was overtaken would flip a switch back under the user's finger.
-    if (mine === generation) showNetwork(state);
+    if (mine === generation) {
+      showNetwork(state);
+      // While nothing gets through, this is the only way to know what the server has counted.
+      if (state.report && ours === run && id === socket.id && !leaving) Object.assign(run, { report: state.report, asked });
+    }
     $("switches-problem").hidden = true;
   } catch {
     $("switches-problem").hidden = false;
@@ -252,20 +266,23 @@ const switches = async (action, options) => {
 };
 
 const showNetwork = (state) => {
+  // Another tab may have done it: the line stands where it was done, not where we heard of it.
+  const at = performance.now() - state.changedMsAgo;
   for (const [fault, name] of Object.entries(FAULTS)) {
     const on = state.faults[fault];
     document.querySelector(`[data-fault=${fault}]`).checked = on;
-    if (network && network.faults[fault] !== on) timeline.mark(on ? name : `${name}: over`, !on);
+    if (network && network.faults[fault] !== on) timeline.mark(on ? name : `${name}: over`, { at, isMended: !on });
   }
   if (network && network.delayMs !== state.delayMs) {
-    timeline.mark(state.delayMs ? `delay ${state.delayMs} ms` : "no delay", !state.delayMs);
+    timeline.mark(state.delayMs ? `delay ${state.delayMs} ms` : "no delay", { at, isMended: !state.delayMs });
   }
   if (document.activeElement !== $("delay") || !pendingDelay) {
     $("delay").value = state.delayMs;
     show("delay-value", `${state.delayMs} ms`);
   }
-  if (network && !network.closedForMs && state.closedForMs) timeline.mark("all cut");
-  if (network?.closedForMs && !state.closedForMs) timeline.mark("all cut: over", true);
+  if (network && network.cuts !== state.cuts) timeline.mark("cut", { at });
+  if (network && !network.closedForMs && state.closedForMs) timeline.mark("all cut", { at });
+  if (network?.closedForMs && !state.closedForMs) timeline.mark("all cut: over", { isMended: true });
   show("closed", state.closedForMs ? "Nothing gets through now." : "");
   network = state;
   showCosts(state);
@@ -288,10 +305,7 @@ for (const box of document.querySelectorAll("[data-fault]")) {
   box.addEventListener("change", () => switches("set", { [box.dataset.fault]: box.checked }));
 }
 $("clear").addEventListener("click", () => switches("clear", {}));
-$("cut").addEventListener("click", () => {
-  timeline.mark("cut");
-  switches("cut", {});
-});
+$("cut").addEventListener("click", () => switches("cut", {}));
 $("cut-all").addEventListener("click", () => switches("cut-all", { seconds: Number($("cut-seconds").value) || 5 }));
 $("plain").addEventListener("change", () => restart($("plain").checked ? { transports: ["polling"] } : {}));
 $("rate").addEventListener("input", () => {
@@ -311,13 +325,16 @@ $("delay").addEventListener("input", () => {
 
 // The chat
 
-const hear = ({ name, text, from }) => {
+const hear = ({ name, text, from, mark }) => {
   const line = document.createElement("li");
   const who = document.createElement("b");
   who.textContent = name;
   line.append(who, text);
   line.classList.toggle("mine", from === socket.id);
-  $("messages").append(line);
+  // What we have said ourselves stands there already, waiting.
+  const waiting = mark && $("messages").querySelector(`[data-mark="${CSS.escape(mark)}"]`);
+  if (waiting) waiting.replaceWith(line);
+  else $("messages").append(line);
   while ($("messages").children.length > 100) $("messages").firstChild.remove();
   $("messages").scrollTop = $("messages").scrollHeight;
 };
@@ -326,9 +343,23 @@ $("who").value = sessionStorage.getItem("name") ?? ["Ada", "Grace", "Edsger", "B
 $("say").addEventListener("submit", (event) => {
   event.preventDefault();
   sessionStorage.setItem("name", $("who").value);
-  socket.emit("chat", $("who").value, $("text").value);
+  say($("who").value, $("text").value);
   $("text").value = "";
 });
+
+/** Said at once, and marked until the server has it. */
+const say = async (name, text) => {
+  const mark = Math.random().toString(36).slice(2);
+  hear({ name, text, from: socket.id, mark: "" });
+  const line = $("messages").lastChild;
+  line.dataset.mark = mark;
+  line.classList.add("waiting");
+  try {
+    await socket.emitWithAck("chat", name, text, mark);
+  } catch {
+    line.classList.replace("waiting", "undelivered");
+  }
+};
 
 // For browser tests: what the page knows, to read only.
 const state = {
@@ -344,4 +375,4 @@ Object.defineProperty(window, "__holdfast", { value: Object.freeze(state) });
 
 connect({});
 switches("state");
-setInterval(() => switches("state"), 1000);
+setInterval(() => switches("state"), 300);

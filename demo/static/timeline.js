@@ -31,10 +31,11 @@ export class Timeline {
 
   /**
    * @param {string} text
-   * @param {boolean} [isMended] Something is well again.
+   * @param {{at?: number, isMended?: boolean}} [options] When it was done, if not now; whether something is well again.
    */
-  mark(text, isMended = false) {
-    this.#marks.push({ at: performance.now(), text, isMended });
+  mark(text, { at = performance.now(), isMended = false } = {}) {
+    this.#marks.push({ at, text, isMended });
+    this.#marks.sort((a, b) => a.at - b.at);
   }
 
   #describe() {
@@ -71,7 +72,7 @@ export class Timeline {
     }
     pen.textAlign = "center";
     pen.fillStyle = color("soft");
-    for (let ago = 0; ago <= 60; ago += width < 600 ? 20 : 10) {
+    for (let ago = 0; ago <= 60; ago += width < 460 ? 30 : width < 640 ? 20 : 10) {
       const at = x(now - ago * 1000);
       pen.textAlign = ago ? (ago === 60 ? "left" : "center") : "right";
       pen.fillText(ago ? `${ago} s ago` : "now", at, height - 8);
@@ -114,27 +115,41 @@ export class Timeline {
     pen.fill();
   }
 
-  /** Labels stand in the first of three rows that has room for them. */
+  /** Labels stand in the first of three rows that has room for them, or else beside the one that ends first. */
   #drawMarks(pen, color, x, top, bottom, left) {
+    const right = x(performance.now());
     const free = [left, left, left];
+    const labels = [];
     for (const { at, text, isMended } of this.#marks) {
       const place = x(at);
       if (place < left) continue;
+      const style = color(isMended ? "good" : "bad");
       pen.setLineDash([3, 3]);
       pen.lineWidth = 1;
-      this.#line(pen, color(isMended ? "good" : "bad"), [place, 4], [place, bottom]);
-      pen.setLineDash([]);
+      this.#line(pen, style, [place, 4], [place, bottom]);
       const wide = pen.measureText(text).width;
-      const isLeft = place + wide + 8 > x(performance.now());
-      const begin = isLeft ? place - wide - 4 : place + 4;
-      const row = free.findIndex((end) => begin >= end);
-      if (row < 0) continue;
-      free[row] = begin + wide + 8;
-      pen.textAlign = "left";
-      pen.fillStyle = color(isMended ? "good" : "bad");
-      pen.fillText(text, begin, 8 + row * 13);
+      const begin = place + wide + 8 > right ? place - wide - 4 : place + 4;
+      let row = free.findIndex((end) => begin >= end);
+      let from = begin;
+      if (row < 0) {
+        row = free.indexOf(Math.min(...free));
+        from = free[row];
+      }
+      // The last resort, when a dozen things happen in a second: the colour of the line is all that tells.
+      if (from + wide > right + 8) continue;
+      free[row] = from + wide + 8;
+      labels.push({ text, style, from, row });
     }
+    pen.setLineDash([]);
     pen.textAlign = "left";
+    pen.lineJoin = "round";
+    for (const { text, style, from, row } of labels) {
+      pen.strokeStyle = color("card");
+      pen.lineWidth = 5;
+      pen.strokeText(text, from, 8 + row * 13);
+      pen.fillStyle = style;
+      pen.fillText(text, from, 8 + row * 13);
+    }
     pen.textBaseline = "middle";
   }
 }

@@ -159,6 +159,26 @@ def test_two_tabs_talk_while_one_of_them_is_cut(page: Page, context: BrowserCont
             expect(tab.get_by_role("list", name="Messages")).to_contain_text(f"hello from {name}")
 
 
+def test_an_outage_is_shown_as_it_is(page: Page) -> None:
+    flows(page)
+    until(page, "h.counters.up.underway < 20 && h.counters.down.underway < 20")
+    page.get_by_label("Seconds to cut everything").fill("60")
+    page.get_by_role("button", name="Cut everything").click()
+    carried_by(page, "none")
+    page.get_by_label("Message", exact=True).fill("said in the dark")
+    page.get_by_role("button", name="Send").click()
+    messages = page.get_by_role("list", name="Messages").get_by_role("listitem")
+    expect(messages.filter(has_text="said in the dark")).to_have_class(re.compile("waiting"))
+    until(page, "h.counters.up.underway > 30 && h.counters.down.underway > 30")
+    expect(page.locator("#round-trip")).to_have_text(re.compile(r"> \d+ s"))
+    page.get_by_role("button", name="All clear").click()
+    carried_by(page, "websocket")
+    expect(messages.filter(has_text="said in the dark")).to_have_class("mine")
+    expect(page.locator("#round-trip")).to_have_text(re.compile(r"\d+ ms"))
+    until(page, "h.counters.up.underway < 20 && h.counters.down.underway < 20")
+    assert_whole(page)
+
+
 def test_the_page_fits_a_phone_and_both_color_schemes(browser: Browser, address: str) -> None:
     for scheme in ("light", "dark"):
         context = browser.new_context(viewport={"width": 360, "height": 740}, color_scheme=scheme)
