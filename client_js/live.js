@@ -24,6 +24,8 @@ const IDLE_MS = 1000;
 const HURRY_MS = 1000;
 /** How long a replaced carrier is still read. */
 const LINGER_MS = 2000;
+/** The most patience that a slow network gets. */
+const SLACK_MS = 4000;
 /** More than this waiting in a WebSocket is written later. */
 const BUFFER_BYTES = 1e6;
 /** Until there may be room again; and the least pause of all, so that a deadline that has passed cannot become a busy loop. */
@@ -90,7 +92,6 @@ export class Live extends Emitter {
       connector.race(lostAt);
       if (options.page) unwatch = watchPage(this.wake, () => this.close("transport close", true));
       step();
-      return this;
     };
 
     /**
@@ -259,6 +260,7 @@ export class Live extends Emitter {
     /** @param {Carrier} carrier Its attach is sent. */
     const ask = (carrier) => {
       carrier.asked = true;
+      carrier.since = clock();
       highest = Math.max(highest, carrier.number);
     };
 
@@ -310,10 +312,11 @@ export class Live extends Emitter {
         else {
           session.open(text, kind == WEBSOCKET);
           connector.offer([kind, ...session.transports]);
-          carries(carrier, "open");
           this.id = session.sid;
           this.readyState = phase = "open";
-          this.fire("open");
+          carries(carrier, "open");
+          // Who hears of the transport may have closed it.
+          if (phase == "open") this.fire("open");
         }
         return;
       }
@@ -375,7 +378,7 @@ export class Live extends Emitter {
         if (other.state == TRYING) {
           hurry(other, answerMs);
           // In the opening race a request cannot be taken back: its answer is, when it comes.
-          if (phase == "opening" ? other.kind == WEBSOCKET : other.number && other.number < carrier.number) drop(other);
+          if (reason == "open" ? other.kind == WEBSOCKET : other.number && other.number < carrier.number) drop(other);
         } else {
           other.state = REPLACED;
           give(other, LINGER_MS);
@@ -384,7 +387,7 @@ export class Live extends Emitter {
       carrier.state = ATTACHED;
       carrier.deadline = Infinity;
       current = carrier;
-      slack = clock() - carrier.since;
+      slack = Math.min(clock() - carrier.since, SLACK_MS);
       this.transport = { name: to };
       connector.carries(to, clock());
       if (from != to || lostFor) this.fire("transport", { from: from || null, to, reason });

@@ -106,6 +106,7 @@ export class Manager extends Emitter {
         this.fire("open");
         nsps.forEach((socket) => socket._opened());
         done?.();
+        attempts = 0;
       });
       for (const name of /** @type {const} */ (["ping", "transport"])) engine.on(name, (...args) => this.fire(name, ...args));
       engine.on("message", (message) => {
@@ -124,15 +125,13 @@ export class Manager extends Emitter {
         // What the server refuses for good is not asked for again.
         const isFinal = error instanceof RefusedError && [2, 4, 5].includes(error.code);
         if (isFinal) this.close();
+        // For good: a CONNECT that was not answered will not be sent again.
+        if (wasOpen ? isFinal : !wasEnding) nsps.forEach((socket) => socket._failed(error));
         if (wasOpen) {
-          for (const socket of nsps.values()) {
-            // A CONNECT that was not answered will not be sent again.
-            if (isFinal) socket._failed(error);
-            socket._closed(reason, details);
-          }
+          // All of them are disconnected before the first one says so.
+          for (const tell of [...nsps.values()].map((socket) => socket._closed(reason, details))) tell();
           this.fire("close", reason, details);
         } else if (!wasEnding) {
-          nsps.forEach((socket) => socket._failed(error));
           this.fire("error", error);
           if (done && !isEnding) return done(error);
         }
@@ -161,11 +160,7 @@ export class Manager extends Emitter {
           if (error) {
             reconnect();
             this.fire("reconnect_error", error);
-          } else {
-            const tries = attempts;
-            attempts = 0;
-            this.fire("reconnect", tries);
-          }
+          } else this.fire("reconnect", attempts);
         });
       };
       timer = opts.setTimeout(attempt, Math.min(delay, reconnectionDelayMax));

@@ -50,6 +50,10 @@ export class Socket extends Emitter {
     let nextId = 0;
     /** Whether a CONNECT has not been answered yet. */
     let asking = false;
+    /** Whether this session has connected it before: what comes before the answer may be meant for that. */
+    let wasHere = false;
+    /** How often it was to be connected; an answer of `auth` to an earlier time counts no more. */
+    let round = 0;
     /** What to do with the answer, or without one. @type {Map<number, (error: Error | null, reply?: any[]) => void>} */
     const acks = new Map();
     /** @type {{frames: Data[], args: any[], id?: number}[]} */
@@ -69,11 +73,11 @@ export class Socket extends Emitter {
      * @param {Data[]} frames
      * @param {any[]} [args] Of an event; they come back if it stays unconfirmed.
      */
-    const write = (frames, args) => io.engine?._send(frames, args ? { nsp, args } : {});
+    const write = (frames, args) => /** @type {import("./live.js").Live} */ (io.engine)._send(frames, args ? { nsp, args } : {});
 
     /** @returns {this} */
     this.connect = this.open = () => {
-      if (!this.active) {
+      if (!this.connected) {
         this.active = true;
         if (!io._reconnecting) io.open();
         if (io._readyState == "open") this._opened();
@@ -147,7 +151,7 @@ export class Socket extends Emitter {
       if (RESERVED.includes(args[0])) throw new LocalProtocolError(`"${args[0]}" is reserved`);
       const id = run && nextId++;
       const frames = encode(EVENT, args, id);
-      const isDropped = volatile && !(this.connected && io.engine?.writable);
+      const isDropped = volatile && !(this.connected && /** @type {any} */ (io.engine).writable);
       // First what can fail: a caller that meets an exception has sent nothing and waits for nothing.
       if (this.connected && !isDropped) write(frames, args);
       if (run) {
@@ -156,7 +160,7 @@ export class Socket extends Emitter {
           isTimed &&
           io.opts.setTimeout(() => {
             unsent = unsent.filter((unsent) => unsent.id != id);
-            settle(id, new TimeoutError("operation has timed out"));
+            settle(id, new TimeoutError("timeout"));
           }, timeout);
         acks.set(/** @type {number} */ (id), (error, reply = []) => {
           acks.delete(/** @type {number} */ (id));
@@ -166,8 +170,7 @@ export class Socket extends Emitter {
         });
       }
       if (!isDropped) {
-        if (this.connected) any.fire("out", ...args);
-        else unsent.push({ frames, args, id });
+        if (!this.connected) unsent.push({ frames, args, id });
       }
       return this;
     };
@@ -182,9 +185,10 @@ export class Socket extends Emitter {
     /** The session is open: ask for the namespace. @internal */
     this._opened = () => {
       if (!this.active) return;
-      const { engine } = io;
+      const mine = ++round;
+      const isOver = () => mine != round || !this.active || this.connected || asking || io._readyState != "open";
       const connect = (/** @type {any} */ auth) => {
-        if (io.engine != engine || !this.active || this.connected || asking) return;
+        if (isOver()) return;
         try {
           write(encode(CONNECT, pid ? { pid, offset, ...auth } : (auth ?? undefined)));
           asking = true;
@@ -195,7 +199,7 @@ export class Socket extends Emitter {
       };
       const { auth } = this;
       if (typeof auth != "function") connect(auth);
-      else new Promise((resolve) => (auth.length ? auth(resolve) : resolve(/** @type {any} */ (auth)()))).then(connect, refuse);
+      else new Promise((resolve) => (auth.length ? auth(resolve) : resolve(/** @type {any} */ (auth)()))).then(connect, (error) => isOver() || refuse(error));
     };
 
     /** @param {unknown} error It will not be connected, until it is asked to again. */
@@ -209,7 +213,7 @@ export class Socket extends Emitter {
     /** @param {string} reason */
     const end = (reason) => {
       this.active = false;
-      this._closed(reason);
+      this._closed(reason)();
       io._release();
     };
 
@@ -224,21 +228,23 @@ export class Socket extends Emitter {
     /**
      * @param {string} reason
      * @param {import("./live.js").Details} [details]
+     * @returns {() => void} Tell the application.
      * @internal
      */
     this._closed = (reason, details) => {
       const { connected } = this;
       // Without details the session goes on, and the answer will come.
-      asking &&= !details;
+      if (details) asking = wasHere = false;
       this.connected = false;
       this.id = undefined;
-      if (connected) {
-        const unconfirmed = details?.unconfirmed.filter((sent) => sent.nsp == nsp).map(({ args }) => args);
-        this.fire("disconnect", reason, details && { ...details, unconfirmed });
-      }
-      for (const [id, settle] of acks) {
-        if (!unsent.some((unsent) => unsent.id == id)) settle(new DisconnectedError(reason));
-      }
+      const lost = [...acks].filter(([id]) => !unsent.some((unsent) => unsent.id == id));
+      return () => {
+        if (connected) {
+          const unconfirmed = details?.unconfirmed.filter((sent) => sent.nsp == nsp).map(({ args }) => args);
+          this.fire("disconnect", reason, details && { ...details, unconfirmed });
+        }
+        for (const [, settle] of lost) settle(new DisconnectedError(reason));
+      };
     };
 
     /**
@@ -251,8 +257,9 @@ export class Socket extends Emitter {
       else if (type == CONNECT_ERROR) {
         asking = false;
         refuse(Object.assign(new HoldfastError(data.message ?? data), { data: data.data }));
+      } else if (asking) {
+        if (!wasHere) early.push(packet);
       } else if (type == DISCONNECT) end("io server disconnect");
-      else if (asking) early.push(packet);
       else if (this.connected) {
         // What comes after a disconnect was sent before the server heard of it.
         if (type == ACK) settle(id, null, data);
@@ -269,19 +276,20 @@ export class Socket extends Emitter {
       this.id = "" + data.sid;
       this.recovered = !!pid && pid === data.pid;
       pid = data.pid;
-      this.connected = true;
+      this.connected = wasHere = true;
       early.splice(0).forEach(this._packet);
-      for (const { frames, args, id } of unsent.splice(0)) {
+      while (this.connected && unsent[0]) {
+        const [{ frames, args, id }] = unsent.splice(0, 1);
         try {
           write(frames, args);
-          any.fire("out", ...args);
         } catch (error) {
           // Too long for this server, which could not be known before. Whoever emitted it is gone.
           settle(id, /** @type {Error} */ (error));
           io.fire("error", error);
         }
       }
-      this.fire("connect");
+      // One of all these may have been told to disconnect.
+      if (this.connected) this.fire("connect");
     };
 
     /**
@@ -313,21 +321,6 @@ export class Socket extends Emitter {
     /** @param {Listener} [listener] */
     this.offAny = (listener) => {
       any.off("in", listener);
-      return this;
-    };
-
-    /**
-     * Every event that leaves.
-     * @param {Listener} listener
-     */
-    this.onAnyOutgoing = (listener) => {
-      any.on("out", listener);
-      return this;
-    };
-
-    /** @param {Listener} [listener] */
-    this.offAnyOutgoing = (listener) => {
-      any.off("out", listener);
       return this;
     };
   }

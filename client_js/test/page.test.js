@@ -13,7 +13,8 @@ const withPage = async (run) => {
   });
   const fire = (type, more) => target.dispatchEvent(Object.assign(new Event(type), more));
   const world = new World();
-  const live = new Live("http://server.test", { ...world.options, page: true }).open();
+  const live = new Live("http://server.test", { ...world.options, page: true });
+  live.open();
   const log = [];
   live.on("transport", ({ to, reason }) => log.push([to, reason]));
   live.on("close", (reason) => log.push(reason));

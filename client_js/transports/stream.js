@@ -29,7 +29,7 @@ export const openStream = (options, url, attach, on) => {
  */
 const readFetch = async (options, url, init, start, feed) => {
   const response = await request(options, url, init);
-  if (!response.headers.get("Content-Type")?.startsWith("text/event-stream")) throw new HoldfastError("not a stream");
+  if (!response.headers.get("Content-Type")?.startsWith("text/event-stream")) throw new HoldfastError("not an answer");
   start();
   const reader = /** @type {ReadableStream<Uint8Array>} */ (response.body).getReader();
   // With `stream`, a character that is cut in two by the network stays one.

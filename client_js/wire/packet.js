@@ -31,7 +31,7 @@ export const packet = (type, data = "") => ({ type, data });
  * @throws {LocalProtocolError} A surrogate without its partner, that no encoding can carry, or U+001E for a plain peer.
  */
 export const checkText = (text, isPlain) => {
-  if ((isPlain ? UNCARRIED : LONE_SURROGATE).test(text)) throw new LocalProtocolError("lone surrogate or U+001E");
+  if ((isPlain ? UNCARRIED : LONE_SURROGATE).test(text)) throw new LocalProtocolError("surrogate or U+001E");
 };
 
 /**

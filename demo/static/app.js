@@ -132,7 +132,7 @@ const connect = (options) => {
     mine.emit("rate", rate);
     carriedBy(mine.io.engine.transport.name, null, "connected");
     mine.emitWithAck("history").then((said) => {
-      const waiting = $("messages").querySelectorAll(".waiting");
+      const waiting = $("messages").querySelectorAll(".waiting, .undelivered");
       $("messages").replaceChildren();
       said.forEach(hear);
       $("messages").append(...waiting);

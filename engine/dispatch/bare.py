@@ -69,6 +69,7 @@ class Session:
             await self._bell.wait()
         data = self._waiting.popleft()
         was_behind = self.is_behind
+        self._live.message_taken()
         self._waiting_bytes -= len(data)
         if was_behind and not self.is_behind:
             self._live.caught_up()

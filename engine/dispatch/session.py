@@ -109,6 +109,7 @@ class EventSession:
     def event_taken(self, size_bytes: int) -> None:
         """A handler begins with an event that waited."""
         was_behind = self.is_behind
+        self.live.message_taken()
         self._waiting -= 1
         self._waiting_bytes -= size_bytes
         if was_behind and not self.is_behind:

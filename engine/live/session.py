@@ -30,8 +30,10 @@ logger = logging.getLogger("holdfast.session")
 
 # How long a carrier has for what a session that is over still says. A peer that takes nothing gets no more.
 _LAST_WORDS = 2.0
+# How long reading may be held up for an application that is behind, and what each message that it takes gives back of
+# that. Pongs, and the acknowledgements that handlers wait for, stand behind what is not read.
 _PACE = 1.0
-_PACE_IN_ALL = 4.0
+_PACE_PER_MESSAGE = 0.0002
 
 
 def short_hash(secret: str) -> str:
@@ -52,7 +54,8 @@ class SessionHandler(Protocol):
 
     @property
     def is_behind(self) -> bool:
-        """Whether much of what it was given still waits. When that ends, it calls `LiveSession.caught_up`."""
+        """Whether much of what it was given still waits. When that ends, it calls `LiveSession.caught_up`, and for each
+        message that it has taken, `LiveSession.message_taken`."""
         ...
 
 
@@ -99,6 +102,7 @@ class LiveSession:
         self._timer_at: float | None = None
         self._room: Event | None = None
         self._caught_up: Event | None = None
+        self._pace = _PACE
         self._was_open = True
         self._probing = 0
         self._upgrades: set[anyio.CancelScope] = set()
@@ -256,13 +260,12 @@ class LiveSession:
         self._receive(carrier, packets, stop=False)
 
     async def receive_at_pace(self, carrier: Carrier, packets: Iterator[Packet]) -> None:
-        """`receive`, and `pace` wherever the application is behind; all in a few seconds, like it or not.
+        """`receive`, and `pace` wherever the application is behind.
 
         Raises:
             MissingMessages, RemoteProtocolError: as `receive`.
         """
-        until = self.host.now() + _PACE_IN_ALL
-        while not self._receive(carrier, packets, stop=self.is_open and self.host.now() < until):
+        while not self._receive(carrier, packets, stop=self.is_open and self._pace > 0):
             await self.pace()
         await self.pace()
 
@@ -287,23 +290,30 @@ class LiveSession:
         return True
 
     async def pace(self) -> None:
-        """Before more is read: let an application that is behind catch up, so that a peer is never quicker than it.
+        """Before more is read: let an application that is behind catch up, so that a quick peer is no reason to close.
 
-        For a second at most, because what a handler waits for may be what comes next.
+        In all a second, and again as much when messages are taken quickly: a slow handler must not keep from the
+        session what keeps it alive, or what it waits for itself.
         """
         handler = self.handler
-        if handler is None or not handler.is_behind or not self.is_open:
+        if handler is None or not handler.is_behind or not self.is_open or self._pace <= 0:
             return
         if self._caught_up is None:
             self._caught_up = make_event()
-        timer = self.host.call_later(_PACE, self.caught_up)
+        since = self.host.now()
+        timer = self.host.call_later(self._pace, self.caught_up)
         try:
             await self._caught_up.wait()
         finally:
             timer.cancel()
+            self._pace -= self.host.now() - since
+
+    def message_taken(self) -> None:
+        """The application has taken a message that waited."""
+        self._pace = min(self._pace + _PACE_PER_MESSAGE, _PACE)
 
     def caught_up(self) -> None:
-        """The application has taken much of what waited."""
+        """The application is not behind any more."""
         if self._caught_up is not None:
             self._caught_up.set()
             self._caught_up = None

@@ -144,9 +144,8 @@ async def test_one_post_may_bring_more_events_than_may_wait_if_handlers_take_the
             await settled()
             assert handled == list(range(1000))
             return
-        for _ in range(4):
-            await settled()
-            assert not post.answered()
-            await clock.advance(1)
+        await settled()
+        assert not post.answered()
+        await clock.advance(1)
         assert await post.text() == "ok"
         assert await client.get(url).start() == 400

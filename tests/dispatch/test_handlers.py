@@ -407,7 +407,7 @@ async def test_waiting_events_are_bounded(settings: Settings) -> None:
         gate.set()
 
 
-async def test_who_is_quicker_than_its_handlers_waits_for_them_a_second_at_most() -> None:
+async def test_who_is_quicker_than_its_handlers_waits_for_them_a_second_in_all() -> None:
     io = Events(Settings(max_pending_events=20))
     gate = anyio.Event()
     paced: list[float] = []
@@ -433,10 +433,10 @@ async def test_who_is_quicker_than_its_handlers_waits_for_them_a_second_at_most(
         assert len(paced) == 1
         wire.clock.move(1.1)
         await until(lambda: len(paced) == 2)
-        group.start_soon(pace)
-        await anyio.wait_all_tasks_blocked()
-        assert len(paced) == 2
+        # Behind what is not read may stand what the handler waits for.
+        await pace()
         gate.set()
+        await until(lambda: peer.session.handler is not None and not peer.session.handler.is_behind)
     assert paced == [1000.0, 1001.1, 1001.1]
 
 

@@ -215,8 +215,9 @@ async def test_peer_of_an_ended_session_that_sends_and_takes_nothing_is_not_read
         socket.hang()
         for _ in range(100):
             socket.send("4" + "x" * 999)
-        while site.session.is_open:
-            await site.clock.advance(1)
+        await settled()
+        await site.clock.advance(1)
+        assert not site.session.is_open
         assert socket.untaken() > 80
         await site.clock.advance(3.1)
         await socket.finished()
