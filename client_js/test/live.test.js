@@ -140,6 +140,29 @@ test("a network on which all takes seconds changes nothing either", async () => 
   }
 });
 
+test("whoever closes a session when it hears of its transport has closed it", async () => {
+  for (const transports of [["websocket"], ["polling"], ["websocket", "stream", "polling"]]) {
+    const { world, live, log } = await start({ options: { transports } });
+    live.on("transport", () => live.close());
+    live.on("open", () => assert.fail("it is closed"));
+    await world.advance(10_000);
+    assert.deepEqual([live.readyState, log.closed.reason, world.sockets.size], ["closed", "forced close", 0]);
+  }
+});
+
+test("after an outage that took its time, a dead carrier is noticed as soon as ever", async () => {
+  const all = await start({ ms: 1000 });
+  all.world.weather.black = true;
+  await talk(all, 4000);
+  all.world.weather.black = false;
+  all.world.cut();
+  await talk(all, 6000);
+  const before = all.log.transports.length;
+  all.world.weather.black = true;
+  await talk(all, 5500);
+  assert.ok(all.log.transports.length > before || !all.live.writable, "noticed");
+});
+
 test("what the server refuses in every form says so at once", async () => {
   const fetch = async () => new Response('{"code":0,"message":"Transport unknown"}', { status: 400 });
   const { world, log } = await start({ options: { transports: ["polling"], fetch } });

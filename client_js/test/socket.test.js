@@ -227,6 +227,72 @@ test("what the server said before it heard of the disconnect is not heard after 
   one.io.close();
 });
 
+test("a handler of one namespace's disconnect may disconnect or use another one", async () => {
+  const socket = connect();
+  const chat = socket.io.socket("/chat");
+  await Promise.all([next(socket, "connect"), next(chat, "connect")]);
+  const seen = [];
+  chat.on("disconnect", (reason) => seen.push(reason));
+  chat.on("connect", () => seen.push("connect"));
+  socket.once("disconnect", () => chat.disconnect());
+  socket.io.engine.close();
+  await next(socket, "connect");
+  await socket.emitWithAck("echo");
+  assert.deepEqual([seen, chat.connected, chat.active], [["forced close"], false, false]);
+  chat.connect();
+  await next(chat, "connect");
+  const answer = new Promise((resolve) => socket.once("disconnect", () => resolve(chat.emitWithAck("echo", "kept"))));
+  socket.io.engine.close();
+  assert.equal(await answer, "kept");
+  socket.io.close();
+});
+
+test("connect brings back what nothing else would", async () => {
+  const alone = connect("", { reconnection: false });
+  await next(alone, "connect");
+  alone.emit("drop");
+  await next(alone, "disconnect");
+  alone.connect();
+  await next(alone, "connect");
+  alone.io.close();
+  assert.equal(alone.connected, false);
+  alone.connect();
+  await next(alone, "connect");
+  alone.disconnect();
+});
+
+test("an answer of auth to an earlier connect counts no more", async () => {
+  const socket = connect();
+  await next(socket, "connect");
+  const answers = [];
+  const chat = socket.io.socket("/chat", { auth: (done) => answers.push(done) });
+  chat.disconnect().connect();
+  answers[0]({ who: "first" });
+  await socket.emitWithAck("echo");
+  answers[1]({ who: "second" });
+  assert.deepEqual(await chat.emitWithAck("auth"), { who: "second" });
+  socket.io.close();
+});
+
+test("whoever disconnects while it is being connected is not told that it is", async () => {
+  const socket = connect();
+  await next(socket, "connect");
+  const chat = socket.io.socket("/chat");
+  const seen = [];
+  for (const name of ["connect", "disconnect"]) chat.on(name, () => seen.push(name));
+  chat.emit("bounce", "x".repeat(1_100_000));
+  chat.emit("bounce", 1);
+  socket.io.once("error", () => chat.disconnect());
+  await next(socket.io, "error");
+  await socket.emitWithAck("echo");
+  await socket.emitWithAck("echo");
+  assert.deepEqual([seen, chat.connected, chat.active], [["disconnect"], false, false]);
+  const heard = next(chat, "bounce");
+  chat.connect();
+  assert.deepEqual(await heard, [1]);
+  socket.io.close();
+});
+
 test("whoever opens it again by hand does not stand in the way of the next reconnection", async () => {
   const openings = [
     (socket) => socket.once("disconnect", () => socket.disconnect().connect()),
