@@ -50,7 +50,7 @@ const bundle = async (file, options) => {
   const { code: small, map: smallMap } = await minify(code, {
     ecma: 2020,
     module: options.format == "esm",
-    compress: { passes: 2, sequences: false, inline: 1, keep_fargs: false, unsafe_arrows: true, unsafe_comps: true, pure_getters: true },
+    compress: { passes: 2, sequences: false, inline: 1, keep_fargs: false, unsafe_arrows: true, unsafe_comps: true, pure_getters: true, if_return: false },
     sourceMap: { content: map, filename: file, url: `${file}.map` },
   });
   mkdirSync(`${root}/dist`, { recursive: true });

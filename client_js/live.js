@@ -599,7 +599,7 @@ export class Live extends Emitter {
       } else if (now >= doubtAt(carrier)) {
         if (session.plain) end("ping timeout");
         // It answers probes, and yet nothing moves: the server has another in mind.
-        else if (carrier.progress == progress()) fail(carrier, "no progress");
+        else if (carrier.progress == progress()) fail(carrier, "timeout");
         else doubt();
       } else if (carrier.kind == STREAM && carrier.length > options.rotateLength) {
         carrier.length = -Infinity;
