@@ -1,6 +1,7 @@
 """Holdfast: Socket.IO events over whatever network lies between a browser and a Python server."""
 
-from .engine.dispatch import Ack, BroadcastOperator, Namespace, Socket
+from .engine.adapters import Adapter, MemoryHub
+from .engine.dispatch import Ack, BroadcastOperator, Namespace, ParentNamespace, RemoteSocket, Socket
 from .engine.dispatch.bare import Session
 from .engine.errors import (
     AckTimeout,
@@ -13,29 +14,38 @@ from .engine.errors import (
     RemoteProtocolError,
     SessionClosed,
 )
-from .engine.live import Handshake
+from .engine.live import Handshake, SocketHandshake
 from .engine.session import CloseReason
 from .engine.settings import Settings
+from .engine.wire.codec import Codec, JsonCodec, MsgpackCodec
 from .transports.app import Engine, Server
 
 __all__ = [
     "Ack",
     "AckTimeout",
+    "Adapter",
     "BroadcastOperator",
     "CloseReason",
+    "Codec",
     "ConnectionRefusedError",
     "Disconnected",
     "Engine",
     "EventError",
     "Handshake",
     "HoldfastError",
+    "JsonCodec",
     "LocalProtocolError",
+    "MemoryHub",
     "MessageTooLarge",
+    "MsgpackCodec",
     "Namespace",
+    "ParentNamespace",
     "RemoteProtocolError",
+    "RemoteSocket",
     "Server",
     "Session",
     "SessionClosed",
     "Settings",
     "Socket",
+    "SocketHandshake",
 ]

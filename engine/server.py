@@ -38,10 +38,16 @@ class SessionTable:
         settings: Limits and intervals.
         host: Runs the tasks and timers.
         open_handler: Called with each new session before any message of it; returns what runs above it.
+        codecs: What a counting peer may choose from.
     """
 
     def __init__(
-        self, settings: Settings, host: Host, open_handler: Callable[[LiveSession], SessionHandler]
+        self,
+        settings: Settings,
+        host: Host,
+        open_handler: Callable[[LiveSession], SessionHandler],
+        *,
+        codecs: Sequence[str] = CODEC_NAMES,
     ) -> None:
         self.settings = settings
         self.host = host
@@ -49,6 +55,7 @@ class SessionTable:
         self._open_handler = open_handler
         self._tombstones: OrderedDict[str, _Tombstone] = OrderedDict()
         self._closing = False
+        self._codecs = codecs
 
     def open(
         self, transport: str, request: Handshake, *, counting: bool, codecs: Sequence[str] = ()
@@ -76,7 +83,9 @@ class SessionTable:
             limit_bytes=settings.buffer_limit,
             now=self.host.now(),
         )
-        codec = next((codec for codec in codecs if codec in CODEC_NAMES), "json") if counting else None
+        codec = (
+            next((codec for codec in codecs if codec in self._codecs), self._codecs[0]) if counting else None
+        )
         session = LiveSession(
             core,
             sid=sid,
@@ -93,7 +102,7 @@ class SessionTable:
             ping_timeout_ms=round(timeout * 1000),
             max_payload_bytes=settings.max_payload,
             key=key if counting else None,
-            codec=codec or "json",
+            codec=codec or self._codecs[0],
             grace_ms=round(settings.grace_period * 1000),
         )
         core.opening.control.append(encode_open(packet))

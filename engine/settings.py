@@ -34,6 +34,12 @@ class Settings:
         max_pending_events: Events of one session that may wait for their handlers.
         max_pending_event_bytes: The same in bytes, as they came.
         max_namespaces_per_session: Namespaces that one session may be connected to.
+        connection_state_recovery: Whether official clients come back to the socket that they lost: the same id, rooms
+            and data, and what was sent meanwhile. Their events then end in one more argument, as with Socket.IO.
+        max_disconnection_duration: For how long they can.
+        skip_middlewares: Whether they come back without connection middleware.
+        cleanup_empty_child_namespaces: Whether a namespace of a pattern ends with its last socket.
+        max_rooms_per_socket: Rooms that one socket may be in.
         ack_timeout: Default for `emit_with_ack`; None waits as long as the socket lives.
     """
 
@@ -58,6 +64,11 @@ class Settings:
     max_pending_event_bytes: int = 16_000_000
     max_namespaces_per_session: int = 100
     ack_timeout: float | None = None
+    connection_state_recovery: bool = False
+    max_disconnection_duration: float = 120.0
+    skip_middlewares: bool = True
+    cleanup_empty_child_namespaces: bool = True
+    max_rooms_per_socket: int = 10_000
 
     @classmethod
     def of(cls, options: dict[str, object]) -> Settings:

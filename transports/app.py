@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from starlette.types import ASGIApp
 
+from ..engine.adapters import AdapterFactory
 from ..engine.dispatch.bare import SessionFunction, handler_maker
 from ..engine.dispatch.events import Events
 from ..engine.host import Clock, Host
 from ..engine.server import SessionTable
 from ..engine.settings import Settings
+from ..engine.wire.codec import Codec
 from .endpoint import Endpoint
 
 __all__ = ["Engine", "Server"]
@@ -22,6 +25,9 @@ class Server(Events, Endpoint):
     Args:
         path: Where it answers when it is not mounted; clients use ``/socket.io`` unless told otherwise.
         app: Another ASGI application that gets every other request.
+        adapter: Makes the rooms of each namespace, for servers that share them; None for a single server.
+        codecs: What peers may speak; a plain peer's is the first that recognises its first message. None for JSON and
+            msgpack.
         clock: Where time comes from; for tests.
         settings: Whole settings, or…
         **options: …single ones by name; see `Settings`.
@@ -35,6 +41,8 @@ class Server(Events, Endpoint):
         *,
         path: str = "/socket.io",
         app: ASGIApp | None = None,
+        adapter: AdapterFactory | None = None,
+        codecs: Sequence[Codec] | None = None,
         clock: Clock | None = None,
         settings: Settings | None = None,
         **options: Any,
@@ -42,8 +50,9 @@ class Server(Events, Endpoint):
         settings = settings or Settings.of(options)
         host = Host(clock)
         # Two bases with different arguments, so each is told its own.
-        Events.__init__(self, settings)
-        Endpoint.__init__(self, SessionTable(settings, host, self.session_opened), path=path, app=app)
+        Events.__init__(self, settings, adapter=adapter, codecs=codecs, host=host)
+        table = SessionTable(settings, host, self.session_opened, codecs=self.codec_names)
+        Endpoint.__init__(self, table, path=path, app=app)
 
 
 class Engine(Endpoint):

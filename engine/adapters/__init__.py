@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from .base import Adapter, Recipient
-from .memory import MemoryAdapter
+from .base import EVERYBODY, Adapter, AdapterFactory, Answers, Node, Recipient, SocketInfo, Target
+from .memory import MemoryAdapter, MemoryHub, deliver
 
-__all__ = ["Adapter", "MemoryAdapter", "Recipient"]
+__all__ = [
+    "EVERYBODY",
+    "Adapter",
+    "AdapterFactory",
+    "Answers",
+    "MemoryAdapter",
+    "MemoryHub",
+    "Node",
+    "Recipient",
+    "SocketInfo",
+    "Target",
+    "deliver",
+]

@@ -2,18 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from ..live import SocketHandshake
 from ..wire.codec import Codec
 from ..wire.message import Message
 from ..wire.socketio import SocketPacket
 
-__all__ = ["Adapter", "Recipient"]
+__all__ = ["EVERYBODY", "Adapter", "AdapterFactory", "Answers", "Node", "Recipient", "SocketInfo", "Target"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Who is meant.
+
+    Attributes:
+        rooms: Who is in any of them; None for everybody, an empty set for nobody.
+        except_: Who is in any of these is left out.
+        volatile: Who has no carrier at this moment is left out.
+        local: Who is not in this process is left out.
+    """
+
+    rooms: frozenset[str] | None = None
+    except_: frozenset[str] = frozenset()
+    volatile: bool = False
+    local: bool = False
+
+
+EVERYBODY = Target()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SocketInfo:
+    """A socket as its process describes it to others: values, read at one moment."""
+
+    id: str
+    namespace: str
+    handshake: SocketHandshake
+    rooms: frozenset[str]
+    data: dict[str, object] = field(default_factory=dict[str, object])
 
 
 class Recipient(Protocol):
-    """A socket, as an adapter sees it."""
+    """A socket of this process, as an adapter sees it."""
 
     @property
     def id(self) -> str: ...
@@ -26,16 +59,71 @@ class Recipient(Protocol):
         """Whether it has a carrier at this moment."""
         ...
 
-    def deliver(self, messages: list[Message]) -> None:
+    @property
+    def connected(self) -> bool:
+        """Whether it is a socket now. One that was lost and may be recovered only gets what is sent meanwhile."""
+        ...
+
+    def deliver(self, messages: list[Message], packet: SocketPacket, *, volatile: bool = False) -> None:
         """Send without waiting. Never raises: who is gone misses it, who is over its bound is closed."""
+        ...
+
+    def info(self) -> SocketInfo: ...
+
+    def join(self, room: str) -> None: ...
+
+    def leave_room(self, room: str) -> None: ...
+
+    def disconnect(self, close: bool) -> None: ...
+
+
+class Answers(Protocol):
+    """Who waits for the acknowledgements of a broadcast."""
+
+    def expect(self, number: int) -> None:
+        """So many more will be asked. Before the first of them answers."""
+        ...
+
+    def resolve(self, args: list[object]) -> None:
+        """One has answered."""
+        ...
+
+    def fail(self, error: Exception) -> None:
+        """One has left without an answer."""
+        ...
+
+
+class Node(Protocol):
+    """One namespace of one server, as its adapter sees it."""
+
+    @property
+    def name(self) -> str:
+        """Of the namespace."""
+        ...
+
+    def ask(
+        self, name: str, args: tuple[object, ...], recipients: Iterable[Recipient], answers: Answers
+    ) -> Callable[[], None]:
+        """Send an event to sockets of this process and let them answer; the result ends the waiting."""
+        ...
+
+    def server_event(self, name: str, args: tuple[object, ...]) -> Awaitable[object]:
+        """Run the handler of an event that another server sent.
+
+        Raises:
+            LookupError: there is none.
+        """
         ...
 
 
 class Adapter(Protocol):
-    """Rooms of one namespace. Every socket is a member of the room that has its id as name."""
+    """Rooms of one namespace. Every socket is a member of the room that has its id as name.
+
+    The plain methods are about sockets of this process; the coroutines reach every process, unless the target is local.
+    """
 
     def add(self, recipient: Recipient, room: str) -> None:
-        """Let a socket of this process join a room; idempotent."""
+        """Let a socket of this process join a room; idempotent. Another recipient of the same id takes the place."""
         ...
 
     def remove(self, recipient: Recipient, room: str) -> None:
@@ -50,29 +138,69 @@ class Adapter(Protocol):
         """The rooms that a socket of this process is in."""
         ...
 
-    def members(self, rooms: Collection[str] | None, except_: Collection[str]) -> list[Recipient]:
-        """Sockets of this process that are in any of ``rooms`` (None: all) and in none of ``except_``."""
+    def all_rooms(self) -> Mapping[str, frozenset[str]]:
+        """The ids of this process by room: a copy."""
         ...
 
-    async def broadcast(
-        self,
-        packet: SocketPacket,
-        *,
-        rooms: Collection[str] | None = None,
-        except_: Collection[str] = (),
-        volatile: bool = False,
-    ) -> None:
-        """Send one packet to every member, wherever it is. Waits for no member.
+    def members(self, target: Target) -> list[Recipient]:
+        """Who is meant, of this process."""
+        ...
 
-        Args:
-            rooms: None for all; an empty list of recipients is nobody.
-            volatile: Leave out who has no carrier at this moment.
+    async def broadcast(self, packet: SocketPacket, target: Target) -> None:
+        """Send one packet to every member, wherever it is. Waits for no member.
 
         Raises:
             LocalProtocolError: the packet cannot be encoded; nobody got it.
         """
         ...
 
-    def deliver(self, packet: SocketPacket, members: Iterable[Recipient]) -> None:
-        """The local half of `broadcast`: encode once per codec, hand the same messages to everybody."""
+    async def ask(
+        self, name: str, args: tuple[object, ...], target: Target, answers: Answers
+    ) -> Callable[[], None]:
+        """Send an event to every member and let their acknowledgements come in; the result ends the waiting.
+
+        Raises:
+            LocalProtocolError: it cannot be encoded; nobody got it.
+        """
         ...
+
+    async def fetch(self, target: Target) -> list[SocketInfo]:
+        """Describe every member, wherever it is."""
+        ...
+
+    async def join(self, target: Target, rooms: Iterable[str]) -> None:
+        """Let every member enter rooms."""
+        ...
+
+    async def leave(self, target: Target, rooms: Iterable[str]) -> None:
+        """Let every member leave rooms."""
+        ...
+
+    async def disconnect(self, target: Target, *, close: bool) -> None:
+        """Put every member out; with ``close``, end their sessions."""
+        ...
+
+    async def server_side_emit(self, name: str, args: tuple[object, ...]) -> None:
+        """Send an event to the other servers."""
+        ...
+
+    async def server_side_ask(
+        self, name: str, args: tuple[object, ...], seconds: float | None
+    ) -> list[object]:
+        """Send an event to the other servers and collect what their handlers return.
+
+        Returns:
+            One answer per server that has a handler.
+
+        Raises:
+            AckTimeout: not all came in time.
+        """
+        ...
+
+    def close(self) -> None:
+        """The namespace is no more: leave the other servers."""
+        ...
+
+
+AdapterFactory = Callable[[Node], Adapter]
+"""Makes the adapter of each namespace: what ``Server(adapter=…)`` takes."""

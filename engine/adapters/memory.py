@@ -1,29 +1,72 @@
-"""Rooms of one process."""
+"""Rooms of one process, of one server or of several."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+import logging
+from collections.abc import Awaitable, Callable, Iterable
 
+import anyio
 from anyio.lowlevel import checkpoint
 
+from ..errors import AckTimeout
+from ..host import Host
 from ..wire.codec import Codec
 from ..wire.message import Message
 from ..wire.socketio import SocketPacket
-from .base import Recipient
+from .base import Answers, Node, Recipient, SocketInfo, Target
 
-__all__ = ["MemoryAdapter"]
+__all__ = ["MemoryAdapter", "MemoryHub"]
+
+logger = logging.getLogger("holdfast.adapters")
+
+
+class MemoryHub:
+    """Joins the servers of one process: ``Server(adapter=hub)`` for each.
+
+    What one of them sends to a room reaches the members of all, and they hear each other's server-side events. All of
+    them must run in the same event loop. Without it each server is alone.
+    """
+
+    def __init__(self) -> None:
+        self._adapters: dict[str, list[MemoryAdapter]] = {}
+        self._host = Host()
+
+    def __call__(self, node: Node) -> MemoryAdapter:
+        """The adapter of one namespace of one server."""
+        adapters = self._adapters.setdefault(node.name, [])
+        adapter = MemoryAdapter(node, self, adapters)
+        adapters.append(adapter)
+        return adapter
+
+    def spawn(self, function: Callable[..., Awaitable[None]], *args: object) -> None:
+        """Run what nobody waits for."""
+        self._host.spawn(function, *args)
+
+    def forget(self, adapter: MemoryAdapter, name: str) -> None:
+        """An adapter is closed; idempotent."""
+        adapters = self._adapters.get(name, [])
+        if adapter in adapters:
+            adapters.remove(adapter)
+        if not adapters:
+            self._adapters.pop(name, None)
 
 
 class MemoryAdapter:
     """The `Adapter` of a single process."""
 
-    __slots__ = ("_everyone", "_rooms", "_rooms_of")
+    __slots__ = ("_adapters", "_everyone", "_hub", "_node", "_rooms", "_rooms_of")
 
-    def __init__(self) -> None:
+    def __init__(self, node: Node, hub: MemoryHub, adapters: list[MemoryAdapter]) -> None:
+        self._node = node
+        self._hub = hub
+        # Of the same namespace: this one and those of the other servers.
+        self._adapters = adapters
         # Dicts as ordered sets: who came first is served first.
         self._everyone: dict[str, Recipient] = {}
         self._rooms: dict[str, dict[str, Recipient]] = {}
         self._rooms_of: dict[str, set[str]] = {}
+
+    # -- sockets of this server
 
     def add(self, recipient: Recipient, room: str) -> None:
         self._everyone[recipient.id] = recipient
@@ -35,7 +78,10 @@ class MemoryAdapter:
         self._drop(recipient.id, room)
 
     def remove_all(self, recipient: Recipient) -> None:
-        self._everyone.pop(recipient.id, None)
+        if self._everyone.get(recipient.id) is not recipient:
+            # Another one has taken its place.
+            return
+        del self._everyone[recipient.id]
         for room in self._rooms_of.pop(recipient.id, ()):
             self._drop(recipient.id, room)
 
@@ -49,33 +95,122 @@ class MemoryAdapter:
     def rooms(self, recipient: Recipient) -> frozenset[str]:
         return frozenset(self._rooms_of.get(recipient.id, ()))
 
-    def members(self, rooms: Collection[str] | None, except_: Collection[str]) -> list[Recipient]:
-        found = self._everyone.copy() if rooms is None else {}
-        for room in rooms or ():
+    def all_rooms(self) -> dict[str, frozenset[str]]:
+        return {room: frozenset(members) for room, members in self._rooms.items()}
+
+    def members(self, target: Target) -> list[Recipient]:
+        found = self._everyone.copy() if target.rooms is None else {}
+        for room in target.rooms or ():
             found.update(self._rooms.get(room, {}))
-        for room in except_:
+        for room in target.except_:
             for id in self._rooms.get(room, ()):
                 found.pop(id, None)
+        if target.volatile:
+            return [member for member in found.values() if member.attached]
         return list(found.values())
 
-    async def broadcast(
-        self,
-        packet: SocketPacket,
-        *,
-        rooms: Collection[str] | None = None,
-        except_: Collection[str] = (),
-        volatile: bool = False,
-    ) -> None:
-        members = self.members(rooms, except_)
-        self.deliver(packet, [member for member in members if member.attached] if volatile else members)
+    def _connected(self, target: Target) -> list[Recipient]:
+        return [member for member in self.members(target) if member.connected]
+
+    # -- everywhere
+
+    def _meant(self, target: Target) -> list[MemoryAdapter]:
+        return [self] if target.local else self._adapters.copy()
+
+    async def broadcast(self, packet: SocketPacket, target: Target) -> None:
+        deliver(
+            [member for adapter in self._meant(target) for member in adapter.members(target)], packet, target
+        )
         # It waits for no member, but those who write to them must have their turn between two broadcasts.
         await checkpoint()
 
-    def deliver(self, packet: SocketPacket, members: Iterable[Recipient]) -> None:
-        members = list(members)
-        # All codecs first: a packet that one of them cannot carry reaches nobody.
-        encoded: dict[Codec, list[Message]] = {
-            codec: codec.encode(packet) for codec in {member.codec for member in members}
-        }
-        for member in members:
-            member.deliver(encoded[member.codec])
+    async def ask(
+        self, name: str, args: tuple[object, ...], target: Target, answers: Answers
+    ) -> Callable[[], None]:
+        asked = [(adapter, adapter._connected(target)) for adapter in self._meant(target)]
+        answers.expect(sum(len(members) for _, members in asked))
+        ends = [adapter._node.ask(name, args, members, answers) for adapter, members in asked if members]
+
+        def end() -> None:
+            for each in ends:
+                each()
+
+        return end
+
+    async def fetch(self, target: Target) -> list[SocketInfo]:
+        return [member.info() for adapter in self._meant(target) for member in adapter._connected(target)]
+
+    async def join(self, target: Target, rooms: Iterable[str]) -> None:
+        for adapter in self._meant(target):
+            for member in adapter._connected(target):
+                for room in rooms:
+                    member.join(room)
+
+    async def leave(self, target: Target, rooms: Iterable[str]) -> None:
+        for adapter in self._meant(target):
+            for member in adapter._connected(target):
+                for room in rooms:
+                    member.leave_room(room)
+
+    async def disconnect(self, target: Target, *, close: bool) -> None:
+        for adapter in self._meant(target):
+            for member in adapter._connected(target):
+                member.disconnect(close)
+
+    @property
+    def _others(self) -> list[MemoryAdapter]:
+        return [adapter for adapter in self._adapters if adapter is not self]
+
+    async def server_side_emit(self, name: str, args: tuple[object, ...]) -> None:
+        for adapter in self._others:
+            self._hub.spawn(adapter._handle, name, args)
+        await checkpoint()
+
+    async def _handle(self, name: str, args: tuple[object, ...]) -> None:
+        try:
+            await self._node.server_event(name, args)
+        except LookupError:
+            logger.debug("no handler of the server-side event %r in %r", name, self._node.name)
+
+    async def server_side_ask(
+        self, name: str, args: tuple[object, ...], seconds: float | None
+    ) -> list[object]:
+        answers: list[object] = []
+        others = self._others
+        waiting = len(others)
+
+        async def ask(adapter: MemoryAdapter) -> None:
+            nonlocal waiting
+            try:
+                answers.append(await adapter._node.server_event(name, args))
+            except Exception:
+                # The other server's failure, or it has no such handler: the others' answers still count.
+                logger.exception("the server-side event %r was not handled", name)
+            waiting -= 1
+
+        with anyio.move_on_after(seconds):
+            async with anyio.create_task_group() as tasks:
+                for adapter in others:
+                    tasks.start_soon(ask, adapter)
+        if waiting:
+            raise AckTimeout(f"{waiting} servers did not answer in time", answers=answers)
+        return answers
+
+    def close(self) -> None:
+        self._hub.forget(self, self._node.name)
+
+
+def deliver(members: Iterable[Recipient], packet: SocketPacket, target: Target) -> None:
+    """Encode once per codec, and hand the same messages to everybody.
+
+    Raises:
+        LocalProtocolError: the packet cannot be encoded; nobody got it.
+    """
+    members = list(members)
+    # All codecs first: a packet that one of them cannot carry reaches nobody.
+    encoded: dict[Codec, list[Message]] = {
+        codec: codec.encode(packet) for codec in {member.codec for member in members}
+    }
+    volatile = target.volatile
+    for member in members:
+        member.deliver(encoded[member.codec], packet, volatile=volatile)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from .acks import Ack, Answer
-from .broadcast import BroadcastOperator
+from .broadcast import BroadcastOperator, RemoteSocket
 from .events import Events
-from .namespace import Namespace
+from .namespace import Namespace, ParentNamespace
 from .session import EventSession
-from .socket import Socket, SocketHandshake
+from .socket import Socket
 
 __all__ = [
     "Ack",
@@ -16,6 +16,7 @@ __all__ = [
     "EventSession",
     "Events",
     "Namespace",
+    "ParentNamespace",
+    "RemoteSocket",
     "Socket",
-    "SocketHandshake",
 ]

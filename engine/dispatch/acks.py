@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol, cast
 
-from ..errors import AckTimeout, EventError, HoldfastError, LocalProtocolError
+from ..errors import AckTimeout, EventError, LocalProtocolError
 from ..host import Event, make_event
 
 if TYPE_CHECKING:
     from .membership import Membership
 
-__all__ = ["Ack", "AckCollector", "AckWaiter", "Answer", "PendingAck", "error_answer"]
+__all__ = [
+    "Ack",
+    "AckCollector",
+    "AckWaiter",
+    "Answer",
+    "PendingAck",
+    "error_answer",
+    "value_of",
+]
 
 
 class Answer:
@@ -75,7 +83,7 @@ class Ack:
         if self._id is not None:
             messages = self._membership.encode_ack(self._id, args)
             self.given = True
-            self._membership.deliver(messages)
+            self._membership.put(messages)
 
     def _check(self) -> None:
         if self.given:
@@ -94,7 +102,7 @@ def error_answer(error: BaseException) -> dict[str, object]:
     return {"error": content}
 
 
-def _value_of(args: list[object]) -> object:
+def value_of(args: list[object]) -> object:
     """One argument is the value, several are a tuple, none is None.
 
     Raises:
@@ -125,7 +133,7 @@ class PendingAck(Protocol):
 
     def resolve(self, args: list[object]) -> None: ...
 
-    def fail(self, error: HoldfastError) -> None: ...
+    def fail(self, error: Exception) -> None: ...
 
 
 class AckWaiter:
@@ -137,7 +145,7 @@ class AckWaiter:
         self._done: Event = make_event()
         self._settled = False
         self._args: list[object] = []
-        self._error: HoldfastError | None = None
+        self._error: Exception | None = None
 
     def resolve(self, args: list[object]) -> None:
         if not self._settled:
@@ -145,7 +153,7 @@ class AckWaiter:
             self._args = args
             self._done.set()
 
-    def fail(self, error: HoldfastError) -> None:
+    def fail(self, error: Exception) -> None:
         if not self._settled:
             self._settled = True
             self._error = error
@@ -159,7 +167,7 @@ class AckWaiter:
         await self._done.wait()
         if self._error is not None:
             raise self._error
-        return _value_of(self._args)
+        return value_of(self._args)
 
 
 class AckCollector:
@@ -167,38 +175,43 @@ class AckCollector:
 
     __slots__ = ("_done", "_missing", "answers", "timed_out")
 
-    def __init__(self, expected: int) -> None:
-        self._missing = expected
-        self._done: Event = make_event()
+    def __init__(self) -> None:
+        self._missing = 0
+        self._done: Event | None = None
         self.answers: list[object] = []
         self.timed_out = False
-        self._check()
+
+    def expect(self, number: int) -> None:
+        self._missing += number
 
     def resolve(self, args: list[object]) -> None:
         if not self.timed_out:
             self.answers.append(args[0] if len(args) == 1 else tuple(args) or None)
             self._count()
 
-    def fail(self, error: HoldfastError) -> None:
+    def fail(self, error: Exception) -> None:
         if not self.timed_out:
             self._count()
 
     def expire(self) -> None:
         """The time is over."""
-        if self._missing:
-            self.timed_out = True
-            self._done.set()
+        self.timed_out = True
+        self._finish()
 
     def _count(self) -> None:
         self._missing -= 1
-        self._check()
-
-    def _check(self) -> None:
         if self._missing == 0:
+            self._finish()
+
+    def _finish(self) -> None:
+        if self._done is not None:
             self._done.set()
 
     async def wait(self) -> list[object]:
-        await self._done.wait()
-        if self.timed_out:
+        """For those that are expected by now."""
+        if self._missing and not self.timed_out:
+            self._done = make_event()
+            await self._done.wait()
+        if self._missing:
             raise AckTimeout(f"{self._missing} acknowledgements did not arrive in time", answers=self.answers)
         return self.answers

@@ -2,52 +2,63 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
+from ..adapters import EVERYBODY, SocketInfo, Target
+from ..errors import AckTimeout, Disconnected
+from ..host import Host
+from ..live import SocketHandshake
 from ..wire.socketio import SocketPacket, SocketPacketType, check_event_name
-from .acks import AckCollector
-from .registry import Registry
+from .acks import AckCollector, value_of
+from .registry import Source
 
-if TYPE_CHECKING:
-    from .membership import Membership
-    from .socket import Socket
-
-__all__ = ["BroadcastOperator"]
+__all__ = ["BroadcastOperator", "RemoteSocket"]
 
 
 @dataclass(frozen=True, slots=True)
 class BroadcastOperator:
     """Who is meant. Immutable: every step of a chain is a new one, which may be kept and used again.
 
+    It reaches the sockets of all servers that share an adapter, unless it is `local`.
+
     Attributes:
-        rooms: None for everybody.
+        source: One namespace, or those of a pattern.
+        target: Which of its sockets.
+        timeout_seconds: For `emit_with_ack`; None for the server's ``ack_timeout``.
     """
 
-    registry: Registry
-    rooms: frozenset[str] | None = None
-    excluded: frozenset[str] = frozenset()
-    is_volatile: bool = False
+    source: Source
+    host: Host
+    target: Target = EVERYBODY
     timeout_seconds: float | None = None
 
     def to(self, *rooms: str) -> BroadcastOperator:
         """Also who is in any of these rooms; without any `to`, everybody. ``to(*[])`` on its own is nobody."""
-        return replace(self, rooms=frozenset(rooms).union(self.rooms or ()))
+        return self._meaning(replace(self.target, rooms=frozenset(rooms).union(self.target.rooms or ())))
 
     in_ = to
 
     def except_(self, *rooms: str) -> BroadcastOperator:
         """Nobody who is in any of these rooms."""
-        return replace(self, excluded=self.excluded.union(rooms))
+        return self._meaning(replace(self.target, except_=self.target.except_.union(rooms)))
 
     @property
     def volatile(self) -> BroadcastOperator:
         """Only who has a carrier at this moment."""
-        return replace(self, is_volatile=True)
+        return self._meaning(replace(self.target, volatile=True))
+
+    @property
+    def local(self) -> BroadcastOperator:
+        """Only who is connected to this server."""
+        return self._meaning(replace(self.target, local=True))
 
     def timeout(self, seconds: float) -> BroadcastOperator:
         """How long `emit_with_ack` waits."""
         return replace(self, timeout_seconds=seconds)
+
+    def _meaning(self, target: Target) -> BroadcastOperator:
+        return replace(self, target=target)
 
     async def emit(self, event: str, *args: object) -> None:
         """Send an event to all of them, encoded once. Waits for nobody: who is too slow is closed ("buffer full").
@@ -56,13 +67,16 @@ class BroadcastOperator:
             LocalProtocolError: a reserved name, or a value that a codec cannot carry; nobody got it.
         """
         check_event_name(event)
-        packet = SocketPacket(SocketPacketType.EVENT, self.registry.name, [event, *args])
-        await self.registry.adapter.broadcast(
-            packet, rooms=self.rooms, except_=self.excluded, volatile=self.is_volatile
-        )
+        for registry in self.source.registries():
+            packet = SocketPacket(SocketPacketType.EVENT, registry.name, [event, *args])
+            await registry.adapter.broadcast(packet, self.target)
+
+    async def send(self, *args: object) -> None:
+        """`emit` an event named "message"."""
+        await self.emit("message", *args)
 
     async def emit_with_ack(self, event: str, *args: object) -> list[object]:
-        """Send an event to those of this process and collect their acknowledgements.
+        """Send an event and collect the acknowledgements of all of them.
 
         Returns:
             One answer per socket, in the order in which they came; who leaves meanwhile has none.
@@ -72,47 +86,97 @@ class BroadcastOperator:
             LocalProtocolError: as `emit`.
         """
         check_event_name(event)
-        members = self._members()
-        if not members:
-            return []
-        id = next(self.registry.ids)
-        packet = SocketPacket(SocketPacketType.EVENT, self.registry.name, [event, *args], id)
-        collector = AckCollector(len(members))
-        seconds = self.timeout_seconds if self.timeout_seconds is not None else self.registry.ack_timeout
-        host = members[0].session.live.host
-        timer = None if seconds is None else host.call_later(seconds, collector.expire)
-        for member in members:
-            member.expect(id, collector)
+        collector = AckCollector()
+        seconds = self.timeout_seconds if self.timeout_seconds is not None else self.source.ack_timeout
+        timer = None if seconds is None else self.host.call_later(seconds, collector.expire)
+        ends: list[Callable[[], None]] = []
         try:
-            self.registry.adapter.deliver(packet, members)
+            for registry in self.source.registries():
+                ends.append(await registry.adapter.ask(event, args, self.target, collector))
             return await collector.wait()
         finally:
-            for member in members:
-                member.forget(id)
+            for end in ends:
+                end()
             if timer is not None:
                 timer.cancel()
 
-    def _members(self) -> list[Membership]:
-        known = self.registry.members
-        found = self.registry.adapter.members(self.rooms, self.excluded)
-        members = [known[recipient.id] for recipient in found if recipient.id in known]
-        return [member for member in members if member.attached] if self.is_volatile else members
+    async def fetch_sockets(self) -> list[RemoteSocket]:
+        """The sockets that are meant, those of other servers among them."""
+        return [
+            RemoteSocket(info, BroadcastOperator(registry, self.host))
+            for registry in self.source.registries()
+            for info in await registry.adapter.fetch(self.target)
+        ]
 
-    def fetch_sockets(self) -> list[Socket]:
-        """The sockets that are meant, of this process."""
-        return [member.socket for member in self._members()]
-
-    def sockets_join(self, *rooms: str) -> None:
+    async def sockets_join(self, *rooms: str) -> None:
         """Let them enter rooms."""
-        for socket in self.fetch_sockets():
-            socket.join(*rooms)
+        for registry in self.source.registries():
+            await registry.adapter.join(self.target, rooms)
 
-    def sockets_leave(self, *rooms: str) -> None:
+    async def sockets_leave(self, *rooms: str) -> None:
         """Let them leave rooms."""
-        for socket in self.fetch_sockets():
-            socket.leave(*rooms)
+        for registry in self.source.registries():
+            await registry.adapter.leave(self.target, rooms)
 
-    def disconnect_sockets(self, close: bool = False) -> None:
+    async def disconnect_sockets(self, close: bool = False) -> None:
         """Put them out of the namespace; with ``close``, end their sessions."""
-        for socket in self.fetch_sockets():
-            socket.disconnect(close)
+        for registry in self.source.registries():
+            await registry.adapter.disconnect(self.target, close=close)
+
+
+class RemoteSocket:
+    """A socket of this server or another: what was known of it when it was fetched, and the way to reach it.
+
+    Attributes:
+        id: As `Socket.id`.
+        namespace: With its leading slash.
+        handshake: How the peer came.
+        rooms: Those it was in, among them its own.
+        data: As `Socket.data`: of a socket of this server the very dict, of another's a copy.
+    """
+
+    __slots__ = ("_itself", "data", "handshake", "id", "namespace", "rooms")
+
+    def __init__(self, info: SocketInfo, namespace: BroadcastOperator) -> None:
+        self.id: str = info.id
+        self.namespace: str = info.namespace
+        self.handshake: SocketHandshake = info.handshake
+        self.rooms: frozenset[str] = info.rooms
+        self.data: dict[str, object] = info.data
+        self._itself = namespace.to(info.id)
+
+    def __repr__(self) -> str:
+        return f"<RemoteSocket {self.id} in {self.namespace!r}>"
+
+    async def emit(self, event: str, *args: object) -> None:
+        """Send it an event; if it has left, nobody gets it. See `BroadcastOperator.emit`."""
+        await self._itself.emit(event, *args)
+
+    async def emit_with_ack(self, event: str, *args: object, timeout: float | None = None) -> object:
+        """Send it an event and wait for its acknowledgement: as `Socket.emit_with_ack`.
+
+        Raises:
+            AckTimeout: none came in time.
+            Disconnected: it has left.
+            EventError: the peer answered with an error.
+        """
+        operator = self._itself if timeout is None else self._itself.timeout(timeout)
+        try:
+            answers = await operator.emit_with_ack(event, *args)
+        except AckTimeout:
+            raise AckTimeout("the acknowledgement did not arrive in time") from None
+        if not answers:
+            raise Disconnected("the socket left before its acknowledgement arrived")
+        return value_of(answers)
+
+    async def join(self, *rooms: str) -> None:
+        """Let it enter rooms."""
+        await self._itself.sockets_join(*rooms)
+
+    async def leave(self, *rooms: str) -> None:
+        """Let it leave rooms."""
+        await self._itself.sockets_leave(*rooms)
+
+    async def disconnect(self, close: bool = False) -> None:
+        """Put it out of the namespace; with ``close``, end its session."""
+        await self._itself.disconnect_sockets(close)

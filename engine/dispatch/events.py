@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, overload
 
-from ..adapters import Adapter, MemoryAdapter
+from ..adapters import AdapterFactory, MemoryHub
 from ..errors import LocalProtocolError
+from ..host import Host
 from ..settings import Settings
 from ..wire.codec import Codec, JsonCodec, MsgpackCodec
-from ..wire.socketio import is_namespace
-from .namespace import Namespace
-from .registry import Registry
+from .namespace import Namespace, ParentNamespace
+from .registry import NamespaceFunction, Registries
 from .session import EventSession
 
 if TYPE_CHECKING:
@@ -24,44 +25,77 @@ class Events(Namespace):
     """Namespaces, handlers and rooms. It is itself the namespace ``/``, which always exists.
 
     Args:
-        adapter: Makes the rooms of a namespace.
+        adapter: Makes the rooms of each namespace; None for those of a single server.
+        codecs: What peers may speak; a plain peer's is the first that recognises its first message. None for JSON and
+            msgpack.
+        host: Runs timers and what nobody waits for.
+
+    Raises:
+        LocalProtocolError: two codecs have the same name, or there is none.
     """
 
     def __init__(
-        self, settings: Settings | None = None, *, adapter: Callable[[], Adapter] = MemoryAdapter
+        self,
+        settings: Settings | None = None,
+        *,
+        adapter: AdapterFactory | None = None,
+        codecs: Sequence[Codec] | None = None,
+        host: Host | None = None,
     ) -> None:
+        super().__init__("/")
         self.settings = settings or Settings()
-        self._make_adapter = adapter
-        self._codecs: dict[str, Codec] = {
-            "json": JsonCodec(max_attachments=self.settings.max_attachments),
-            "msgpack": MsgpackCodec(),
-        }
-        self._registries: dict[str, Registry] = {}
+        if codecs is None:
+            codecs = (JsonCodec(max_attachments=self.settings.max_attachments), MsgpackCodec())
+        self._codecs = {codec.name: codec for codec in codecs}
+        if len(self._codecs) != len(codecs) or not codecs:
+            raise LocalProtocolError("a server has at least one codec, and each has a name of its own")
+        self._registries = Registries(self.settings, adapter or MemoryHub())
         self._namespaces: dict[str, Namespace] = {"/": self}
-        super().__init__(self._make_registry("/"))
+        self._bind(self._registries.named("/"), host or Host())
 
-    def of(self, name: str) -> Namespace:
-        """The namespace of this name, made if there is none. A peer that asks for one never made is refused.
+    @property
+    def codec_names(self) -> tuple[str, ...]:
+        """What a counting peer may choose from."""
+        return tuple(self._codecs)
+
+    @overload
+    def of(self, name: str) -> Namespace: ...
+
+    @overload
+    def of(self, name: re.Pattern[str] | NamespaceFunction) -> ParentNamespace: ...
+
+    def of(self, name: str | re.Pattern[str] | NamespaceFunction) -> Namespace | ParentNamespace:
+        """The namespace of this name, made if there is none; or all those of a pattern or a function.
+
+        A peer that asks for one that was never named and belongs to no pattern is refused. A namespace of a pattern
+        exists from the first peer that asks for it until the last has left (setting
+        ``cleanup_empty_child_namespaces``).
 
         Args:
-            name: A leading slash is added where it is missing.
+            name: A leading slash is added where it is missing. A pattern has to match the whole name, slash included. A
+                function is called with the name and the peer's ``auth`` each time a peer connects, and says whether
+                there is such a namespace for it: ``async def``, or ``def`` that does not wait.
 
         Raises:
             LocalProtocolError: too long, or with a comma or a character that cannot be printed.
         """
+        if not isinstance(name, str):
+            return ParentNamespace(self._registries.of_pattern(name), self._host)
         if not name.startswith("/"):
             name = "/" + name
-        namespace = self._namespaces.get(name)
-        if namespace is None:
-            if not is_namespace(name):
-                raise LocalProtocolError("this cannot be the name of a namespace")
-            namespace = self._namespaces[name] = Namespace(self._make_registry(name))
-        return namespace
+        return self._namespaces.get(name) or self.register_namespace(Namespace(name))
 
-    def _make_registry(self, name: str) -> Registry:
-        registry = Registry(name, self._make_adapter(), ack_timeout=self.settings.ack_timeout)
-        self._registries[name] = registry
-        return registry
+    def register_namespace(self, namespace: Namespace) -> Namespace:
+        """Let the methods of a class handle the events of its namespace: see `Namespace`.
+
+        Raises:
+            LocalProtocolError: its name cannot be one, it belongs to a server already, or one of its events has a
+                handler.
+        """
+        namespace._bind(self._registries.named(namespace.name), self._host)  # pyright: ignore[reportPrivateUsage]
+        if namespace.name != "/":
+            self._namespaces[namespace.name] = namespace
+        return namespace
 
     def session_opened(self, session: LiveSession) -> EventSession:
         """What a server calls for each new session; the result gets the session's messages and its end."""

@@ -36,10 +36,17 @@ class HandlerCancelled(HoldfastError):
 class Handler:
     """A handler and what its signature says.
 
+    Args:
+        leading: How many arguments come before those of the event: the socket.
+
     Attributes:
         event: What it is registered for.
         least, most: How many arguments it takes, the socket included and an `Ack` not; None for any number.
         names: Of its parameters.
+        function: The application's.
+        is_async: Whether it is ``async def``, and so runs on the event loop.
+        concurrent: Whether the socket's next event need not wait for its end.
+        once: Whether it runs for the next event only.
         wants_ack: Whether it has a parameter annotated `Ack`, and so acknowledges by itself.
 
     Raises:
@@ -50,16 +57,27 @@ class Handler:
     __slots__ = (
         "_ack_at",
         "_ack_name",
-        "_function",
-        "_is_async",
+        "_leading",
+        "concurrent",
         "event",
+        "function",
+        "is_async",
         "least",
         "most",
         "names",
+        "once",
         "wants_ack",
     )
 
-    def __init__(self, event: str, function: Function) -> None:
+    def __init__(
+        self,
+        event: str,
+        function: Function,
+        *,
+        leading: int = 1,
+        concurrent: bool = False,
+        once: bool = False,
+    ) -> None:
         if not callable(function):
             raise LocalProtocolError(f"the handler of {event!r} is not callable")
         if _is_generator(function):
@@ -67,8 +85,11 @@ class Handler:
                 f"the handler of {event!r} is a generator; return a value or call `socket.emit` instead of `yield`"
             )
         self.event = event
-        self._function = function
-        self._is_async = _is_async(function)
+        self.function = function
+        self.is_async = _is_async(function)
+        self.concurrent = concurrent
+        self.once = once
+        self._leading = leading
         self._ack_at: int | None = None
         self._ack_name: str | None = None
         self.least = 0
@@ -79,13 +100,13 @@ class Handler:
 
     def _read_signature(self) -> None:
         try:
-            signature = inspect.signature(self._function)
+            signature = inspect.signature(self.function)
         except (TypeError, ValueError):
             # Some builtins have none; what they take shows when they are called.
             self.most = None
             return
         self.names = tuple(signature.parameters)
-        hints = _hints(self._function)
+        hints = _hints(self.function)
         position = 0
         for parameter in signature.parameters.values():
             positional = parameter.kind in _POSITIONAL
@@ -105,7 +126,7 @@ class Handler:
                 )
         if self.most is not None:
             self.most = position
-            if position == 0:
+            if position < self._leading:
                 raise LocalProtocolError(
                     f"the handler of {self.event!r} does not take a socket: that is its first argument"
                 )
@@ -115,10 +136,10 @@ class Handler:
         return self.least <= number and (self.most is None or number <= self.most)
 
     def _takes(self) -> str:
-        least = max(self.least - 1, 0)
+        least = max(self.least - self._leading, 0)
         if self.most is None:
             return f"{least} arguments or more"
-        most = self.most - 1
+        most = self.most - self._leading
         number = f"{most}" if least == most else f"{least} to {most}"
         return f"{number} argument{'' if most == 1 else 's'}"
 
@@ -130,16 +151,17 @@ class Handler:
         """
         if not self.takes(len(args)):
             raise WrongArguments(
-                f"the handler of {self.event!r} takes {self._takes()} after the socket; {len(args) - 1} came"
+                f"the handler of {self.event!r} takes {self._takes()}{' after the socket' * self._leading}; "
+                f"{len(args) - self._leading} came"
             )
         if self._ack_at is not None and self._ack_at <= len(args):
             args = [*args[: self._ack_at], ack, *args[self._ack_at :]]
-            function = self._function
+            function = self.function
         elif self._ack_name is not None:
-            function = partial(self._function, **{self._ack_name: ack})
+            function = partial(self.function, **{self._ack_name: ack})
         else:
-            function = self._function
-        if self._is_async:
+            function = self.function
+        if self.is_async:
             return await _guarded(cast("Awaitable[object]", function(*args)))
         # In a list, because Trio takes a thread's function that returns a coroutine for a mistake. Here it is a plain
         # function round a coroutine function: what decorators leave behind.

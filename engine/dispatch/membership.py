@@ -1,36 +1,31 @@
-"""One peer in one namespace: whether it is connected, what waits for it, and the task that runs its handlers.
+"""One peer in one namespace: whether it is connected, what is sent to it, and which acknowledgements it owes.
 
 1. A membership is PENDING until its CONNECT is answered, CONNECTED, then GONE for ever.
 2. While PENDING, what is sent to it is held and follows the answer, in order.
-3. Handlers run one after the other, in the order in which the events came, `connect` first and `disconnect` last. They
-   run in a task that exists only while there is something to run; it belongs to no carrier.
-4. Acknowledgements do not go through that task: a handler may wait for one from its own peer.
-5. `disconnect` runs once for everybody whom `connect` has seen and not refused, even if the peer left meanwhile.
+3. Acknowledgements do not go through the task that runs handlers: a handler may wait for one from its own peer.
+4. `disconnect` runs once for everybody whom `connect` has seen and not refused, even if the peer left meanwhile.
+5. Who comes back to what was lost (see `recovery`) has the same id, and waits until the handlers of the one before have
+   come to their end.
 """
 
 from __future__ import annotations
 
 import logging
 import secrets
-from collections import deque
 from enum import Enum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, cast
 
-from ..errors import (
-    ConnectionRefusedError,  # noqa: A004 - the name that users know
-    Disconnected,
-    EventError,
-    LocalProtocolError,
-    SessionClosed,
-)
+from ..adapters import SocketInfo
+from ..errors import Disconnected, LocalProtocolError, SessionClosed
 from ..session.reason import CloseReason
-from ..subprotocols.socketio import EventReceived
 from ..wire.codec import Codec
 from ..wire.message import Message
 from ..wire.socketio import SocketPacket, SocketPacketType
-from .acks import Ack, Answer, PendingAck, error_answer
-from .handlers import Handler, WrongArguments
-from .registry import ANY_EVENT, Registry
+from .acks import PendingAck
+from .listeners import Listeners
+from .recovery import RECOVERABLE, Log
+from .registry import Registry
+from .runner import Runner
 from .socket import Socket
 
 if TYPE_CHECKING:
@@ -49,29 +44,20 @@ class Life(Enum):
     GONE = "gone"
 
 
-class _Connect(NamedTuple):
-    handler: Handler
-
-
-class _Event(NamedTuple):
-    handler: Handler
-    event: EventReceived
-    size_bytes: int
-
-
-class _Disconnect(NamedTuple):
-    handler: Handler
-    reason: CloseReason
-
-
 class Membership:
     """What stands behind a `Socket`.
+
+    Args:
+        log: What is kept for its recovery; None where it has none.
+        offset: The position that it says it has, if it comes back to that log.
 
     Attributes:
         id: Public; not the session's.
         codec: The session's.
         life: Rule 1.
         socket: What handlers receive.
+        runner: Runs its handlers.
+        recovered: Whether it has come back.
     """
 
     __slots__ = (
@@ -80,12 +66,15 @@ class Membership:
         "_held",
         "_last_rooms",
         "_left",
-        "_queue",
-        "_running",
+        "_missed",
+        "_own",
         "codec",
         "id",
         "life",
+        "log",
+        "recovered",
         "registry",
+        "runner",
         "session",
         "socket",
     )
@@ -98,18 +87,42 @@ class Membership:
         self.registry = registry
         self.codec = codec
         self.life = Life.PENDING
+        self.recovered = False
+        self.log: Log | None = None
         self.socket = Socket(self, auth)
+        self.runner = Runner(self)
+        self._own: Listeners | None = None
         self._held: list[Message] = []
+        self._missed: list[Message] = []
         self._acks: dict[int, PendingAck] = {}
-        self._queue: deque[_Connect | _Event | _Disconnect] = deque()
-        self._running = False
         self._left: CloseReason | None = None
         self._last_rooms: frozenset[str] = frozenset()
+        registry.hold()
 
     @property
     def is_pending(self) -> bool:
         """Whether its CONNECT is not answered yet."""
         return self.life is Life.PENDING
+
+    @property
+    def is_gone(self) -> bool:
+        return self.life is Life.GONE
+
+    @property
+    def connected(self) -> bool:
+        return self.life is Life.CONNECTED
+
+    @property
+    def listeners(self) -> Listeners:
+        """Its own, where it has some, above those of its namespace."""
+        return self.registry.listeners if self._own is None else self._own
+
+    @property
+    def own_listeners(self) -> Listeners:
+        """Its own, made at the first call."""
+        if self._own is None:
+            self._own = Listeners("this socket", self.registry.listeners)
+        return self._own
 
     # -- rooms
 
@@ -123,12 +136,28 @@ class Membership:
         return self._last_rooms if self.life is Life.GONE else self.registry.adapter.rooms(self)
 
     def join(self, room: str) -> None:
-        if self.life is not Life.GONE:
-            self.registry.adapter.add(self, room)
+        if self.life is Life.GONE:
+            return
+        adapter = self.registry.adapter
+        adapter.add(self, room)
+        if len(adapter.rooms(self)) > self.session.settings.max_rooms_per_socket:
+            adapter.remove(self, room)
+            raise LocalProtocolError(
+                "the socket is in as many rooms as the setting max_rooms_per_socket allows"
+            )
 
     def leave_room(self, room: str) -> None:
         if self.life is not Life.GONE:
             self.registry.adapter.remove(self, room)
+
+    def info(self) -> SocketInfo:
+        return SocketInfo(
+            id=self.id,
+            namespace=self.registry.name,
+            handshake=self.socket.handshake,
+            rooms=self.rooms,
+            data=self.socket.data,
+        )
 
     # -- sending
 
@@ -138,23 +167,30 @@ class Membership:
     def encode_ack(self, id: int, args: tuple[object, ...]) -> list[Message]:
         return self.codec.encode(SocketPacket(SocketPacketType.ACK, self.registry.name, list(args), id))
 
-    def deliver(self, messages: list[Message]) -> None:
-        """See `Recipient.deliver`."""
-        if self.life is Life.CONNECTED:
-            try:
-                self.session.live.send_nowait(*messages)
-            except SessionClosed:
-                # It is over; its end is announced to us separately.
-                return
-        elif self.life is Life.PENDING:
-            self._hold(messages)
-
-    async def send(self, messages: list[Message]) -> None:
-        """Send, waiting for room first.
+    async def emit(self, name: str, args: tuple[object, ...], id: int | None = None) -> None:
+        """Send an event, waiting for room first.
 
         Raises:
             Disconnected: it is gone.
+            LocalProtocolError: the codec cannot carry it; nothing was sent.
         """
+        outgoing = self.listeners.outgoing()
+        if outgoing and self.life is not Life.GONE:
+            self.runner.tell(outgoing, name, args)
+        if self.log is not None and id is None:
+            # The order of the offsets is the order on the wire: numbered when it is put there, not before it waits.
+            await self._wait_for_room()
+            messages = self.encode_event(name, args)
+            self.log.note(messages)
+        else:
+            messages = self.encode_event(name, args, id)
+        await self._send(messages)
+
+    async def _wait_for_room(self) -> None:
+        if self.life is Life.CONNECTED:
+            await self.session.live.wait_for_room()
+
+    async def _send(self, messages: list[Message]) -> None:
         if self.life is Life.PENDING:
             self._hold(messages)
             return
@@ -164,6 +200,27 @@ class Membership:
             await self.session.live.send(*messages)
         except SessionClosed as error:
             raise Disconnected("the socket is not connected any more") from error
+
+    def deliver(self, messages: list[Message], packet: SocketPacket, *, volatile: bool = False) -> None:
+        """See `Recipient.deliver`."""
+        outgoing = self.listeners.outgoing()
+        if outgoing:
+            name, *args = cast("list[object]", packet.data)
+            self.runner.tell(outgoing, cast("str", name), tuple(args))
+        if self.log is not None and not volatile:
+            self.log.note(messages)
+        self.put(messages)
+
+    def put(self, messages: list[Message]) -> None:
+        """Send without waiting; who is gone misses it."""
+        if self.life is Life.CONNECTED:
+            try:
+                self.session.live.send_nowait(*messages)
+            except SessionClosed:
+                # It is over; its end is announced to us separately.
+                return
+        elif self.life is Life.PENDING:
+            self._hold(messages)
 
     async def send_ack(self, messages: list[Message]) -> None:
         """Send an acknowledgement; nobody misses it when the peer is gone."""
@@ -196,18 +253,48 @@ class Membership:
 
     # -- life
 
+    def recover(self, log: Log, missed: list[Message]) -> None:
+        """It is the one that was lost (rule 5): before anything else happens to it."""
+        before = log.member
+        self.id = before.id
+        self.recovered = True
+        self.socket.data = before.socket.data
+        self._missed = missed
+        self.log = log
+        self.runner.follow(before.runner)
+
+    def begin(self) -> None:
+        """Let `connect` and its middleware decide, if there is any."""
+        skipped = (
+            self.recovered and self.registry.recovery is not None and self.registry.recovery.skip_middleware
+        )
+        middleware = [] if skipped else self.listeners.middleware("connect")
+        handler = self.listeners.handler("connect")
+        if handler is None and not middleware and not self.recovered:
+            self.accept()
+        else:
+            self.runner.push_connect(middleware, handler)
+
     def accept(self) -> None:
         """Answer the CONNECT; what was held follows (rule 2)."""
         if self.life is not Life.PENDING:
             return
+        registry = self.registry
         self.life = Life.CONNECTED
-        self.session.protocol.accept(self.registry.name)
-        self.registry.members[self.id] = self
-        self.registry.adapter.add(self, self.id)
+        self.session.protocol.accept(registry.name)
+        registry.members[self.id] = self
+        registry.adapter.add(self, self.id)
         self.session.settled()
+        content: dict[str, object] = {"sid": self.id}
+        if self.log is not None:
+            content["pid"] = self.log.pid
+        # What was missed comes first, as in Socket.IO: its client keeps it until the answer.
+        missed, self._missed = self._missed, []
         held, self._held = self._held, []
-        reply = SocketPacket(SocketPacketType.CONNECT, self.registry.name, {"sid": self.id})
-        self.deliver([*self.codec.encode(reply), *held])
+        if missed:
+            self.put(missed)
+        reply = SocketPacket(SocketPacketType.CONNECT, registry.name, content)
+        self.put([*self.codec.encode(reply), *held])
 
     def refuse(self, message: str, data: object = None) -> None:
         """Answer the CONNECT with an error."""
@@ -220,18 +307,34 @@ class Membership:
             SocketPacket(SocketPacketType.CONNECT_ERROR, self.registry.name, content)
         )
         self.session.protocol.refuse(self.registry.name)
-        self._depart()
+        self._depart(None)
         self.session.send_nowait(messages)
 
-    def put_out(self) -> None:
+    def disconnect(self, close: bool) -> None:
+        """We end it, and with ``close`` its session."""
+        if close:
+            self.session.disconnect()
+        else:
+            self.put_out()
+
+    def put_out(self, reason: CloseReason = CloseReason.SERVER_NAMESPACE) -> None:
         """We end it; the session goes on."""
         if self.life is Life.PENDING:
             self.refuse("Connection refused")
         elif self.life is Life.CONNECTED:
             self.session.protocol.leave(self.registry.name)
             messages = self.codec.encode(SocketPacket(SocketPacketType.DISCONNECT, self.registry.name))
-            self.leave(CloseReason.SERVER_NAMESPACE)
+            self.leave(reason)
             self.session.send_nowait(messages)
+
+    def displace(self) -> None:
+        """Another session comes back as this one: this one is told, and its session ends if that was all of it."""
+        if self.life is Life.CONNECTED:
+            self.put_out(CloseReason.TRANSPORT_CLOSE)
+        else:
+            self.session.protocol.leave(self.registry.name)
+            self.leave(CloseReason.TRANSPORT_CLOSE)
+        self.session.close_if_empty()
 
     def leave(self, reason: CloseReason) -> None:
         """It is over; idempotent. Who waits for an acknowledgement learns it now, `disconnect` runs in its turn."""
@@ -239,145 +342,31 @@ class Membership:
             return
         was_connected = self.life is Life.CONNECTED
         self._left = reason
-        self._depart()
+        self._depart(reason)
         acks, self._acks = self._acks, {}
         for pending in acks.values():
             pending.fail(Disconnected("the socket left before its acknowledgement arrived"))
         if was_connected:
-            self._push_disconnect()
+            self.push_disconnect()
 
-    def _depart(self) -> None:
+    def push_disconnect(self) -> None:
+        """Whom `connect` has seen has left (rule 4)."""
+        if self._left is not None:
+            self.runner.push_disconnect(self._left)
+
+    def _depart(self, reason: CloseReason | None) -> None:
         self._last_rooms = self.rooms
+        registry, log = self.registry, self.log
+        if log is not None and registry.recovery is not None:
+            if reason in RECOVERABLE and (self.life is Life.CONNECTED or self.recovered):
+                registry.recovery.lost(log)
+            else:
+                log.expire()
         self.life = Life.GONE
         self._held.clear()
-        self.registry.members.pop(self.id, None)
-        self.registry.adapter.remove_all(self)
+        self._missed.clear()
+        if registry.members.get(self.id) is self:
+            del registry.members[self.id]
+        registry.adapter.remove_all(self)
         self.session.forget(self)
-
-    # -- handlers
-
-    def push_connect(self, handler: Handler) -> None:
-        self._push(_Connect(handler))
-
-    def push_event(self, handler: Handler, event: EventReceived, size_bytes: int) -> None:
-        self._push(_Event(handler, event, size_bytes))
-
-    def _push_disconnect(self) -> None:
-        handler = self.registry.handler("disconnect")
-        if handler is not None and self._left is not None:
-            self._push(_Disconnect(handler, self._left))
-
-    def _push(self, job: _Connect | _Event | _Disconnect) -> None:
-        self._queue.append(job)
-        if not self._running:
-            self._running = True
-            self.session.live.host.spawn(self._run)
-
-    async def _run(self) -> None:
-        try:
-            while self._queue:
-                job = self._queue.popleft()
-                if isinstance(job, _Event):
-                    self.session.event_taken(job.size_bytes)
-                    await self._handle(job.handler, job.event)
-                elif isinstance(job, _Connect):
-                    await self._connect(job.handler)
-                else:
-                    await self._disconnect(job.handler, job.reason)
-        finally:
-            self._running = False
-
-    async def _connect(self, handler: Handler) -> None:
-        if self.life is not Life.PENDING:
-            # It left before its turn came: nobody has heard of it, so nobody has to hear that it is gone.
-            return
-        args: list[object] = [self.socket, self.socket.handshake.auth]
-        try:
-            result = await handler.call(args if handler.takes(2) else args[:1])
-        except ConnectionRefusedError as error:
-            self._refuse_safely(error.message, error.data)
-        except Exception as error:
-            # The application's failure must not leave its peer without an answer.
-            self._log(handler, error)
-            self.refuse("internal error")
-        else:
-            if result is False:
-                self.refuse("Connection refused")
-            elif self.life is Life.PENDING:
-                self.accept()
-            else:
-                self._push_disconnect()
-
-    def _refuse_safely(self, message: str, data: object) -> None:
-        try:
-            self.refuse(message, data)
-        except LocalProtocolError:
-            logger.exception("the data of a refusal in %r cannot be sent", self.registry.name)
-            try:
-                self.refuse(message)
-            except LocalProtocolError:
-                self.refuse("Connection refused")
-
-    async def _disconnect(self, handler: Handler, reason: CloseReason) -> None:
-        args: list[object] = [self.socket, reason.value]
-        try:
-            await handler.call(args if handler.takes(2) else args[:1])
-        except Exception as error:
-            # Nobody is left to be told.
-            self._log(handler, error)
-
-    async def _handle(self, handler: Handler, event: EventReceived) -> None:
-        ack = Ack(self, event.ack_id) if handler.wants_ack else None
-        args: list[object] = [self.socket, *event.args]
-        if handler.event == ANY_EVENT:
-            args.insert(1, event.name)
-        try:
-            result = await handler.call(args, ack)
-        except Exception as error:
-            # An application's failure becomes the peer's answer; the next event is handled all the same.
-            await self._answer_error(handler, event, ack, error)
-            return
-        if event.ack_id is None or ack is not None:
-            return
-        try:
-            await self.send_ack(self.encode_ack(event.ack_id, _answer(result)))
-        except LocalProtocolError as error:
-            await self._answer_error(handler, event, ack, error)
-
-    async def _answer_error(
-        self, handler: Handler, event: EventReceived, ack: Ack | None, error: Exception
-    ) -> None:
-        wanted = event.ack_id is not None and (ack is None or not ack.given)
-        if not wanted or not isinstance(error, EventError):
-            self._log(handler, error)
-        if event.ack_id is None or not wanted:
-            return
-        if isinstance(error, WrongArguments):
-            answer: object = {"error": {"message": "wrong arguments"}}
-        else:
-            answer = error_answer(error)
-        try:
-            await self.send_ack(self.encode_ack(event.ack_id, (answer,)))
-        except LocalProtocolError as unsendable:
-            self._log(handler, unsendable)
-            await self.send_ack(self.encode_ack(event.ack_id, ({"error": {"message": "internal error"}},)))
-
-    def _log(self, handler: Handler, error: Exception) -> None:
-        if self.life is Life.GONE and isinstance(error, Disconnected | SessionClosed):
-            # That a peer leaves while it is being served is no failure of the application.
-            logger.debug("the handler of %r was cut short: %s", handler.event, error)
-        elif isinstance(error, WrongArguments):
-            # The peer's doing: there is no traceback worth reading.
-            logger.warning("in %r: %s", self.registry.name, error)
-        else:
-            logger.error("the handler of %r in %r failed", handler.event, self.registry.name, exc_info=error)
-
-
-def _answer(result: object) -> tuple[object, ...]:
-    if result is None:
-        return ()
-    if isinstance(result, Answer):
-        return result.args
-    if isinstance(result, tuple):
-        return result  # pyright: ignore[reportUnknownVariableType] - whatever the application returned
-    return (result,)
+        registry.release()

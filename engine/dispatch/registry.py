@@ -1,79 +1,238 @@
-"""What belongs to one namespace: its handlers, its sockets, its rooms."""
+"""What belongs to one namespace: its listeners, its sockets, its rooms; and which namespaces there are."""
 
 from __future__ import annotations
 
+import inspect
+import re
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from ..adapters import Adapter
+from ..adapters import EVERYBODY, Adapter, AdapterFactory, Answers, Recipient, deliver
 from ..errors import LocalProtocolError
-from .handlers import Function, Handler
+from ..settings import Settings
+from ..wire.socketio import SocketPacket, SocketPacketType, is_namespace
+from .listeners import Listeners
+from .recovery import Recovery
 
 if TYPE_CHECKING:
     from .membership import Membership
 
-__all__ = ["ANY_EVENT", "Registry"]
+__all__ = ["NamespaceFunction", "ParentRegistry", "Registries", "Registry", "Source"]
 
-ANY_EVENT = "*"
-_NEVER_CALLED = frozenset(("connect_error", "disconnecting", "newListener", "removeListener"))
-_SIGNATURES = {"connect": "(socket) or (socket, auth)", "disconnect": "(socket) or (socket, reason)"}
+NamespaceFunction = Callable[[str, dict[str, object]], bool | Awaitable[bool]]
+"""Says whether there is a namespace of this name for a peer with this ``auth``. A plain function must not wait."""
 
 
-def _check_signature(handler: Handler) -> None:
-    """Refuse a handler of a special name that what it is called with does not fit."""
-    event = handler.event
-    if event == ANY_EVENT:
-        if handler.most == 1:
-            raise LocalProtocolError("the handler of '*' takes (socket, event, *args)")
-    elif event in _SIGNATURES:
-        hint = ""
-        if "environ" in handler.names:
-            hint = "; what python-socketio has in `environ` is in `socket.handshake`"
-        elif handler.wants_ack:
-            hint = " and no `Ack`: there is nothing to acknowledge"
-        if hint or not (handler.takes(1) or handler.takes(2)):
-            raise LocalProtocolError(f"the handler of {event!r} takes {_SIGNATURES[event]}{hint}")
+class Source(Protocol):
+    """Where the sockets of a broadcast come from."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def ack_timeout(self) -> float | None: ...
+
+    def registries(self) -> Sequence[Registry]:
+        """One namespace, or those of a pattern at this moment."""
+        ...
 
 
 class Registry:
-    """One namespace of one server.
+    """One namespace of one server (a `Node`).
 
     Attributes:
         name: With its leading slash.
         adapter: Its rooms.
+        listeners: Handlers and the like.
         members: Who is connected, by public id.
         ids: Of acknowledgements that we ask for: one count for the namespace, so that a broadcast can share one.
         ack_timeout: For `emit_with_ack` where the caller does not say.
+        recovery: Brings official clients back, where that is switched on.
+        parent: The pattern that it was made by; None for one that the application named.
     """
 
-    __slots__ = ("_handlers", "ack_timeout", "adapter", "ids", "members", "name")
+    __slots__ = (
+        "_users",
+        "ack_timeout",
+        "adapter",
+        "ids",
+        "listeners",
+        "members",
+        "name",
+        "on_unused",
+        "parent",
+        "recovery",
+    )
 
-    def __init__(self, name: str, adapter: Adapter, *, ack_timeout: float | None) -> None:
+    def __init__(
+        self,
+        name: str,
+        make_adapter: AdapterFactory,
+        settings: Settings,
+        *,
+        parent: ParentRegistry | None = None,
+    ) -> None:
         self.name = name
-        self.adapter = adapter
-        self.ack_timeout = ack_timeout
+        self.ack_timeout = settings.ack_timeout
+        self.listeners = Listeners(repr(name), None if parent is None else parent.listeners)
+        self.parent = parent
         self.members: dict[str, Membership] = {}
         self.ids = count()
-        self._handlers: dict[str, Handler] = {}
+        self.recovery = Recovery(self, settings) if settings.connection_state_recovery else None
+        self.on_unused: Callable[[Registry], None] | None = None
+        self._users = 0
+        self.adapter: Adapter = make_adapter(self)
 
-    def register(self, event: str, function: Function) -> None:
-        """Let a function handle an event.
+    def registries(self) -> Sequence[Registry]:
+        return (self,)
+
+    def hold(self) -> None:
+        """A peer is connected, asks to be or may be recovered."""
+        self._users += 1
+
+    def release(self) -> None:
+        """It is gone."""
+        self._users -= 1
+        if self._users == 0 and self.on_unused is not None:
+            self.on_unused(self)
+
+    # -- called by the adapter
+
+    def ask(
+        self, name: str, args: tuple[object, ...], recipients: Iterable[Recipient], answers: Answers
+    ) -> Callable[[], None]:
+        """See `Node.ask`."""
+        members = [self.members[recipient.id] for recipient in recipients]
+        id = next(self.ids)
+        for member in members:
+            member.expect(id, answers)
+        try:
+            deliver(members, SocketPacket(SocketPacketType.EVENT, self.name, [name, *args], id), EVERYBODY)
+        except LocalProtocolError:
+            for member in members:
+                member.forget(id)
+            raise
+
+        def end() -> None:
+            for member in members:
+                member.forget(id)
+
+        return end
+
+    async def server_event(self, name: str, args: tuple[object, ...]) -> object:
+        """See `Node.server_event`."""
+        handler = self.listeners.server_side(name)
+        if handler is None:
+            raise LookupError(name)
+        return await handler.call(list(args))
+
+
+class ParentRegistry:
+    """The namespaces of a pattern or a function.
+
+    Attributes:
+        children: By name, those that somebody has asked for.
+    """
+
+    def __init__(self, pattern: re.Pattern[str] | NamespaceFunction, settings: Settings) -> None:
+        self.pattern = pattern
+        self.name = pattern.pattern if isinstance(pattern, re.Pattern) else getattr(pattern, "__name__", "*")
+        self.ack_timeout = settings.ack_timeout
+        self.listeners = Listeners(f"the namespaces of {self.name!r}")
+        self.children: dict[str, Registry] = {}
+
+    def registries(self) -> Sequence[Registry]:
+        return tuple(self.children.values())
+
+    def matches(self, name: str, auth: dict[str, object]) -> bool | Awaitable[bool]:
+        """Whether a namespace of this name is one of them."""
+        if isinstance(self.pattern, re.Pattern):
+            return self.pattern.fullmatch(name) is not None
+        return self.pattern(name, auth)
+
+
+class Registries:
+    """All namespaces of a server: those that the application named, and those that peers have asked for.
+
+    Args:
+        make_adapter: Makes the rooms of each.
+    """
+
+    def __init__(self, settings: Settings, make_adapter: AdapterFactory) -> None:
+        self._settings = settings
+        self._make_adapter = make_adapter
+        self._known: dict[str, Registry] = {}
+        self._parents: list[ParentRegistry] = []
+
+    def named(self, name: str) -> Registry:
+        """The namespace of this name, made if there is none. It stays.
 
         Raises:
-            LocalProtocolError: there is one already, or it could never be called; the text names the remedy.
+            LocalProtocolError: too long, or with a comma or a character that cannot be printed.
         """
-        if event in _NEVER_CALLED:
-            raise LocalProtocolError(f"{event!r} is a reserved name: no event has it")
-        if event in self._handlers:
-            raise LocalProtocolError(f"{event!r} has a handler in {self.name!r} already")
-        handler = Handler(event, function)
-        _check_signature(handler)
-        self._handlers[event] = handler
+        registry = self._known.get(name)
+        if registry is None:
+            if not is_namespace(name):
+                raise LocalProtocolError("this cannot be the name of a namespace")
+            registry = self._known[name] = Registry(name, self._make_adapter, self._settings)
+        # Whoever names it may keep it.
+        registry.on_unused = None
+        return registry
 
-    def handler(self, event: str) -> Handler | None:
-        """Of exactly this event."""
-        return self._handlers.get(event)
+    def of_pattern(self, pattern: re.Pattern[str] | NamespaceFunction) -> ParentRegistry:
+        """The namespaces of a pattern; the same for the same pattern."""
+        for parent in self._parents:
+            if parent.pattern == pattern:
+                return parent
+        parent = ParentRegistry(pattern, self._settings)
+        self._parents.append(parent)
+        return parent
 
-    def handler_or_any(self, event: str) -> Handler | None:
-        """Of this event, or of every event that has none."""
-        return self._handlers.get(event) or self._handlers.get(ANY_EVENT)
+    def find(self, name: str, auth: dict[str, object]) -> Registry | Awaitable[Registry | None] | None:
+        """The namespace that a peer asks for; to be awaited where a function of the application has to be."""
+        known = self._known.get(name)
+        if known is not None and (known.parent is None or isinstance(known.parent.pattern, re.Pattern)):
+            return known
+        if not self._parents:
+            return None
+        return self._match(name, auth, iter(self._parents))
+
+    def _match(
+        self, name: str, auth: dict[str, object], parents: Iterable[ParentRegistry]
+    ) -> Registry | Awaitable[Registry | None] | None:
+        for parent in parents:
+            verdict = parent.matches(name, auth)
+            if inspect.isawaitable(verdict):
+                return self._match_later(name, auth, parents, parent, verdict)
+            if verdict:
+                return self._child(name, parent)
+        return None
+
+    async def _match_later(
+        self,
+        name: str,
+        auth: dict[str, object],
+        parents: Iterable[ParentRegistry],
+        parent: ParentRegistry,
+        verdict: Awaitable[bool],
+    ) -> Registry | None:
+        if await verdict:
+            return self._child(name, parent)
+        found = self._match(name, auth, parents)
+        return await found if inspect.isawaitable(found) else found
+
+    def _child(self, name: str, parent: ParentRegistry) -> Registry:
+        child = self._known.get(name)
+        if child is None:
+            child = Registry(name, self._make_adapter, self._settings, parent=parent)
+            self._known[name] = parent.children[name] = child
+            if self._settings.cleanup_empty_child_namespaces:
+                child.on_unused = self._drop
+        return child
+
+    def _drop(self, child: Registry) -> None:
+        self._known.pop(child.name, None)
+        if child.parent is not None:
+            child.parent.children.pop(child.name, None)
+        child.adapter.close()

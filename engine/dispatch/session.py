@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 
 from ..errors import SessionClosed
 from ..host import Timer
@@ -15,7 +16,7 @@ from ..wire.codec import Codec
 from ..wire.message import Message
 from ..wire.socketio import SocketPacket, SocketPacketType
 from .membership import Life, Membership
-from .registry import Registry
+from .registry import Registries, Registry
 
 __all__ = ["EventSession"]
 
@@ -26,7 +27,7 @@ class EventSession:
     """What a server puts above a session that speaks Socket.IO (a `SessionHandler`).
 
     Args:
-        registries: The server's namespaces; looked at when a peer asks for one.
+        registries: The server's namespaces.
         codecs: By name.
     """
 
@@ -35,6 +36,7 @@ class EventSession:
         "_incoming_bytes",
         "_members",
         "_registries",
+        "_searching",
         "_timer",
         "_waiting",
         "_waiting_bytes",
@@ -46,7 +48,7 @@ class EventSession:
     def __init__(
         self,
         live: LiveSession,
-        registries: Mapping[str, Registry],
+        registries: Registries,
         codecs: Mapping[str, Codec],
         settings: Settings,
     ) -> None:
@@ -60,6 +62,8 @@ class EventSession:
         )
         self._registries = registries
         self._members: dict[str, Membership] = {}
+        # For whom the application is still asked whether there is such a namespace.
+        self._searching: dict[str, ConnectRequested] = {}
         self._closed = False
         self._waiting = 0
         self._waiting_bytes = 0
@@ -86,14 +90,20 @@ class EventSession:
             self._members[received.namespace].resolve(received.id, received.args)
         elif isinstance(received, ConnectRequested):
             self._connect(received)
-        else:
+        elif received.namespace in self._members:
             self._members[received.namespace].leave(CloseReason.CLIENT_NAMESPACE)
+        else:
+            self._searching.pop(received.namespace, None)
 
     def _event(self, event: EventReceived, size_bytes: int) -> None:
         member = self._members[event.namespace]
-        handler = member.registry.handler_or_any(event.name)
+        listeners = member.listeners
+        handler = listeners.handler_or_any(event.name)
         if handler is None:
-            return
+            if not (listeners.any() or listeners.middleware("event")):
+                return
+        elif handler.once:
+            listeners.taken(handler)
         self._waiting += 1
         self._waiting_bytes += size_bytes
         settings = self.settings
@@ -104,7 +114,7 @@ class EventSession:
             logger.warning("session %s closed: too many events wait for their handlers", self.live.name)
             self.live.fail(CloseReason.BUFFER_FULL, message="too many events wait for their handlers")
             return
-        member.push_event(handler, event, size_bytes)
+        member.runner.push_event(handler, event, size_bytes)
 
     def event_taken(self, size_bytes: int) -> None:
         """A handler begins with an event that waited."""
@@ -125,22 +135,57 @@ class EventSession:
         )
 
     def _connect(self, request: ConnectRequested) -> None:
+        try:
+            found = self._registries.find(request.namespace, request.auth)
+        except Exception:
+            # A function of the application: its failure must not leave the peer without an answer.
+            logger.exception("the function of a dynamic namespace failed")
+            self._refuse(request.namespace, "internal error")
+            return
+        if inspect.isawaitable(found):
+            self._searching[request.namespace] = request
+            self.live.host.spawn(self._search, request, found)
+        else:
+            self._join(request, found)
+
+    async def _search(self, request: ConnectRequested, found: Awaitable[Registry | None]) -> None:
+        message, registry = "internal error", None
+        try:
+            registry = await found
+            message = "Invalid namespace"
+        except Exception:
+            logger.exception("the function of a dynamic namespace failed")
+        if self._searching.get(request.namespace) is not request:
+            # The peer, or all of the session, has gone meanwhile.
+            return
+        del self._searching[request.namespace]
+        if registry is None:
+            self._refuse(request.namespace, message)
+        else:
+            self._join(request, registry)
+
+    def _refuse(self, namespace: str, message: str) -> None:
         codec = self.protocol.codec
         assert codec is not None
-        registry = self._registries.get(request.namespace)
+        self.protocol.refuse(namespace)
+        packet = SocketPacket(SocketPacketType.CONNECT_ERROR, namespace, {"message": message})
+        self.send_nowait(codec.encode(packet))
+
+    def _join(self, request: ConnectRequested, registry: Registry | None) -> None:
+        codec = self.protocol.codec
+        assert codec is not None
         if registry is None:
-            self.protocol.refuse(request.namespace)
-            content = {"message": "Invalid namespace"}
-            packet = SocketPacket(SocketPacketType.CONNECT_ERROR, request.namespace, content)
-            self.send_nowait(codec.encode(packet))
+            self._refuse(request.namespace, "Invalid namespace")
             return
-        member = Membership(self, registry, codec, request.auth)
-        self._members[request.namespace] = member
-        handler = registry.handler("connect")
-        if handler is None:
-            member.accept()
+        recovery = None if self.live.counting else registry.recovery
+        if recovery is None:
+            member = Membership(self, registry, codec, request.auth)
         else:
-            member.push_connect(handler)
+            pid, offset = request.auth.pop("pid", None), request.auth.pop("offset", None)
+            member = Membership(self, registry, recovery.codec(codec), request.auth)
+            recovery.admit(member, pid, offset)
+        self._members[request.namespace] = member
+        member.begin()
 
     def send_nowait(self, messages: list[Message]) -> None:
         """Send what belongs to no membership."""
@@ -155,6 +200,11 @@ class EventSession:
         if self._members.get(member.registry.name) is member:
             del self._members[member.registry.name]
 
+    def close_if_empty(self) -> None:
+        """End the session if it is in no namespace any more."""
+        if not self._members and not self._searching:
+            self.live.close(CloseReason.FORCED_SERVER_CLOSE)
+
     def disconnect(self) -> None:
         """Put the peer out of every namespace and end the session."""
         for member in list(self._members.values()):
@@ -167,6 +217,7 @@ class EventSession:
         self.live.caught_up()
         self.settled()
         self.protocol.clear()
+        self._searching.clear()
         for member in list(self._members.values()):
             member.leave(reason)
 
@@ -182,7 +233,7 @@ class EventSession:
         self._timer = self.live.host.call_later(self.settings.connect_timeout, self._check_connected)
 
     def _check_connected(self) -> None:
-        if any(member.life is Life.PENDING for member in self._members.values()):
+        if self._searching or any(member.life is Life.PENDING for member in self._members.values()):
             # Our own handler is what takes its time.
             self._start_timer()
         else:

@@ -2,49 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar, overload
 
+from ..adapters import Target
 from ..errors import LocalProtocolError
+from ..live import SocketHandshake
 from ..wire.socketio import check_event_name
 from .acks import AckWaiter
 from .broadcast import BroadcastOperator
+from .handlers import Function
 
 if TYPE_CHECKING:
     from ..live import LiveSession
     from .membership import Membership
 
-__all__ = ["Socket", "SocketHandshake"]
+__all__ = ["Socket"]
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SocketHandshake:
-    """How the peer came.
-
-    Attributes:
-        headers: Of the request that opened the session, in lower case.
-        query: Its query string.
-        auth: What the client sent along when it connected to this namespace; its ``auth`` option.
-        address: Host and port of the TCP peer.
-        secure: Whether it came by TLS, as far as the server knows.
-        url: Path and query of the request.
-        time: When it came.
-    """
-
-    headers: Mapping[str, str]
-    query: Mapping[str, str]
-    auth: dict[str, object]
-    address: tuple[str, int] | None
-    secure: bool
-    url: str
-    time: datetime
-
-    @property
-    def issued(self) -> int:
-        """The time in milliseconds since 1970."""
-        return int(self.time.timestamp() * 1000)
+F = TypeVar("F", bound=Function)
 
 
 class Socket:
@@ -74,11 +49,22 @@ class Socket:
 
     @property
     def namespace(self) -> str:
+        """With its leading slash."""
         return self._membership.registry.name
 
     @property
     def connected(self) -> bool:
-        return self._membership.id in self._membership.registry.members
+        """Whether the client's connect has been accepted and neither side has ended it."""
+        return self._membership.connected
+
+    @property
+    def recovered(self) -> bool:
+        """Whether an official client has come back to it (setting ``connection_state_recovery``).
+
+        Its id, rooms and data are those of before, and the client gets what it missed. A client of holdfast needs none
+        of that: its session, and with it the socket, survives the loss of a connection.
+        """
+        return self._membership.recovered
 
     @property
     def rooms(self) -> frozenset[str]:
@@ -87,6 +73,7 @@ class Socket:
 
     @property
     def handshake(self) -> SocketHandshake:
+        """How the peer came."""
         if self._handshake is None:
             request = self.session.request
             self._handshake = SocketHandshake(
@@ -111,7 +98,11 @@ class Socket:
         return self.session.transport
 
     def join(self, *rooms: str) -> None:
-        """Enter rooms."""
+        """Enter rooms; it stays in them until it leaves or is disconnected.
+
+        Raises:
+            LocalProtocolError: more than the setting ``max_rooms_per_socket``.
+        """
         for room in rooms:
             self._membership.join(room)
 
@@ -130,7 +121,11 @@ class Socket:
             LocalProtocolError: a reserved name, or a value that the codec cannot carry.
         """
         check_event_name(event)
-        await self._membership.send(self._membership.encode_event(event, args))
+        await self._membership.emit(event, args)
+
+    async def send(self, *args: object) -> None:
+        """`emit` an event named "message"."""
+        await self._membership.emit("message", args)
 
     async def emit_with_ack(self, event: str, *args: object, timeout: float | None = None) -> object:
         """Send an event and wait for the peer's acknowledgement.
@@ -152,14 +147,13 @@ class Socket:
         if membership.is_pending:
             raise LocalProtocolError("in a connect handler the client cannot acknowledge anything yet")
         id = next(membership.registry.ids)
-        messages = membership.encode_event(event, args, id)
         waiter = AckWaiter()
         if timeout is None:
             timeout = membership.registry.ack_timeout
         timer = None if timeout is None else self.session.host.call_later(timeout, waiter.expire)
         membership.expect(id, waiter)
         try:
-            await membership.send(messages)
+            await membership.emit(event, args, id)
             return await waiter.wait()
         finally:
             membership.forget(id)
@@ -179,12 +173,23 @@ class Socket:
     @property
     def broadcast(self) -> BroadcastOperator:
         """Everybody in the namespace, without this socket."""
-        return BroadcastOperator(self._membership.registry, excluded=frozenset((self.id,)))
+        return BroadcastOperator(
+            self._membership.registry, self.session.host, Target(except_=frozenset((self.id,)))
+        )
+
+    @property
+    def local(self) -> BroadcastOperator:
+        """Everybody on this server, without this socket."""
+        return self.broadcast.local
 
     @property
     def volatile(self) -> BroadcastOperator:
         """This socket, if it has a carrier at this moment: what it would get late is dropped."""
-        return BroadcastOperator(self._membership.registry, rooms=frozenset((self.id,)), is_volatile=True)
+        return BroadcastOperator(
+            self._membership.registry,
+            self.session.host,
+            Target(rooms=frozenset((self.id,)), volatile=True, local=True),
+        )
 
     def disconnect(self, close: bool = False) -> None:
         """Put the peer out of this namespace; idempotent. In a `connect` handler it is a refusal.
@@ -196,3 +201,68 @@ class Socket:
             self._membership.session.disconnect()
         else:
             self._membership.put_out()
+
+    # -- listeners of this socket alone
+
+    @overload
+    def on(self, event: str, *, concurrent: bool = False) -> Callable[[F], F]: ...
+
+    @overload
+    def on(self, event: str, handler: F, *, concurrent: bool = False) -> F: ...
+
+    def on(self, event: str, handler: F | None = None, *, concurrent: bool = False) -> F | Callable[[F], F]:
+        """Handle an event of this socket; before its namespace's handler, which then does not run.
+
+        The handlers of "disconnecting" and "disconnect" run beside those of the namespace. All else is as in
+        `Namespace.on`, the arguments too: the socket comes first.
+
+        Raises:
+            LocalProtocolError: as `Namespace.on`.
+        """
+
+        def register(function: F) -> F:
+            self._membership.own_listeners.register(event, function, concurrent=concurrent)
+            return function
+
+        return register if handler is None else register(handler)
+
+    def once(self, event: str, handler: Function) -> None:
+        """`on`, for the next event of this name only."""
+        self._membership.own_listeners.register(event, handler, once=True)
+
+    def off(self, event: str, handler: Function | None = None) -> None:
+        """Remove the handler that `on` or `once` has set; idempotent."""
+        self._membership.own_listeners.remove(event, handler)
+
+    def use(self, middleware: F) -> F:
+        """Let a function run before the handlers of this socket's events: see `Namespace.use_event`."""
+        self._membership.own_listeners.add_middleware("event", middleware)
+        return middleware
+
+    def on_any(self, listener: F) -> F:
+        """Let a function hear every event that comes from this socket: see `Namespace.on_any`."""
+        self._membership.own_listeners.add_any(listener)
+        return listener
+
+    def prepend_any(self, listener: F) -> F:
+        """`on_any`, before the others."""
+        self._membership.own_listeners.add_any(listener, first=True)
+        return listener
+
+    def off_any(self, listener: Function | None = None) -> None:
+        """Remove a listener of any event of this socket, or all; idempotent."""
+        self._membership.own_listeners.remove_any(listener)
+
+    def on_any_outgoing(self, listener: F) -> F:
+        """Let a function hear every event that is sent to this socket: see `Namespace.on_any_outgoing`."""
+        self._membership.own_listeners.add_outgoing(listener)
+        return listener
+
+    def prepend_any_outgoing(self, listener: F) -> F:
+        """`on_any_outgoing`, before the others."""
+        self._membership.own_listeners.add_outgoing(listener, first=True)
+        return listener
+
+    def off_any_outgoing(self, listener: Function | None = None) -> None:
+        """Remove a listener of outgoing events of this socket, or all; idempotent."""
+        self._membership.own_listeners.remove_outgoing(listener)

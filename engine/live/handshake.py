@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-__all__ = ["Handshake"]
+__all__ = ["Handshake", "SocketHandshake"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,3 +28,31 @@ class Handshake:
     secure: bool = False
     url: str = "/"
     time: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SocketHandshake:
+    """How the peer came.
+
+    Attributes:
+        headers: Of the request that opened the session, in lower case.
+        query: Its query string.
+        auth: What the client sent along when it connected to this namespace; its ``auth`` option.
+        address: Host and port of the TCP peer.
+        secure: Whether it came by TLS, as far as the server knows.
+        url: Path and query of the request.
+        time: When it came.
+    """
+
+    headers: Mapping[str, str]
+    query: Mapping[str, str]
+    auth: dict[str, object]
+    address: tuple[str, int] | None
+    secure: bool
+    url: str
+    time: datetime
+
+    @property
+    def issued(self) -> int:
+        """The time in milliseconds since 1970."""
+        return int(self.time.timestamp() * 1000)

@@ -176,6 +176,13 @@ class LiveSession:
             self._settle()
             raise
 
+    async def wait_for_room(self) -> None:
+        """Wait while more than half of the session's bound is kept for a slow peer. Otherwise it returns at once."""
+        while self.is_open and self.buffered_bytes * 2 > self._core.limit_bytes:
+            if self._room is None:
+                self._room = make_event()
+            await self._room.wait()
+
     async def send(self, *messages: Message) -> None:
         """Send, and write on this coroutine if none is writing; wait first while more than half of the session's bound
         is kept for a slow peer.
@@ -185,10 +192,7 @@ class LiveSession:
             MessageTooLarge: as `send_nowait`.
             LocalProtocolError: as `send_nowait`.
         """
-        while self.is_open and self.buffered_bytes * 2 > self._core.limit_bytes:
-            if self._room is None:
-                self._room = make_event()
-            await self._room.wait()
+        await self.wait_for_room()
         self._put(messages)
         writer = self._core.writer
         attachment = None if writer is None else self._attachments.get(writer)

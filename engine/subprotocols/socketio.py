@@ -19,7 +19,7 @@ DISCONNECT   X           ABSENT      ABSENT      ignored
 2. LEFT is what we ended and the peer may not have heard of yet: what was on its way is dropped, not punished.
 3. A binary packet is checked when its header comes, not when its last attachment does: nothing is kept for a packet
    that will be refused.
-4. A plain peer's codec is that of its first message: text is JSON, bytes are msgpack.
+4. A plain peer's codec is the first that recognises its first message: text is JSON, bytes are msgpack.
 
 Which acknowledgements are awaited is known where they are awaited: one that nobody awaits is no error (it may be late).
 """
@@ -114,7 +114,7 @@ class SocketIOState:
 
     Args:
         codec: The negotiated codec; None to recognise it by the peer's first message.
-        codecs: What a peer's first message chooses from: "json" and "msgpack".
+        codecs: What a peer's first message chooses from, by name; asked in their order.
         max_bytes: Attachments of one packet, together.
         max_namespaces: Namespaces that the peer is in, asks for or was put out of.
     """
@@ -165,7 +165,10 @@ class SocketIOState:
             return self._take_attachment(self._header, data)
         codec = self.codec
         if codec is None:
-            codec = self.codec = self._codecs["json" if isinstance(data, str) else "msgpack"]
+            codec = next((codec for codec in self._codecs.values() if codec.recognises(data)), None)
+            if codec is None:
+                raise RemoteProtocolError("no codec of this server recognises the first message")
+            self.codec = codec
         packet = codec.decode(data)
         state = self._next_state(packet.namespace, packet.type)
         if isinstance(packet, BinaryHeader):

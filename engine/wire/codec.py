@@ -29,7 +29,7 @@ from .socketio import (
 
 __all__ = ["CODEC_NAMES", "Codec", "JsonCodec", "MsgpackCodec"]
 
-CODEC_NAMES = ("msgpack", "json")
+CODEC_NAMES = ("json", "msgpack")
 
 
 class Codec(Protocol):
@@ -41,6 +41,10 @@ class Codec(Protocol):
 
     @property
     def name(self) -> str: ...
+
+    def recognises(self, data: str | bytes) -> bool:
+        """Whether the first message of a peer, of which nothing is known yet, is in this format."""
+        ...
 
     def encode(self, packet: SocketPacket) -> list[Message]:
         """The messages of one packet, to be sent one after the other with nothing between.
@@ -71,6 +75,9 @@ class JsonCodec:
 
     def __init__(self, *, max_attachments: int = MAX_ATTACHMENTS) -> None:
         self._max_attachments = max_attachments
+
+    def recognises(self, data: str | bytes) -> bool:
+        return isinstance(data, str)
 
     def encode(self, packet: SocketPacket) -> list[Message]:
         text, attachments = encode_socket_packet(packet, max_attachments=self._max_attachments)
@@ -106,6 +113,9 @@ class MsgpackCodec:
 
     __slots__ = ()
     name = "msgpack"
+
+    def recognises(self, data: str | bytes) -> bool:
+        return isinstance(data, bytes)
 
     def encode(self, packet: SocketPacket) -> list[Message]:
         value: dict[str, object] = {"type": packet.type.value}

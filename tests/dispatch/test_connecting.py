@@ -216,7 +216,7 @@ async def test_server_closes_the_session_with_all_its_sockets() -> None:
     io.of("/other")
     peer = await Wire(io).connect()
     await peer.connect("/other")
-    io.disconnect_sockets(close=True)
+    await io.disconnect_sockets(close=True)
     assert peer.received() == ["1", "1/other,"]
     assert peer.session.ended_with() == CloseReason.FORCED_SERVER_CLOSE
     assert not io.sockets
@@ -334,7 +334,7 @@ def test_handlers_that_would_never_run_are_refused() -> None:
     async def takes_nothing() -> None: ...
 
     io.on("chat", handler)
-    for event in ["chat", "connect_error", "disconnecting"]:
+    for event in ["chat", "connect_error", "newListener"]:
         with pytest.raises(LocalProtocolError):
             io.on(event, handler)
     with pytest.raises(LocalProtocolError):

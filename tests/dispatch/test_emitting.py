@@ -51,7 +51,7 @@ async def test_empty_list_of_recipients_is_nobody() -> None:
     for operator in (io.to(*nobody), io.in_(*nobody), a.to(*nobody), io.volatile.to(*nobody)):
         await operator.emit("to nobody")
         assert await operator.emit_with_ack("to nobody") == []
-        assert operator.fetch_sockets() == []
+        assert await operator.fetch_sockets() == []
     assert [peer.received() for peer in peers] == [[], [], []]
     await io.to(*nobody).to(a.id).emit("to a")
     await io.except_(*nobody).emit("to all")
@@ -286,14 +286,14 @@ async def test_sockets_of_a_room_can_be_moved_and_put_out() -> None:
     _, _, (a, b, c) = await three(io)
     a.join("x")
     b.join("x")
-    io.to("x").sockets_join("y", "z")
-    io.in_("x").sockets_leave("z")
+    await io.to("x").sockets_join("y", "z")
+    await io.in_("x").sockets_leave("z")
     assert a.rooms == {a.id, "x", "y"}
-    assert {socket.id for socket in io.to("y").fetch_sockets()} == {a.id, b.id}
-    io.to("y").disconnect_sockets()
+    assert {socket.id for socket in await io.to("y").fetch_sockets()} == {a.id, b.id}
+    await io.to("y").disconnect_sockets()
     assert [socket.connected for socket in (a, b, c)] == [False, False, True]
-    assert io.fetch_sockets() == [c]
+    assert [socket.id for socket in await io.fetch_sockets()] == [c.id]
     a.disconnect()
     assert repr(c) == f"<Socket {c.id} in '/'>"
     assert c.transport == "websocket"
-    assert len(io.volatile.fetch_sockets()) == 1
+    assert len(await io.volatile.fetch_sockets()) == 1

@@ -151,6 +151,12 @@ def test_codec_of_a_plain_peer_is_that_of_its_first_message() -> None:
         peer.receive(b"\x82\xa4type\x00\xa3nsp\xa2/a")
 
 
+def test_first_message_that_no_codec_recognises_ends_the_session() -> None:
+    peer = SocketIOState(None, codecs={"msgpack": CODECS["msgpack"]})
+    with pytest.raises(RemoteProtocolError):
+        peer.receive("0")
+
+
 def test_negotiated_codec_is_not_guessed() -> None:
     peer = SocketIOState(CODECS["msgpack"], codecs=CODECS)
     with pytest.raises(RemoteProtocolError):

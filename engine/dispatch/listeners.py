@@ -1,0 +1,187 @@
+"""What an application registers: for a namespace, for all namespaces of a pattern, or for one socket."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ..errors import LocalProtocolError
+from .handlers import Function, Handler
+
+__all__ = ["ANY_EVENT", "Listeners"]
+
+ANY_EVENT = "*"
+_ALIASES = {"connection": "connect"}
+_NEVER_CALLED = frozenset(("connect_error", "newListener", "removeListener"))
+_WITH_REASON = "(socket) or (socket, reason)"
+_SIGNATURES = {
+    "connect": "(socket) or (socket, auth)",
+    "disconnect": _WITH_REASON,
+    "disconnecting": _WITH_REASON,
+}
+
+
+def _check_signature(handler: Handler) -> None:
+    """Refuse a handler of a special name that what it is called with does not fit."""
+    event = handler.event
+    if event == ANY_EVENT:
+        if handler.most == 1:
+            raise LocalProtocolError("the handler of '*' takes (socket, event, *args)")
+    elif event in _SIGNATURES:
+        hint = ""
+        if "environ" in handler.names:
+            hint = "; what python-socketio has in `environ` is in `socket.handshake`"
+        elif handler.wants_ack:
+            hint = " and no `Ack`: there is nothing to acknowledge"
+        if hint or not (handler.takes(1) or handler.takes(2)):
+            raise LocalProtocolError(f"the handler of {event!r} takes {_SIGNATURES[event]}{hint}")
+        if handler.concurrent:
+            raise LocalProtocolError(f"the handler of {event!r} cannot be concurrent: others wait for it")
+
+
+class Listeners:
+    """Handlers, middleware and catch-alls.
+
+    Args:
+        where: Named in errors.
+        parent: What counts where there is nothing here: a socket's namespace, a namespace's pattern.
+    """
+
+    __slots__ = ("_any", "_handlers", "_middleware", "_outgoing", "_server_side", "_where", "parent")
+
+    def __init__(self, where: str, parent: Listeners | None = None) -> None:
+        self.parent = parent
+        self._where = where
+        self._handlers: dict[str, Handler] = {}
+        self._server_side: dict[str, Handler] = {}
+        self._middleware: dict[str, list[Handler]] = {}
+        self._any: list[Handler] = []
+        self._outgoing: list[Handler] = []
+
+    def register(
+        self, event: str, function: Function, *, concurrent: bool = False, once: bool = False
+    ) -> None:
+        """Let a function handle an event.
+
+        Raises:
+            LocalProtocolError: there is one already, or it could never be called; the text names the remedy.
+        """
+        event = _ALIASES.get(event, event)
+        if event in _NEVER_CALLED:
+            raise LocalProtocolError(f"{event!r} is a reserved name: no event has it")
+        if event in self._handlers:
+            raise LocalProtocolError(f"{event!r} has a handler in {self._where} already")
+        handler = Handler(event, function, concurrent=concurrent, once=once)
+        _check_signature(handler)
+        self._handlers[event] = handler
+
+    def remove(self, event: str, function: Function | None = None) -> None:
+        """Let it handle the event no more; idempotent."""
+        event = _ALIASES.get(event, event)
+        handler = self._handlers.get(event)
+        if handler is not None and (function is None or handler.function == function):
+            del self._handlers[event]
+
+    def taken(self, handler: Handler) -> None:
+        """A handler is about to run: it was its only time."""
+        if handler.once and self._handlers.get(handler.event) is handler:
+            del self._handlers[handler.event]
+
+    def handler(self, event: str) -> Handler | None:
+        """Of exactly this event."""
+        found = self._handlers.get(event)
+        return self.parent.handler(event) if found is None and self.parent is not None else found
+
+    def handler_or_any(self, event: str) -> Handler | None:
+        """Of this event, or of every event that has none."""
+        return self.handler(event) or self.handler(ANY_EVENT)
+
+    def every(self, event: str) -> Iterator[Handler]:
+        """Of exactly this event, here and in what is above, innermost first."""
+        at: Listeners | None = self
+        while at is not None:
+            if event in at._handlers:
+                yield at._handlers[event]
+            at = at.parent
+
+    # -- what sees more than one event
+
+    def add_middleware(self, kind: str, function: Function) -> None:
+        """Let a function run before each "connect", or each "event".
+
+        Raises:
+            LocalProtocolError: it could never be called.
+        """
+        handler = Handler(f"middleware of a {kind}", function)
+        if kind == "connect":
+            if not (handler.takes(1) or handler.takes(2)):
+                raise LocalProtocolError("connection middleware takes (socket) or (socket, auth)")
+        elif handler.takes(4):
+            if not handler.is_async:
+                raise LocalProtocolError("event middleware that takes `next` is `async def`")
+        elif not handler.takes(3):
+            raise LocalProtocolError(
+                "event middleware takes (socket, event, args) or (socket, event, args, next)"
+            )
+        if handler.wants_ack:
+            raise LocalProtocolError("middleware has no `Ack`: what it returns is the acknowledgement")
+        self._middleware.setdefault(kind, []).append(handler)
+
+    def middleware(self, kind: str) -> list[Handler]:
+        """In the order in which it runs: outermost first."""
+        above = [] if self.parent is None else self.parent.middleware(kind)
+        return above + self._middleware.get(kind, [])
+
+    def add_any(self, function: Function, *, first: bool = False) -> None:
+        """Let a function hear every event that comes: (socket, event, *args)."""
+        handler = Handler("any", function)
+        if handler.most == 1 or handler.wants_ack:
+            raise LocalProtocolError("a listener of any event takes (socket, event, *args) and no `Ack`")
+        self._any.insert(0 if first else len(self._any), handler)
+
+    def add_outgoing(self, function: Function, *, first: bool = False) -> None:
+        """Let a plain function hear every event that is sent: (socket, event, *args)."""
+        handler = Handler("any outgoing", function)
+        if handler.is_async:
+            raise LocalProtocolError(
+                "a listener of outgoing events is a plain `def` that does not wait: it is called while they are sent"
+            )
+        self._outgoing.insert(0 if first else len(self._outgoing), handler)
+
+    def remove_any(self, function: Function | None = None) -> None:
+        """One, or all; idempotent."""
+        self._any = [
+            handler for handler in self._any if function is not None and handler.function != function
+        ]
+
+    def remove_outgoing(self, function: Function | None = None) -> None:
+        """One, or all; idempotent."""
+        self._outgoing = [
+            handler for handler in self._outgoing if function is not None and handler.function != function
+        ]
+
+    def any(self) -> list[Handler]:
+        """Who hears every event that comes."""
+        return self._any if self.parent is None else self.parent.any() + self._any
+
+    def outgoing(self) -> list[Handler]:
+        """Who hears every event that is sent."""
+        return self._outgoing if self.parent is None else self.parent.outgoing() + self._outgoing
+
+    # -- events of other servers
+
+    def register_server_side(self, event: str, function: Function) -> None:
+        """Let a function handle a server-side event.
+
+        Raises:
+            LocalProtocolError: there is one already, or it is a reserved name.
+        """
+        if event in _SIGNATURES or event in _ALIASES or event in _NEVER_CALLED:
+            raise LocalProtocolError(f"{event!r} is a reserved name")
+        if event in self._server_side:
+            raise LocalProtocolError(f"{event!r} has a server-side handler in {self._where} already")
+        self._server_side[event] = Handler(event, function, leading=0)
+
+    def server_side(self, event: str) -> Handler | None:
+        """Of a server-side event."""
+        found = self._server_side.get(event)
+        return self.parent.server_side(event) if found is None and self.parent is not None else found

@@ -1,0 +1,295 @@
+"""Runs the handlers of one socket.
+
+1. Handlers run one after the other, in the order in which the events came, `connect` first and `disconnect` last. They
+   run in a task that exists only while there is something to run; it belongs to no carrier.
+2. A handler that was registered as concurrent begins in its turn and is not waited for.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..errors import (
+    ConnectionRefusedError,  # noqa: A004 - the name that users know
+    Disconnected,
+    EventError,
+    LocalProtocolError,
+    SessionClosed,
+)
+from ..host import Event, make_event
+from ..session.reason import CloseReason
+from ..subprotocols.socketio import EventReceived
+from .acks import Ack, Answer, error_answer
+from .handlers import Handler, WrongArguments
+from .listeners import ANY_EVENT
+
+if TYPE_CHECKING:
+    from .membership import Membership
+
+__all__ = ["Runner"]
+
+logger = logging.getLogger("holdfast.dispatch")
+
+
+class _Connect(NamedTuple):
+    middleware: list[Handler]
+    handler: Handler | None
+
+
+class _Received(NamedTuple):
+    handler: Handler | None
+    event: EventReceived
+    size_bytes: int
+
+
+class _Disconnect(NamedTuple):
+    reason: CloseReason
+
+
+class _Course:
+    """One event on its way through middleware to its handler."""
+
+    __slots__ = ("ack", "event", "handler", "has_run")
+
+    def __init__(self, handler: Handler | None, event: EventReceived, ack: Ack | None) -> None:
+        self.handler = handler
+        self.event = event
+        self.ack = ack
+        self.has_run = False
+
+    @property
+    def name(self) -> str:
+        """For the log, where a peer's own words do not belong."""
+        return ANY_EVENT if self.handler is None else self.handler.event
+
+
+class Runner:
+    """See the module."""
+
+    __slots__ = ("_before", "_idle", "_member", "_queue", "_running")
+
+    def __init__(self, member: Membership) -> None:
+        self._member = member
+        self._queue: deque[_Connect | _Received | _Disconnect] = deque()
+        self._running = False
+        self._idle: Event | None = None
+        self._before: Runner | None = None
+
+    def follow(self, before: Runner) -> None:
+        """Begin only when another one is done."""
+        self._before = before
+
+    def push_connect(self, middleware: list[Handler], handler: Handler | None) -> None:
+        self._push(_Connect(middleware, handler))
+
+    def push_event(self, handler: Handler | None, event: EventReceived, size_bytes: int) -> None:
+        self._push(_Received(handler, event, size_bytes))
+
+    def push_disconnect(self, reason: CloseReason) -> None:
+        listeners = self._member.listeners
+        if any(True for name in ("disconnecting", "disconnect") for _ in listeners.every(name)):
+            self._push(_Disconnect(reason))
+
+    def _push(self, job: _Connect | _Received | _Disconnect) -> None:
+        self._queue.append(job)
+        if not self._running:
+            self._running = True
+            self._member.session.live.host.spawn(self._run)
+
+    async def _done(self) -> None:
+        while self._running:
+            if self._idle is None:
+                self._idle = make_event()
+            await self._idle.wait()
+
+    async def _run(self) -> None:
+        session = self._member.session
+        try:
+            if self._before is not None:
+                before, self._before = self._before, None
+                await before._done()
+            while self._queue:
+                job = self._queue.popleft()
+                if isinstance(job, _Received):
+                    if job.handler is not None and job.handler.concurrent:
+                        session.live.host.spawn(self._run_beside, job)
+                    else:
+                        session.event_taken(job.size_bytes)
+                        await self._handle(job)
+                elif isinstance(job, _Connect):
+                    await self._connect(job)
+                else:
+                    await self._disconnect(job.reason)
+        finally:
+            self._running = False
+            if self._idle is not None:
+                self._idle.set()
+                self._idle = None
+
+    async def _run_beside(self, job: _Received) -> None:
+        try:
+            await self._handle(job)
+        finally:
+            # Only now: what runs counts as waiting, so that a peer cannot start any number of them.
+            self._member.session.event_taken(job.size_bytes)
+
+    # -- connect and disconnect
+
+    async def _connect(self, job: _Connect) -> None:
+        member = self._member
+        if not member.is_pending:
+            # It left before its turn came: nobody has heard of it, so nobody has to hear that it is gone.
+            return
+        args: list[object] = [member.socket, member.socket.handshake.auth]
+        try:
+            for middleware in job.middleware:
+                if await middleware.call(args if middleware.takes(2) else args[:1]) is False:
+                    member.refuse("Connection refused")
+                if not member.is_pending:
+                    return
+            result = None
+            if job.handler is not None:
+                result = await job.handler.call(args if job.handler.takes(2) else args[:1])
+        except ConnectionRefusedError as error:
+            self._refuse_safely(error.message, error.data)
+        except Exception as error:
+            # The application's failure must not leave its peer without an answer.
+            self._log("connect", error)
+            member.refuse("internal error")
+        else:
+            if result is False:
+                member.refuse("Connection refused")
+            elif member.is_pending:
+                member.accept()
+            else:
+                member.push_disconnect()
+
+    def _refuse_safely(self, message: str, data: object) -> None:
+        member = self._member
+        try:
+            member.refuse(message, data)
+        except LocalProtocolError:
+            logger.exception("the data of a refusal in %r cannot be sent", member.registry.name)
+            try:
+                member.refuse(message)
+            except LocalProtocolError:
+                member.refuse("Connection refused")
+
+    async def _disconnect(self, reason: CloseReason) -> None:
+        args: list[object] = [self._member.socket, reason.value]
+        for name in ("disconnecting", "disconnect"):
+            for handler in list(self._member.listeners.every(name)):
+                try:
+                    await handler.call(args if handler.takes(2) else args[:1])
+                except Exception as error:
+                    # Nobody is left to be told.
+                    self._log(name, error)
+
+    # -- events
+
+    async def _handle(self, job: _Received) -> None:
+        handler, event = job.handler, job.event
+        listeners = self._member.listeners
+        for listener in listeners.any():
+            await self._hear(listener, event)
+        ack = Ack(self._member, event.ack_id) if handler is not None and handler.wants_ack else None
+        course = _Course(handler, event, ack)
+        try:
+            result = await self._pass(course, listeners.middleware("event"), 0)
+        except Exception as error:
+            # An application's failure becomes the peer's answer; the next event is handled all the same.
+            await self._answer_error(course, error)
+            return
+        if event.ack_id is None or (course.has_run and (ack is not None or handler is None)):
+            return
+        if ack is not None and ack.given:
+            return
+        try:
+            await self._member.send_ack(self._member.encode_ack(event.ack_id, _answer(result)))
+        except LocalProtocolError as error:
+            await self._answer_error(course, error)
+
+    async def _pass(self, course: _Course, chain: list[Handler], at: int) -> object:
+        """Through the middleware that is left, then to the handler."""
+        event = course.event
+        if at == len(chain):
+            course.has_run = True
+            handler = course.handler
+            if handler is None:
+                return None
+            args: list[object] = [self._member.socket, *event.args]
+            if handler.event == ANY_EVENT:
+                args.insert(1, event.name)
+            return await handler.call(args, course.ack)
+        middleware = chain[at]
+        if not middleware.takes(4):
+            await middleware.call([self._member.socket, event.name, event.args])
+            return await self._pass(course, chain, at + 1)
+        was_called = False
+
+        async def go_on() -> object:
+            nonlocal was_called
+            if was_called:
+                raise LocalProtocolError("middleware calls `next` once")
+            was_called = True
+            return await self._pass(course, chain, at + 1)
+
+        return await middleware.call([self._member.socket, event.name, event.args, go_on])
+
+    async def _hear(self, listener: Handler, event: EventReceived) -> None:
+        try:
+            await listener.call([self._member.socket, event.name, *event.args])
+        except Exception as error:
+            # Who listens has no say in what becomes of the event.
+            self._log(listener.event, error)
+
+    def tell(self, outgoing: list[Handler], name: str, args: tuple[object, ...]) -> None:
+        """Let listeners hear an event that is sent."""
+        for listener in outgoing:
+            try:
+                listener.function(self._member.socket, name, *args)
+            except Exception as error:
+                self._log(listener.event, error)
+
+    async def _answer_error(self, course: _Course, error: Exception) -> None:
+        event, ack = course.event, course.ack
+        wanted = event.ack_id is not None and (ack is None or not ack.given)
+        if not wanted or not isinstance(error, EventError):
+            self._log(course.name, error)
+        if event.ack_id is None or not wanted:
+            return
+        if isinstance(error, WrongArguments):
+            answer: object = {"error": {"message": "wrong arguments"}}
+        else:
+            answer = error_answer(error)
+        member = self._member
+        try:
+            await member.send_ack(member.encode_ack(event.ack_id, (answer,)))
+        except LocalProtocolError as unsendable:
+            self._log(course.name, unsendable)
+            await member.send_ack(
+                member.encode_ack(event.ack_id, ({"error": {"message": "internal error"}},))
+            )
+
+    def _log(self, event: str, error: Exception) -> None:
+        member = self._member
+        if member.is_gone and isinstance(error, Disconnected | SessionClosed):
+            # That a peer leaves while it is being served is no failure of the application.
+            logger.debug("the handler of %r was cut short: %s", event, error)
+        elif isinstance(error, WrongArguments):
+            # The peer's doing: there is no traceback worth reading.
+            logger.warning("in %r: %s", member.registry.name, error)
+        else:
+            logger.error("the handler of %r in %r failed", event, member.registry.name, exc_info=error)
+
+
+def _answer(result: object) -> tuple[object, ...]:
+    if result is None:
+        return ()
+    if isinstance(result, Answer):
+        return result.args
+    if isinstance(result, tuple):
+        return result  # pyright: ignore[reportUnknownVariableType] - whatever the application returned
+    return (result,)
