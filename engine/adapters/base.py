@@ -122,8 +122,12 @@ class Adapter(Protocol):
     The plain methods are about sockets of this process; the coroutines reach every process, unless the target is local.
     """
 
-    def add(self, recipient: Recipient, room: str) -> None:
-        """Let a socket of this process join a room; idempotent. Another recipient of the same id takes the place."""
+    def add(self, recipient: Recipient, room: str) -> int:
+        """Let a socket of this process join a room; idempotent. Another recipient of the same id takes the place.
+
+        Returns:
+            The number of rooms that it is in now.
+        """
         ...
 
     def remove(self, recipient: Recipient, room: str) -> None:

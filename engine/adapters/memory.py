@@ -68,10 +68,12 @@ class MemoryAdapter:
 
     # -- sockets of this server
 
-    def add(self, recipient: Recipient, room: str) -> None:
+    def add(self, recipient: Recipient, room: str) -> int:
         self._everyone[recipient.id] = recipient
         self._rooms.setdefault(room, {})[recipient.id] = recipient
-        self._rooms_of.setdefault(recipient.id, set()).add(room)
+        rooms = self._rooms_of.setdefault(recipient.id, set())
+        rooms.add(room)
+        return len(rooms)
 
     def remove(self, recipient: Recipient, room: str) -> None:
         self._rooms_of.get(recipient.id, set[str]()).discard(room)

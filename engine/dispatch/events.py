@@ -69,7 +69,7 @@ class Events(Namespace):
 
         A peer that asks for one that was never named and belongs to no pattern is refused. A namespace of a pattern
         exists from the first peer that asks for it until the last has left (setting
-        ``cleanup_empty_child_namespaces``).
+        ``cleanup_empty_child_namespaces``), or for good once it has handlers of its own.
 
         Args:
             name: A leading slash is added where it is missing. A pattern has to match the whole name, slash included. A
@@ -83,7 +83,16 @@ class Events(Namespace):
             return ParentNamespace(self._registries.of_pattern(name), self._host)
         if not name.startswith("/"):
             name = "/" + name
-        return self._namespaces.get(name) or self.register_namespace(Namespace(name))
+        known = self._namespaces.get(name)
+        if known is not None:
+            return known
+        child = self._registries.child(name)
+        if child is None:
+            return self.register_namespace(Namespace(name))
+        # It is not kept: it lives as long as its sockets do.
+        namespace = Namespace(name)
+        namespace._bind(child, self._host)  # pyright: ignore[reportPrivateUsage]
+        return namespace
 
     def register_namespace(self, namespace: Namespace) -> Namespace:
         """Let the methods of a class handle the events of its namespace: see `Namespace`.

@@ -57,6 +57,11 @@ class Listeners:
         self._any: list[Handler] = []
         self._outgoing: list[Handler] = []
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is registered here, whatever is above."""
+        return not (self._handlers or self._server_side or self._middleware or self._any or self._outgoing)
+
     def register(
         self, event: str, function: Function, *, concurrent: bool = False, once: bool = False
     ) -> None:

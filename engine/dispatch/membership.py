@@ -139,8 +139,7 @@ class Membership:
         if self.life is Life.GONE:
             return
         adapter = self.registry.adapter
-        adapter.add(self, room)
-        if len(adapter.rooms(self)) > self.session.settings.max_rooms_per_socket:
+        if adapter.add(self, room) > self.session.settings.max_rooms_per_socket:
             adapter.remove(self, room)
             raise LocalProtocolError(
                 "the socket is in as many rooms as the setting max_rooms_per_socket allows"

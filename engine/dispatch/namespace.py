@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator, Mapping
-from typing import TypeVar, cast, overload
+from typing import TypeVar, overload
 
 from ..errors import LocalProtocolError
 from ..host import Host
@@ -227,12 +226,13 @@ class Namespace(Audience):
             raise LocalProtocolError("this namespace belongs to a server already")
         self._registry = registry
         self._host = host
-        for name, method in inspect.getmembers(self, inspect.isroutine):
-            if not name.startswith(_HANDLER):
+        for name in dir(type(self)):
+            method = getattr(type(self), name)
+            if not name.startswith(_HANDLER) or not callable(method):
                 continue
             if not hasattr(Namespace, name):
-                registry.listeners.register(name.removeprefix(_HANDLER), cast("Function", method))
-            elif getattr(type(self), name) is not getattr(Namespace, name):
+                registry.listeners.register(name.removeprefix(_HANDLER), getattr(self, name))
+            elif method is not getattr(Namespace, name):
                 raise LocalProtocolError(f"{name!r} is a method of Namespace: handle that event with `on`")
 
     def _bound(self) -> Registry:

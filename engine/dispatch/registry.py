@@ -176,9 +176,12 @@ class Registries:
             if not is_namespace(name):
                 raise LocalProtocolError("this cannot be the name of a namespace")
             registry = self._known[name] = Registry(name, self._make_adapter, self._settings)
-        # Whoever names it may keep it.
-        registry.on_unused = None
         return registry
+
+    def child(self, name: str) -> Registry | None:
+        """The namespace of this name, if a peer has made it by asking for it."""
+        registry = self._known.get(name)
+        return None if registry is None or registry.parent is None else registry
 
     def of_pattern(self, pattern: re.Pattern[str] | NamespaceFunction) -> ParentRegistry:
         """The namespaces of a pattern; the same for the same pattern."""
@@ -232,6 +235,8 @@ class Registries:
         return child
 
     def _drop(self, child: Registry) -> None:
+        if not child.listeners.is_empty:
+            return
         self._known.pop(child.name, None)
         if child.parent is not None:
             child.parent.children.pop(child.name, None)
