@@ -4,8 +4,8 @@
 2. While PENDING, what is sent to it is held and follows the answer, in order.
 3. Acknowledgements do not go through the task that runs handlers: a handler may wait for one from its own peer.
 4. `disconnect` runs once for everybody whom `connect` has seen and not refused, even if the peer left meanwhile.
-5. Who comes back to what was lost (see `recovery`) has the same id, and waits until the handlers of the one before have
-   come to their end.
+5. Who comes back to what was lost (see `recovery`) has the same id, and lets the handlers of the one before come to
+   their end first, if that takes no more than a few seconds.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import logging
 import secrets
 from enum import Enum
 from typing import TYPE_CHECKING, cast
+
+from anyio.lowlevel import checkpoint
 
 from ..adapters import SocketInfo
 from ..errors import Disconnected, LocalProtocolError, SessionClosed
@@ -177,17 +179,33 @@ class Membership:
         if outgoing and self.life is not Life.GONE:
             self.runner.tell(outgoing, name, args)
         if self.log is not None and id is None:
-            # The order of the offsets is the order on the wire: numbered when it is put there, not before it waits.
-            await self._wait_for_room()
-            messages = self.encode_event(name, args)
-            self.log.note(messages)
+            await self._emit_numbered(self.log, name, args)
         else:
-            messages = self.encode_event(name, args, id)
-        await self._send(messages)
+            await self._send(self.encode_event(name, args, id))
 
-    async def _wait_for_room(self) -> None:
+    async def _emit_numbered(self, log: Log, name: str, args: tuple[object, ...]) -> None:
+        """The order of the offsets is the order on the wire: an event is numbered when it is put there."""
         if self.life is Life.CONNECTED:
             await self.session.live.wait_for_room()
+        if self.life is Life.GONE:
+            # It may have come back as another, or come back yet.
+            if log.is_over:
+                raise Disconnected("the socket is not connected any more")
+            if log.is_lost:
+                log.note(self.encode_event(name, args))
+            else:
+                await log.member.emit(name, args)
+            return
+        messages = self.encode_event(name, args)
+        if self.life is Life.PENDING:
+            self._hold(messages)
+        else:
+            try:
+                self.session.live.send_nowait(*messages)
+            except SessionClosed as error:
+                raise Disconnected("the socket is not connected any more") from error
+        log.note(messages)
+        await checkpoint()
 
     async def _send(self, messages: list[Message]) -> None:
         if self.life is Life.PENDING:
@@ -232,7 +250,7 @@ class Membership:
     def _hold(self, messages: list[Message]) -> None:
         self._held += messages
         settings = self.session.settings
-        size = sum([message.size_bytes for message in self._held])
+        size = sum([message.size_bytes for message in [*self._missed, *self._held]])
         if size > settings.buffer_limit or len(self._held) > settings.max_pending_events:
             self.session.live.fail(CloseReason.BUFFER_FULL, message="too much waits for a connect handler")
 
@@ -331,8 +349,13 @@ class Membership:
         if self.life is Life.CONNECTED:
             self.put_out(CloseReason.TRANSPORT_CLOSE)
         else:
-            self.session.protocol.leave(self.registry.name)
+            self.session.protocol.refuse(self.registry.name)
+            content = {"message": "another connection has taken over"}
+            messages = self.codec.encode(
+                SocketPacket(SocketPacketType.CONNECT_ERROR, self.registry.name, content)
+            )
             self.leave(CloseReason.TRANSPORT_CLOSE)
+            self.session.send_nowait(messages)
         self.session.close_if_empty()
 
     def leave(self, reason: CloseReason) -> None:

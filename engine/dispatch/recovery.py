@@ -96,6 +96,7 @@ class Log:
     Attributes:
         pid: The secret by which it comes back.
         member: Who has the pid now, or had it last.
+        is_over: Nobody has it, or will.
     """
 
     __slots__ = (
@@ -106,6 +107,7 @@ class Log:
         "_start",
         "_timer",
         "info_then",
+        "is_over",
         "member",
         "pid",
     )
@@ -120,6 +122,7 @@ class Log:
         self._dropped = recovery.number
         self._timer: Timer | None = None
         self.info_then: SocketInfo | None = None
+        self.is_over = False
 
     def note(self, messages: list[Message]) -> None:
         """Keep what is sent."""
@@ -242,7 +245,8 @@ class Recovery:
         self.period = settings.max_disconnection_duration
         # A loss goes unnoticed for as long as a ping takes to be missed.
         self.keep = self.period + settings.ping_interval + settings.ping_timeout
-        self.limit_bytes = settings.buffer_limit
+        # Half of what a session may be owed: the answer to CONNECT and what is sent meanwhile come on top.
+        self.limit_bytes = settings.buffer_limit // 2
         self.skip_middleware = settings.skip_middlewares
         self._max_lost = settings.max_tombstones
         self._tag = secrets.token_urlsafe(6)
@@ -273,9 +277,14 @@ class Recovery:
             return 0
         return int(digits)
 
-    def admit(self, member: Membership, pid: object, offset: object) -> None:
-        """Give a new socket its log: the one of this ``pid`` if it can come back to it, or one of its own."""
+    def admit(self, member: Membership, auth: dict[str, object]) -> None:
+        """Give a new socket its log: the one of the ``pid`` in its ``auth`` if it can come back, or one of its own."""
+        pid, offset = auth.get("pid"), auth.get("offset")
         log = self._logs.get(pid) if isinstance(pid, str) else None
+        if log is not None:
+            # A secret of ours, and no business of the application, which may log what its peers bring.
+            del auth["pid"]
+            auth.pop("offset", None)
         if log is not None and log.member.codec is member.codec:
             missed = log.missed(offset)
             if missed is not None:
@@ -302,3 +311,4 @@ class Recovery:
         """It will not come back."""
         self._lost.pop(log.pid, None)
         self._logs.pop(log.pid, None)
+        log.is_over = True

@@ -32,6 +32,9 @@ __all__ = ["Runner"]
 
 logger = logging.getLogger("holdfast.dispatch")
 
+# How long who comes back waits for the handlers of the socket that was lost.
+_PATIENCE = 5.0
+
 
 class _Connect(NamedTuple):
     middleware: list[Handler]
@@ -109,7 +112,8 @@ class Runner:
         try:
             if self._before is not None:
                 before, self._before = self._before, None
-                await before._done()
+                with session.live.host.move_on_after(_PATIENCE):
+                    await before._done()
             while self._queue:
                 job = self._queue.popleft()
                 if isinstance(job, _Received):
@@ -197,7 +201,12 @@ class Runner:
         ack = Ack(self._member, event.ack_id) if handler is not None and handler.wants_ack else None
         course = _Course(handler, event, ack)
         try:
-            result = await self._pass(course, listeners.middleware("event"), 0)
+            chain = listeners.middleware("event")
+            if chain or handler is None:
+                result = await self._pass(course, chain, 0)
+            else:
+                course.has_run = True
+                result = await handler.call(self._args(course, handler), ack)
         except Exception as error:
             # An application's failure becomes the peer's answer; the next event is handled all the same.
             await self._answer_error(course, error)
@@ -219,10 +228,7 @@ class Runner:
             handler = course.handler
             if handler is None:
                 return None
-            args: list[object] = [self._member.socket, *event.args]
-            if handler.event == ANY_EVENT:
-                args.insert(1, event.name)
-            return await handler.call(args, course.ack)
+            return await handler.call(self._args(course, handler), course.ack)
         middleware = chain[at]
         if not middleware.takes(4):
             await middleware.call([self._member.socket, event.name, event.args])
@@ -237,6 +243,12 @@ class Runner:
             return await self._pass(course, chain, at + 1)
 
         return await middleware.call([self._member.socket, event.name, event.args, go_on])
+
+    def _args(self, course: _Course, handler: Handler) -> list[object]:
+        event = course.event
+        if handler.event == ANY_EVENT:
+            return [self._member.socket, event.name, *event.args]
+        return [self._member.socket, *event.args]
 
     async def _hear(self, listener: Handler, event: EventReceived) -> None:
         try:

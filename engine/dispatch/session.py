@@ -181,9 +181,8 @@ class EventSession:
         if recovery is None:
             member = Membership(self, registry, codec, request.auth)
         else:
-            pid, offset = request.auth.pop("pid", None), request.auth.pop("offset", None)
             member = Membership(self, registry, recovery.codec(codec), request.auth)
-            recovery.admit(member, pid, offset)
+            recovery.admit(member, request.auth)
         self._members[request.namespace] = member
         member.begin()
 

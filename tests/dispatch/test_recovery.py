@@ -12,7 +12,7 @@ import anyio
 import pytest
 from event_peer import EventPeer, Wire, until
 
-from holdfast import ConnectionRefusedError, Disconnected, Settings, Socket
+from holdfast import ConnectionRefusedError, Disconnected, MessageTooLarge, Settings, Socket
 from holdfast.engine.dispatch import Events
 from holdfast.engine.session import CloseReason
 
@@ -268,6 +268,99 @@ async def test_event_with_an_acknowledgement_has_no_offset_and_is_not_repeated()
     await client.connect()
     assert client.recovered
     assert client.read() == []
+
+
+async def test_what_a_handler_tells_the_socket_that_it_knew_reaches_the_one_that_came_back() -> None:
+    wire, sockets = recovering()
+    client = await connected(wire)
+    [first] = sockets
+    client.lose()
+    await first.emit("lost", 1)
+    await client.connect()
+    await first.emit("back", 2)
+    assert client.read() == [("lost", 1), ("back", 2)]
+    client.lose()
+    wire.clock.move(121)
+    await until(lambda: wire.events.rooms == {})
+    with pytest.raises(Disconnected):
+        await first.emit("gone", 3)
+
+
+async def test_event_that_is_refused_costs_no_recovery() -> None:
+    wire, sockets = recovering(buffer_limit=1_000)
+    client = await connected(wire)
+    await sockets[0].emit("kept", 1)
+    with pytest.raises(MessageTooLarge):
+        await sockets[0].emit("large", "x" * 1_000)
+    client.lose()
+    await client.connect()
+    assert client.recovered
+    assert client.read() == [("kept", 1)]
+
+
+async def test_all_that_may_be_kept_leaves_room_for_the_answer() -> None:
+    wire, _ = recovering(buffer_limit=10_000)
+    client = await connected(wire)
+    client.lose()
+    for _ in range(100):
+        await wire.events.emit("n", "x" * 20)
+    await client.connect()
+    assert client.recovered
+    assert len(client.read()) == 100
+
+
+async def test_old_handler_does_not_keep_who_comes_back_waiting_for_long() -> None:
+    wire, _ = recovering()
+    never = anyio.Event()
+
+    @wire.events.on("disconnect")
+    async def disconnect(socket: Socket) -> None:
+        await never.wait()
+
+    client = await connected(wire)
+    client.lose()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(client.connect)
+        for _ in range(50):
+            await anyio.lowlevel.checkpoint()
+        assert not client.recovered
+        wire.clock.move(6)
+    assert client.recovered
+    never.set()
+
+
+async def test_who_is_displaced_while_it_comes_back_is_told() -> None:
+    wire, _ = recovering()
+    io = wire.events
+    io.of("/other")
+    client = await connected(wire)
+    client.lose()
+    may_go_on = anyio.Event()
+    asked: list[Socket] = []
+
+    async def slow(socket: Socket) -> None:
+        asked.append(socket)
+        await may_go_on.wait()
+
+    io.off("connect")
+    io.on("connect", slow)
+    displaced = wire.open()
+    await displaced.connect("/other")
+    displaced.send("0" + json.dumps({"pid": client.pid}))
+    await until(lambda: len(asked) == 1)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(client.connect)
+        assert await displaced.receive() == '4{"message":"another connection has taken over"}'
+        may_go_on.set()
+    assert client.recovered
+    assert displaced.session.is_open
+
+
+async def test_names_that_the_application_uses_itself_stay_its_own() -> None:
+    wire, sockets = recovering()
+    client = Client(wire)
+    await client.connect(pid="process 7", offset=3)
+    assert sockets[0].handshake.auth == {"pid": "process 7", "offset": 3}
 
 
 @pytest.mark.parametrize("seconds", [119, 121])
