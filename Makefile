@@ -12,13 +12,14 @@ DEV := .make/dev-$(HERE)
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test check lint types imports core unit rest js bundle system bench build clean setup
+.PHONY: help demo test check lint types imports core unit rest js bundle system bench docs build clean setup
 
 help:
 	@echo "make demo    the forced-fallback demo (starts a server and prints its address)"
 	@echo "make test    everything: lint, types, imports, Python, JavaScript, Chromium, real servers"
 	@echo "make check   the quick part of it: lint, types, imports, unit tests"
 	@echo "make bench   what a message costs the server, beside python-socketio and a bare ASGI echo"
+	@echo "make docs    the documentation, in build/site/"
 	@echo "make build   the wheel and the sdist, in dist/"
 	@echo "make clean   remove all that these made"
 
@@ -27,7 +28,7 @@ help:
 demo: $(DEMO) bundle
 	@$(PY) -m holdfast.demo $(ARGS)
 
-test: lint types imports js bundle system core unit rest
+test: lint types imports docs js bundle system core unit rest
 
 check: lint types imports core unit
 
@@ -107,6 +108,13 @@ $(DEV): pyproject.toml | $(PY)
 .make/typing/holdfast:
 	@mkdir -p .make/typing
 	@ln -sfn ../.. $@
+
+# What the reference is read from: the package's own parts under its name.
+docs: $(DEV)
+	@mkdir -p .make/docs/holdfast
+	@for part in __init__.py py.typed engine transports; do ln -sfn ../../../$$part .make/docs/holdfast/$$part; done
+	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --quiet $(ARGS)
+	@echo "docs: build/site/index.html"
 
 bundle: | $(PY)
 	@$(PY) tools/bundle.py
