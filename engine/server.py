@@ -65,12 +65,8 @@ class SessionTable:
         Raises:
             RequestRefused: the server is shutting down or full (status 503).
         """
+        self.check_room()
         settings = self.settings
-        if self._closing:
-            raise RequestRefused(ErrorCode.FORBIDDEN, "the server is shutting down", status=503)
-        if len(self.sessions) >= settings.max_sessions:
-            message = f"the server has its {settings.max_sessions} sessions (setting max_sessions)"
-            raise RequestRefused(ErrorCode.FORBIDDEN, message, status=503)
         sid, key = secrets.token_urlsafe(18), secrets.token_urlsafe(24)
         interval = settings.counting_ping_interval if counting else settings.ping_interval
         timeout = settings.counting_ping_timeout if counting else settings.ping_timeout
@@ -111,6 +107,19 @@ class SessionTable:
         session.start(self._open_handler(session))
         logger.debug("session %s opened by %s%s", session.name, transport, " (counting)" if counting else "")
         return session
+
+    def check_room(self) -> None:
+        """Return if another session may be opened.
+
+        Raises:
+            RequestRefused: the server is shutting down or full (status 503).
+        """
+        if self._closing:
+            raise RequestRefused(ErrorCode.FORBIDDEN, "the server is shutting down", status=503)
+        most = self.settings.max_sessions
+        if len(self.sessions) >= most:
+            message = f"the server has its {most} sessions (setting max_sessions)"
+            raise RequestRefused(ErrorCode.FORBIDDEN, message, status=503)
 
     def _forget(self, session: LiveSession) -> None:
         self.sessions.pop(session.sid, None)

@@ -11,6 +11,7 @@ from ..engine.adapters import AdapterFactory
 from ..engine.dispatch.bare import SessionFunction, handler_maker
 from ..engine.dispatch.events import Events
 from ..engine.host import Clock, Host
+from ..engine.live import AllowRequest
 from ..engine.server import SessionTable
 from ..engine.settings import Settings
 from ..engine.wire.codec import Codec
@@ -29,6 +30,9 @@ class Server(Events, Endpoint):
         codecs: What peers may speak; a plain peer's is the first that recognises its first message. None for JSON and
             msgpack.
         clock: Where time comes from; for tests.
+        allow_request: Called with the `Handshake` of each request that would open a session, before anything of it
+            exists: True or None lets it in, False refuses it with status 403, and a `ConnectionRefusedError` does so
+            with its message. May be `async def`; a `def` runs in a worker thread.
         settings: Whole settings, or…
         **options: …single ones by name; see `Settings`.
 
@@ -44,6 +48,7 @@ class Server(Events, Endpoint):
         adapter: AdapterFactory | None = None,
         codecs: Sequence[Codec] | None = None,
         clock: Clock | None = None,
+        allow_request: AllowRequest | None = None,
         settings: Settings | None = None,
         **options: Any,
     ) -> None:
@@ -52,7 +57,7 @@ class Server(Events, Endpoint):
         # Two bases with different arguments, so each is told its own.
         Events.__init__(self, settings, adapter=adapter, codecs=codecs, host=host)
         table = SessionTable(settings, host, self.session_opened, codecs=self.codec_names)
-        Endpoint.__init__(self, table, path=path, app=app)
+        Endpoint.__init__(self, table, path=path, app=app, allow_request=allow_request)
 
 
 class Engine(Endpoint):
@@ -63,6 +68,9 @@ class Engine(Endpoint):
         path: Where it answers when it is not mounted.
         app: Another ASGI application that gets every other request.
         clock: Where time comes from; for tests.
+        allow_request: Called with the `Handshake` of each request that would open a session, before anything of it
+            exists: True or None lets it in, False refuses it with status 403, and a `ConnectionRefusedError` does so
+            with its message. May be `async def`; a `def` runs in a worker thread.
         settings: Whole settings, or…
         **options: …single ones by name; see `Settings`.
 
@@ -77,9 +85,11 @@ class Engine(Endpoint):
         path: str = "/engine.io",
         app: ASGIApp | None = None,
         clock: Clock | None = None,
+        allow_request: AllowRequest | None = None,
         settings: Settings | None = None,
         **options: Any,
     ) -> None:
         settings = settings or Settings.of(options)
         host = Host(clock)
-        super().__init__(SessionTable(settings, host, handler_maker(function)), path=path, app=app)
+        table = SessionTable(settings, host, handler_maker(function))
+        super().__init__(table, path=path, app=app, allow_request=allow_request)

@@ -9,6 +9,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..engine.errors import RemoteProtocolError, RequestRefused
+from ..engine.live import AllowRequest, Permission
 from ..engine.server import SessionTable
 from ..engine.wire.handshake import Closing, encode_closing
 from . import client_files
@@ -43,10 +44,13 @@ class Endpoint:
     and round another application, which gets everything else.
     """
 
-    def __init__(self, table: SessionTable, *, path: str, app: ASGIApp | None) -> None:
+    def __init__(
+        self, table: SessionTable, *, path: str, app: ASGIApp | None, allow_request: AllowRequest | None
+    ) -> None:
         self.table = table
         self.path = ("/" + path.strip("/")).rstrip("/")
         self.app = app
+        self._permission = Permission(allow_request)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -127,6 +131,9 @@ class Endpoint:
                 )
                 return
             request = parse_request(scope)
+            if request.sid is None:
+                self.table.check_room()
+                await self._permission.ask(request.handshake)
             await self._serve(request, receive, send, cors)
         except (RequestRefused, RemoteProtocolError) as error:
             await _refuse(scope, send, refusal_of(error), cors)

@@ -2,6 +2,16 @@
 
 from .attachment import Attachment
 from .handshake import Handshake, SocketHandshake
+from .permission import AllowRequest, Permission
 from .session import LiveSession, SessionHandler, short_hash
 
-__all__ = ["Attachment", "Handshake", "LiveSession", "SessionHandler", "SocketHandshake", "short_hash"]
+__all__ = [
+    "AllowRequest",
+    "Attachment",
+    "Handshake",
+    "LiveSession",
+    "Permission",
+    "SessionHandler",
+    "SocketHandshake",
+    "short_hash",
+]
