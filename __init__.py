@@ -16,7 +16,7 @@ from .engine.errors import (
 )
 from .engine.live import Handshake, SocketHandshake
 from .engine.session import CloseReason
-from .engine.settings import Settings
+from .engine.settings import Cookie, Settings
 from .engine.wire.codec import Codec, JsonCodec, MsgpackCodec
 from .transports.app import Engine, Server
 
@@ -28,6 +28,7 @@ __all__ = [
     "CloseReason",
     "Codec",
     "ConnectionRefusedError",
+    "Cookie",
     "Disconnected",
     "Engine",
     "EventError",

@@ -93,13 +93,14 @@ class SessionTable:
         )
         packet = OpenPacket(
             sid=sid,
-            upgrades=() if transport == "websocket" else ("websocket",),
+            upgrades=self._upgrades(transport, counting=counting),
             ping_interval_ms=round(interval * 1000),
             ping_timeout_ms=round(timeout * 1000),
             max_payload_bytes=settings.max_payload,
             key=key if counting else None,
             codec=codec or self._codecs[0],
             grace_ms=round(settings.grace_period * 1000),
+            transports=tuple(settings.transports),
         )
         core.opening.control.append(encode_open(packet))
         self.sessions[sid] = session
@@ -120,6 +121,14 @@ class SessionTable:
         if len(self.sessions) >= most:
             message = f"the server has its {most} sessions (setting max_sessions)"
             raise RequestRefused(ErrorCode.FORBIDDEN, message, status=503)
+
+    def _upgrades(self, transport: str, *, counting: bool) -> tuple[str, ...]:
+        # A counting peer moves between all transports that there are, in both directions.
+        settings = self.settings
+        may = counting or settings.allow_upgrades
+        return (
+            ("websocket",) if may and transport != "websocket" and "websocket" in settings.transports else ()
+        )
 
     def _forget(self, session: LiveSession) -> None:
         self.sessions.pop(session.sid, None)
@@ -156,11 +165,15 @@ class SessionTable:
     def unknown(self, sid: str, key: str | None) -> RequestRefused:
         """The refusal for a session that is not there (docs/protocol.md, section 8)."""
         tombstone = self._tombstones.get(sid)
-        received = None
         remembered = tombstone is not None and tombstone.until > self.host.now()
         if tombstone is not None and remembered and _same_secret(tombstone.key, key):
-            received = tombstone.received
-        return RequestRefused(ErrorCode.SESSION_UNKNOWN, "Session ID unknown", received=received)
+            message = "Session ID unknown: the session is over"
+            return RequestRefused(ErrorCode.SESSION_UNKNOWN, message, received=tombstone.received)
+        message = (
+            "Session ID unknown: it is over, the server was restarted, or another worker has it "
+            "(several workers need sticky sessions)"
+        )
+        return RequestRefused(ErrorCode.SESSION_UNKNOWN, message)
 
     async def shutdown(self, timeout: float = 5.0) -> None:
         """Take no more sessions, end all of them, and wait until they have heard of it, at most ``timeout`` seconds."""

@@ -33,11 +33,13 @@ class Server(Events, Endpoint):
         allow_request: Called with the `Handshake` of each request that would open a session, before anything of it
             exists: True or None lets it in, False refuses it with status 403, and a `ConnectionRefusedError` does so
             with its message. May be `async def`; a `def` runs in a worker thread.
-        settings: Whole settings, or…
-        **options: …single ones by name; see `Settings`.
+        settings: Whole settings…
+        **options: …and single ones by name, which go over them; see `Settings`.
 
     Raises:
-        TypeError: a setting of that name does not exist; the text suggests the right one.
+        TypeError: a setting of that name does not exist (the text suggests the right one), or a value is of another
+            type.
+        ValueError: a setting's value is not allowed; the text names what is.
     """
 
     def __init__(
@@ -52,7 +54,7 @@ class Server(Events, Endpoint):
         settings: Settings | None = None,
         **options: Any,
     ) -> None:
-        settings = settings or Settings.of(options)
+        settings = Settings.of(options, base=settings)
         host = Host(clock)
         # Two bases with different arguments, so each is told its own.
         Events.__init__(self, settings, adapter=adapter, codecs=codecs, host=host)
@@ -71,11 +73,13 @@ class Engine(Endpoint):
         allow_request: Called with the `Handshake` of each request that would open a session, before anything of it
             exists: True or None lets it in, False refuses it with status 403, and a `ConnectionRefusedError` does so
             with its message. May be `async def`; a `def` runs in a worker thread.
-        settings: Whole settings, or…
-        **options: …single ones by name; see `Settings`.
+        settings: Whole settings…
+        **options: …and single ones by name, which go over them; see `Settings`.
 
     Raises:
-        TypeError: a setting of that name does not exist; the text suggests the right one.
+        TypeError: a setting of that name does not exist (the text suggests the right one), or a value is of another
+            type.
+        ValueError: a setting's value is not allowed; the text names what is.
     """
 
     def __init__(
@@ -89,7 +93,7 @@ class Engine(Endpoint):
         settings: Settings | None = None,
         **options: Any,
     ) -> None:
-        settings = settings or Settings.of(options)
+        settings = Settings.of(options, base=settings)
         host = Host(clock)
         table = SessionTable(settings, host, handler_maker(function))
         super().__init__(table, path=path, app=app, allow_request=allow_request)

@@ -44,17 +44,20 @@ class _File:
     gzipped: _Body
 
 
-async def respond(scope: Scope, receive: Receive, send: Send, name: str, *, folder: Path = DIST) -> None:
+async def respond(
+    scope: Scope, receive: Receive, send: Send, name: str, *, folder: Path = DIST, cors: bool = True
+) -> None:
     """Answer an HTTP request for a client file.
 
     Args:
         name: What the request's path says after the server's own path, without a slash; any text is safe.
         folder: Where the bundle was built.
+        cors: Whether we say that other origins may import the file.
     """
-    await _response(scope, name, folder)(scope, receive, send)
+    await _response(scope, name, folder, cors)(scope, receive, send)
 
 
-def _response(scope: Scope, name: str, folder: Path) -> Response:
+def _response(scope: Scope, name: str, folder: Path, cors: bool) -> Response:
     if name not in CLIENT_FILES:
         return PlainTextResponse("there is no such file", 404)
     if scope["method"] not in ("GET", "HEAD"):
@@ -65,10 +68,10 @@ def _response(scope: Scope, name: str, folder: Path) -> Response:
         return PlainTextResponse(
             "the JavaScript client is not built; in the repository run: python tools/bundle.py", 404
         )
-    return _found(scope, file, CLIENT_FILES[name])
+    return _found(scope, file, CLIENT_FILES[name], cors)
 
 
-def _found(scope: Scope, file: _File, content_type: str) -> Response:
+def _found(scope: Scope, file: _File, content_type: str, cors: bool) -> Response:
     request = Headers(scope=scope)
     zipped = _takes_gzip(request.get("accept-encoding", ""))
     body = file.gzipped if zipped else file.plain
@@ -78,10 +81,11 @@ def _found(scope: Scope, file: _File, content_type: str) -> Response:
         "ETag": body.etag,
         "Vary": "Accept-Encoding",
         "X-Content-Type-Options": "nosniff",
-        # The file is the same for everybody, and a module can be imported from another origin only with these.
-        "Access-Control-Allow-Origin": "*",
+        # The file is the same for everybody, and a module can be imported from another origin only with both of these.
         "Cross-Origin-Resource-Policy": "cross-origin",
     }
+    if cors:
+        headers["Access-Control-Allow-Origin"] = "*"
     if _matches(request.get("if-none-match"), body.etag):
         return Response(None, 304, headers)
     headers["Content-Length"] = str(len(body.content))

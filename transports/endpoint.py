@@ -62,7 +62,7 @@ class Endpoint:
         elif rest and scope["type"] == "websocket":
             await _not_found(receive, send)
         elif rest:
-            await client_files.respond(scope, receive, send, rest)
+            await self._serve_file(scope, receive, send, rest)
         else:
             await self._answer(scope, receive, send)
 
@@ -75,7 +75,8 @@ class Endpoint:
         mounted = scope.get("root_path") and scope.get("app_root_path") != scope["root_path"]
         if not self.path or (mounted and self.app is None):
             name = route.strip("/")
-            return name if name == "" or name in client_files.CLIENT_FILES else None
+            is_file = self.table.settings.serve_client and name in client_files.CLIENT_FILES
+            return name if name == "" or is_file else None
         return None
 
     async def _elsewhere(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -86,6 +87,13 @@ class Endpoint:
         else:
             text = f"Not found. This server answers below {self.path}/\n"
             await send_response(send, text.encode(), headers={}, status=404, content_type="text/plain")
+
+    async def _serve_file(self, scope: Scope, receive: Receive, send: Send, name: str) -> None:
+        settings = self.table.settings
+        if settings.serve_client:
+            await client_files.respond(scope, receive, send, name, cors=settings.cors == "own")
+        else:
+            await send_response(send, b"Not found.\n", headers={}, status=404, content_type="text/plain")
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self.app is not None:
@@ -117,20 +125,19 @@ class Endpoint:
         await self.table.shutdown()
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = Headers(scope=scope)
+        headers, settings = Headers(scope=scope), self.table.settings
         try:
-            check_origin(headers, self.table.settings)
+            check_origin(headers, settings)
         except RequestRefused as error:
-            await _refuse(scope, send, error, origin_refusal_headers(headers))
+            await _refuse(scope, send, error, origin_refusal_headers(headers, settings))
             return
-        cors = cors_headers(headers, self.table.settings)
+        cors = cors_headers(headers, settings)
         try:
             if scope["type"] == "http" and scope["method"] == "OPTIONS":
-                await send_response(
-                    send, b"", headers={**_PREFLIGHT, **cors}, status=200, content_type="text/plain"
-                )
+                answer = {**_PREFLIGHT, **cors} if settings.cors == "own" else {"allow": "GET, POST"}
+                await send_response(send, b"", headers=answer, status=200, content_type="text/plain")
                 return
-            request = parse_request(scope)
+            request = parse_request(scope, settings)
             if request.sid is None:
                 self.table.check_room()
                 await self._permission.ask(request.handshake)
@@ -143,7 +150,7 @@ class Endpoint:
     ) -> None:
         if request.method == "WEBSOCKET":
             # CORS does not apply to a WebSocket; the origin has been checked.
-            await serve_websocket(self.table, request, receive, send, {})
+            await serve_websocket(self.table, request, receive, send)
         elif request.method == "POST":
             await serve_post(self.table, request, receive, send, headers)
         elif request.transport == "stream":

@@ -9,11 +9,14 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Send
 
 from ..engine.errors import ErrorCode, RemoteProtocolError, RequestRefused
+from ..engine.settings import Settings
 from ..engine.wire.handshake import Closing, encode_closing
 
 __all__ = [
     "BASE_HEADERS",
     "disconnected",
+    "encode_headers",
+    "opening_headers",
     "read_body",
     "refusal_of",
     "send_nothing",
@@ -23,6 +26,7 @@ __all__ = [
 
 BASE_HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
 
+_FIRST_WORDS = {ErrorCode.BAD_REQUEST: "Bad request", ErrorCode.FORBIDDEN: "Forbidden"}
 _STATUS = {ErrorCode.FORBIDDEN: 403, ErrorCode.ATTACH_OUT_OF_DATE: 409, ErrorCode.MESSAGES_MISSING: 409}
 
 
@@ -54,13 +58,20 @@ async def send_nothing(send: Send) -> None:
         return
 
 
+def opening_headers(headers: Mapping[str, str], settings: Settings, sid: str) -> Mapping[str, str]:
+    """``headers`` for the answer that opens a session: with the cookie, if there is to be one."""
+    cookie = settings.opening_cookie(sid)
+    return headers if cookie is None else {**headers, "set-cookie": cookie}
+
+
 def refusal_of(error: RemoteProtocolError | RequestRefused) -> RequestRefused:
-    """The answer to a peer's error."""
+    """The answer to a peer's error; it begins as Socket.IO's does, because some clients look at that."""
     if isinstance(error, RequestRefused):
         return error
+    first, message = _FIRST_WORDS.get(error.code), str(error)
     return RequestRefused(
         error.code,
-        str(error),
+        f"{first}: {message}" if first else message,
         status=_STATUS.get(error.code, 400),
         received=getattr(error, "received", None),
     )
@@ -88,7 +99,7 @@ async def read_body(receive: Receive, headers: Mapping[str, str], *, limit: int,
         RequestRefused: larger than ``limit`` bytes (413), or not there in time (408).
         ClientDisconnect: the client left.
     """
-    too_large = f"the body has more than {limit} bytes (setting max_payload)"
+    too_large = f"Bad request: the body has more than {limit} bytes (setting max_payload)"
     announced = headers.get("content-length", "")
     if announced.isdecimal() and int(announced[:20]) > limit:
         raise RequestRefused(ErrorCode.BAD_REQUEST, too_large, status=413)
@@ -103,7 +114,11 @@ async def read_body(receive: Receive, headers: Mapping[str, str], *, limit: int,
                 raise RequestRefused(ErrorCode.BAD_REQUEST, too_large, status=413)
             if not message.get("more_body", False):
                 return body
-    raise RequestRefused(ErrorCode.BAD_REQUEST, f"the body did not arrive in {timeout:g} s", status=408)
+    raise RequestRefused(
+        ErrorCode.BAD_REQUEST,
+        f"Bad request: the body did not arrive in {timeout:g} s (setting body_timeout)",
+        status=408,
+    )
 
 
 async def disconnected(receive: Receive) -> None:

@@ -20,7 +20,7 @@ from ..engine.settings import Settings
 from ..engine.wire.handshake import decode_attach
 from ..engine.wire.packet import Packet, PacketType
 from ..engine.wire.payload import decode_payload_bytes, encode_payload
-from .http import disconnected, read_body, send_nothing, send_response
+from .http import disconnected, opening_headers, read_body, send_nothing, send_response
 from .request import Request
 
 __all__ = ["serve_poll", "serve_post"]
@@ -41,6 +41,7 @@ async def serve_poll(
     """
     if request.sid is None:
         session = table.open("polling", request.handshake, counting=request.counting, codecs=request.codecs)
+        headers = opening_headers(headers, table.settings, session.sid)
         await _answer(session, session.opening(), send, headers, settings=table.settings)
         return
     hold: float | None = None

@@ -62,7 +62,7 @@ class Request:
         return decode_attach(text)
 
 
-def parse_request(scope: Scope) -> Request:
+def parse_request(scope: Scope, settings: Settings) -> Request:
     """Read what is asked for.
 
     Raises:
@@ -76,19 +76,20 @@ def parse_request(scope: Scope) -> Request:
     method = "WEBSOCKET" if scope["type"] == "websocket" else scope["method"]
     counting = query.get("holdfast") == "1"
     transport = query.get("transport", "")
-    if transport not in TRANSPORTS or (transport == "stream" and not counting):
-        raise RequestRefused(ErrorCode.TRANSPORT_UNKNOWN, "Transport unknown")
-    if query.get("EIO") != "4":
-        message = "Unsupported protocol version: this server speaks Engine.IO 4 (socket.io-client 3 and 4)"
-        raise RequestRefused(ErrorCode.VERSION_UNSUPPORTED, message)
+    sid = query.get("sid")
+    # A POST of a counting peer brings, whatever carries the session: it is no choice of a transport.
+    brings = counting and sid is not None and method == "POST" and transport == "polling"
+    if not brings:
+        _check_transport(query, settings, counting=counting)
+    _check_version(query)
     if (method == "WEBSOCKET") != (transport == "websocket"):
         raise RequestRefused(
             ErrorCode.BAD_REQUEST, "Bad request: the transport websocket needs a WebSocket, and only it"
         )
-    sid = query.get("sid")
     allowed = ("GET", "WEBSOCKET") if sid is None or transport == "stream" else ("GET", "POST", "WEBSOCKET")
     if method not in allowed:
-        raise RequestRefused(ErrorCode.BAD_METHOD, "Bad handshake method" if sid is None else "Bad method")
+        message = "Bad handshake method: a session is opened by GET" if sid is None else "Bad method"
+        raise RequestRefused(ErrorCode.BAD_METHOD, message)
     return Request(
         method=method,
         transport=transport,
@@ -97,6 +98,41 @@ def parse_request(scope: Scope) -> Request:
         codecs=tuple(query.get("codec", "json").split(",")),
         handshake=_handshake(scope, query, query_text),
     )
+
+
+def _check_transport(query: dict[str, str], settings: Settings, *, counting: bool) -> None:
+    transport = query.get("transport", "")
+    if not query:
+        # Most often somebody who looks with a browser or curl whether the server is there.
+        message = (
+            "Transport unknown: this is the address of a Socket.IO server, and it is running; it is meant for clients, "
+            "which ask with a query such as ?EIO=4&transport=polling"
+        )
+    elif transport not in TRANSPORTS:
+        message = f"Transport unknown: there are {', '.join(TRANSPORTS)}"
+    elif transport == "stream" and not counting:
+        message = "Transport unknown: stream needs holdfast=1 in the query"
+    elif transport not in settings.transports:
+        message = (
+            f"Transport unknown: this server takes {', '.join(settings.transports)} only (setting transports)"
+        )
+    else:
+        return
+    raise RequestRefused(ErrorCode.TRANSPORT_UNKNOWN, message)
+
+
+def _check_version(query: dict[str, str]) -> None:
+    version = query.get("EIO")
+    if version == "4":
+        return
+    ours = "this server speaks Engine.IO 4, as socket.io-client 3.x and 4.x do"
+    if version is None:
+        message = f"the query has no EIO=4; {ours}"
+    elif version in ("1", "2", "3"):
+        message = f"{ours}; this client is of Socket.IO 1.x or 2.x and must be updated"
+    else:
+        message = f"{ours}; the query must say EIO=4"
+    raise RequestRefused(ErrorCode.VERSION_UNSUPPORTED, f"Unsupported protocol version: {message}")
 
 
 def _handshake(scope: Scope, query: dict[str, str], query_text: str) -> Handshake:
@@ -125,18 +161,16 @@ def check_origin(headers: Headers, settings: Settings) -> None:
     shown = origin[:200]
     raise RequestRefused(
         ErrorCode.FORBIDDEN,
-        f"Origin {shown} is not allowed: the Host header says {host[:200] or 'nothing'}. If a proxy stands in front "
-        'of this server, let it pass the host on (nginx: "proxy_set_header Host $http_host;"); if the page really '
-        f'comes from another origin, allow it with the setting origins=["{shown}"].',
+        f"Forbidden: the origin {shown} is not allowed, and the Host header says {host[:200] or 'nothing'}. If a proxy "
+        'stands in front of this server, let it pass the host on (nginx: "proxy_set_header Host $http_host;"); if the '
+        f'page really comes from another origin, allow it with the setting origins=["{shown}"].',
         status=403,
     )
 
 
 def _listed(origin: str, settings: Settings) -> bool:
     origins = settings.origins
-    if origins is None:
-        return False
-    return origin in ((origins,) if isinstance(origins, str) else origins) or origins == "*"
+    return origins == "*" or (origins is not None and origin in origins)
 
 
 def _same_host(origin: str, host: str) -> bool:
@@ -151,18 +185,21 @@ def _same_host(origin: str, host: str) -> bool:
 
 
 def cors_headers(headers: Headers, settings: Settings) -> dict[str, str]:
-    """What a cross-origin page needs to read our answers; nothing for an origin that is not listed."""
+    """What a cross-origin page needs to read our answers; nothing for an origin that is not listed, and nothing at all
+    where the application's middleware writes these headers."""
     origin = headers.get("origin")
-    if origin is None or not _listed(origin, settings):
+    if origin is None or settings.cors == "app" or not _listed(origin, settings):
         return {}
     answer = _readable_by(origin)
-    if settings.cookies and settings.origins != "*":
+    if settings.credentials:
         answer["access-control-allow-credentials"] = "true"
     return answer
 
 
-def origin_refusal_headers(headers: Headers) -> dict[str, str]:
+def origin_refusal_headers(headers: Headers, settings: Settings) -> dict[str, str]:
     """For the refusal of a foreign origin alone: the page may read that it is final, and need not try again."""
+    if settings.cors == "app":
+        return {}
     return _readable_by(headers.get("origin", ""))
 
 

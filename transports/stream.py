@@ -15,7 +15,7 @@ from ..engine.live import Attachment, LiveSession
 from ..engine.server import SessionTable
 from ..engine.wire.eventstream import PRELUDE, encode_event
 from ..engine.wire.payload import encode_payload
-from .http import BASE_HEADERS, disconnected, encode_headers
+from .http import BASE_HEADERS, disconnected, encode_headers, opening_headers
 from .request import Request
 
 __all__ = ["serve_stream"]
@@ -41,6 +41,7 @@ async def serve_stream(
     if request.sid is None:
         session = table.open("stream", request.handshake, counting=True, codecs=request.codecs)
         attachment = session.opening()
+        headers = opening_headers(headers, table.settings, session.sid)
     else:
         attach = request.attach()
         session = table.find(request.sid, key=attach.key)

@@ -25,6 +25,7 @@ from ..engine.wire.handshake import Closing, decode_attach, encode_closing
 from ..engine.wire.message import Message
 from ..engine.wire.packet import Packet, PacketType, decode_packet, decode_ping
 from ..engine.wire.payload import decode_payload, encode_frames
+from .http import encode_headers, opening_headers
 from .request import Request
 
 __all__ = ["serve_websocket"]
@@ -38,9 +39,7 @@ class _Gone(Exception):
     """The client has left."""
 
 
-async def serve_websocket(
-    table: SessionTable, request: Request, receive: Receive, send: Send, headers: Mapping[str, str]
-) -> None:
+async def serve_websocket(table: SessionTable, request: Request, receive: Receive, send: Send) -> None:
     """Serve one WebSocket, from its handshake to its end.
 
     Raises:
@@ -52,14 +51,17 @@ async def serve_websocket(
             session = table.open(
                 "websocket", request.handshake, counting=request.counting, codecs=request.codecs
             )
-            await _accept(send, headers)
+            await _accept(send, opening_headers({}, table.settings, session.sid))
             await _serve(session, session.opening(), receive, send)
         elif request.counting:
-            await _accept(send, headers)
+            await _accept(send, {})
             await _serve_attach(table, request.sid, receive, send)
         else:
             session = table.find(request.sid)
-            await _accept(send, headers)
+            if not table.settings.allow_upgrades:
+                message = "Bad request: this server takes no upgrades (setting allow_upgrades)"
+                raise RequestRefused(ErrorCode.BAD_REQUEST, message)
+            await _accept(send, {})
             await _serve_upgrade(table, session, receive, send)
     except _Gone:
         pass
@@ -68,8 +70,7 @@ async def serve_websocket(
 
 
 async def _accept(send: Send, headers: Mapping[str, str]) -> None:
-    encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
-    await send({"type": "websocket.accept", "headers": encoded})
+    await send({"type": "websocket.accept", "headers": encode_headers(headers)})
 
 
 def _admit(session: LiveSession) -> None:

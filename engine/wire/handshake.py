@@ -45,6 +45,7 @@ class OpenPacket:
     key: str | None = None
     codec: str = "json"
     grace_ms: int = 0
+    transports: tuple[str, ...] = TRANSPORTS
 
 
 def encode_open(packet: OpenPacket) -> str:
@@ -61,7 +62,7 @@ def encode_open(packet: OpenPacket) -> str:
             "version": 1,
             "key": packet.key,
             "codec": packet.codec,
-            "transports": list(TRANSPORTS),
+            "transports": list(packet.transports),
             "grace": packet.grace_ms,
         }
     return encode_packet(PacketType.OPEN, _compact(value))

@@ -127,6 +127,7 @@ class Exchange:
         self._side = side
         self.status: int | None = None
         self.headers: dict[str, str] = {}
+        self.raw_headers: list[tuple[bytes, bytes]] = []
         self.ended = False
 
     async def start(self) -> int:
@@ -134,6 +135,7 @@ class Exchange:
         message = await self._side.next()
         assert message["type"] == "http.response.start", message
         self.status = message["status"]
+        self.raw_headers = list(message["headers"])
         self.headers = {name.decode(): value.decode() for name, value in message["headers"]}
         return message["status"]
 

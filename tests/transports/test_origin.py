@@ -106,6 +106,11 @@ async def test_origin_that_is_only_similar_to_a_listed_one_may_not(origin: str) 
         assert await statuses(site, {"origin": origin}) == REFUSED
 
 
+async def test_null_is_no_origin_unless_it_is_listed() -> None:
+    async with open_site(origins=[LISTED, "null"]) as site:
+        assert await statuses(site, {"origin": "null"}) == ALLOWED
+
+
 async def test_star_lets_everybody_in() -> None:
     async with open_site(origins="*") as site:
         for origin in ("https://other.example", "null", "https://evil.example"):
@@ -147,9 +152,9 @@ async def test_preflight_allows_what_the_client_sends_and_may_be_cached() -> Non
 
 
 async def test_credentials_are_allowed_to_listed_origins_only_if_asked_for() -> None:
-    async with answered(LISTED, origins=[LISTED], cookies=True) as found:
+    async with answered(LISTED, origins=[LISTED], credentials=True) as found:
         assert {headers["access-control-allow-credentials"] for headers in found.values()} == {"true"}
-    async with answered(LISTED, origins="*", cookies=True) as found:
+    async with answered(LISTED, origins="*") as found:
         assert all("access-control-allow-credentials" not in headers for headers in found.values())
 
 
@@ -160,7 +165,7 @@ async def test_same_host_needs_no_cors_headers() -> None:
 
 
 async def test_refused_page_may_read_the_refusal_and_nothing_else() -> None:
-    async with answered("https://other.example", origins=[LISTED], cookies=True) as found:
+    async with answered("https://other.example", origins=[LISTED], credentials=True) as found:
         for headers in found.values():
             assert headers["access-control-allow-origin"] == "https://other.example"
             assert headers["vary"] == "Origin"

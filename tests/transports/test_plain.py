@@ -172,7 +172,7 @@ async def test_body_that_is_not_utf8_is_refused_and_ends_the_session() -> None:
         sid = await plain.open()
         post = plain.post(sid, b"4\xff\xfe")
         assert await post.start() == 400
-        assert await post.json() == {"code": 3, "message": "the body is not UTF-8"}
+        assert await post.json() == {"code": 3, "message": "Bad request: the body is not UTF-8"}
         assert await plain.is_gone(sid)
 
 
@@ -192,6 +192,22 @@ async def test_body_that_is_too_large_is_refused_with_413() -> None:
         assert await post.start() == 413
         assert "max_payload" in (await post.json())["message"]
         assert await plain.post(sid, "4" + "x" * 999).start() == 200
+
+
+async def test_body_that_is_refused_leaves_the_session_and_its_poll_unharmed() -> None:
+    async with plain_site(max_payload=1000, body_timeout=0.01) as plain:
+        sid = await plain.open()
+        poll = plain.poll(sid)
+        await settled()
+        assert await plain.post(sid, "4" + "x" * 1000).start() == 413
+        late = plain.client.request("POST", f"{PATH}polling&sid={sid}", body=b"4half", more_body=True)
+        assert await late.start() == 408
+        refusal = await late.json()
+        assert refusal["code"] == 3
+        assert refusal["message"].startswith("Bad request: ")
+        assert "body_timeout" in refusal["message"]
+        assert await plain.post(sid, "4whole").text() == "ok"
+        assert await poll.text() == "4whole"
 
 
 async def test_body_that_is_too_large_is_refused_before_it_has_arrived() -> None:

@@ -326,7 +326,7 @@ async def test_post_that_is_not_utf8_is_refused_and_the_session_unharmed() -> No
         peer, poll = await site.opened()
         exchange = site.client.post(peer.url("polling"), b"\xff\xfe")
         assert await exchange.start() == 400
-        assert (await exchange.json()) == {"code": 3, "message": "the body is not UTF-8"}
+        assert (await exchange.json()) == {"code": 3, "message": "Bad request: the body is not UTF-8"}
         await poll.send("unharmed")
         await settled()
         assert site.received == ["unharmed"]

@@ -9,8 +9,6 @@ import pytest
 from asgi_driver import Client
 from counting_peer import open_site
 
-from holdfast import Engine, Server, Session
-
 PATH = "/engine.io/"
 
 # (query, code); the same for GET and, with websocket in polling's stead, for a WebSocket
@@ -101,16 +99,86 @@ async def test_query_of_many_fields_is_refused_and_not_read() -> None:
         assert (await exchange.json())["code"] == 3
 
 
-async def test_unknown_setting_is_refused_and_the_right_one_suggested() -> None:
-    async def function(session: Session) -> None:
-        del session
+# What Socket.IO's own server says for a code: clients that look at the text find it at the beginning.
+FIRST_WORDS = {
+    0: "Transport unknown",
+    1: "Session ID unknown",
+    2: "Bad handshake method",
+    3: "Bad request",
+    4: "Forbidden",
+    5: "Unsupported protocol version",
+}
 
-    with pytest.raises(TypeError, match="did you mean 'ping_interval'"):
-        Engine(function, ping_intervall=3)
-    with pytest.raises(TypeError, match="did you mean 'origins'"):
-        Server(origin="*")
-    with pytest.raises(TypeError, match="known are ping_interval"):
-        Server(xyz=1)
+# (method, query, headers, status, code, what the message names)
+REMEDIES: list[tuple[str, str, dict[str, str], int, int, list[str]]] = [
+    ("GET", "", {}, 400, 0, ["it is running", "?EIO=4&transport=polling"]),
+    ("GET", "transport=abc", {}, 400, 0, ["websocket, stream, polling"]),
+    ("GET", "EIO=4&transport=stream", {}, 400, 0, ["holdfast=1"]),
+    (
+        "GET",
+        "EIO=3&transport=polling",
+        {},
+        400,
+        5,
+        ["1.x or 2.x", "socket.io-client 3.x and 4.x", "must be updated"],
+    ),
+    ("GET", "transport=polling", {}, 400, 5, ["has no EIO=4", "socket.io-client 3.x and 4.x"]),
+    ("GET", "EIO=5&transport=polling", {}, 400, 5, ["must say EIO=4"]),
+    ("GET", "EIO=4&transport=polling&sid=x", {}, 400, 1, ["restarted", "another worker", "sticky sessions"]),
+    ("POST", "EIO=4&transport=polling&sid=x", {}, 400, 1, ["restarted", "another worker", "sticky sessions"]),
+    ("POST", "EIO=4&transport=polling", {}, 400, 2, ["opened by GET"]),
+    ("GET", "EIO=4&transport=websocket", {}, 400, 3, ["needs a WebSocket"]),
+    (
+        "GET",
+        "EIO=4&transport=polling",
+        {"origin": "https://a.example"},
+        403,
+        4,
+        ["origins=", "proxy_set_header"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("method", "query", "headers", "status", "code", "named"), REMEDIES)
+async def test_refusal_begins_as_socketios_and_goes_on_with_the_remedy(
+    method: str, query: str, headers: dict[str, str], status: int, code: int, named: list[str]
+) -> None:
+    async with open_site() as site:
+        exchange = site.client.request(method, f"{PATH}?{query}" if query else PATH, headers=headers)
+        assert await exchange.start() == status
+        refusal = await exchange.json()
+        assert refusal["code"] == code
+        assert refusal["message"].startswith(FIRST_WORDS[code] + ": ")
+        for words in named:
+            assert words in refusal["message"]
+
+
+async def test_refusals_of_a_session_begin_as_socketios_too() -> None:
+    async with open_site("polling", max_payload=1000) as site:
+        peer, _ = await site.opened()
+        for body, status, code, named in (
+            ("x" * 1001, 413, 3, "max_payload"),
+            ("4x", 400, 3, "attach"),
+            ('7{"key":"wrong","received":0}', 403, 4, "resume key"),
+        ):
+            exchange = site.client.post(peer.url("polling"), body)
+            assert await exchange.start() == status
+            refusal = await exchange.json()
+            assert refusal["code"] == code
+            assert refusal["message"].startswith(FIRST_WORDS[code] + ": ")
+            assert named in refusal["message"]
+
+
+async def test_server_that_is_full_or_closing_says_that_alone() -> None:
+    async with open_site(max_sessions=1) as site:
+        url = f"{PATH}?EIO=4&transport=polling"
+        assert await site.client.get(url).start() == 200
+        exchange = site.client.get(url)
+        assert await exchange.start() == 503
+        assert await exchange.json() == {
+            "code": 4,
+            "message": "the server has its 1 sessions (setting max_sessions)",
+        }
 
 
 async def test_requests_that_were_refused_leave_no_session() -> None:

@@ -148,7 +148,11 @@ async def test_unknown_session_is_told_in_a_packet_and_by_the_code() -> None:
         assert isinstance(refused, WebSocketCarrier)
         text = await refused.socket.receive()
         assert isinstance(text, str)
-        assert json.loads(text[1:]) == {"code": 1, "message": "Session ID unknown", "received": 1}
+        assert json.loads(text[1:]) == {
+            "code": 1,
+            "message": "Session ID unknown: the session is over",
+            "received": 1,
+        }
         assert await refused.socket.closed_at_once() == 4001
 
 

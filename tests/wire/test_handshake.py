@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from holdfast.engine.errors import RemoteProtocolError
 from holdfast.engine.wire.handshake import (
+    TRANSPORTS,
     Attach,
     Attached,
     Closing,
@@ -57,6 +58,7 @@ def test_open_packet_is_written_as_in_the_vectors(vector: dict[str, Any]) -> Non
         key=extension.get("key"),
         codec=extension.get("codec", "json"),
         grace_ms=extension.get("grace", 0),
+        transports=tuple(extension.get("transports", TRANSPORTS)),
     )
     assert encode_open(packet) == vector["wire"]
     assert json.loads(vector["wire"][1:]) == value

@@ -1,0 +1,175 @@
+"""Every limit and interval of a server, with its default."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import wraps
+from typing import Any, Literal, TypeVar, cast
+
+from .cookie import Cookie
+from .names import unknown_setting
+from .rules import (
+    a_cookie,
+    count,
+    origins,
+    owner,
+    rule_of,
+    seconds,
+    seconds_or_none,
+    size,
+    some_of,
+    switch,
+    text_of,
+)
+
+__all__ = ["Settings"]
+
+_T = TypeVar("_T")
+_DAY = 86_400.0
+
+
+def _explains_unknown_names(cls: type[_T]) -> type[_T]:
+    # Any: a dataclass's own constructor, which is handed on as it came.
+    plain = cast("Callable[..., None]", cls.__init__)
+
+    @wraps(plain)
+    def init(self: _T, *args: Any, **options: Any) -> None:
+        _check_names(cls, options)
+        plain(self, *args, **options)
+
+    cls.__init__ = init
+    return cls
+
+
+def _check_names(cls: Any, options: Mapping[str, object]) -> None:
+    # Any: pyright knows a dataclass only by its decorator, which has not run for it here.
+    known = [field.name for field in fields(cls)]
+    for name in options:
+        if name not in known:
+            raise TypeError(unknown_setting(name, known))
+
+
+@_explains_unknown_names
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What a server may be told. Times in seconds, sizes in bytes. Every limit is on by default.
+
+    Attributes:
+        ping_interval: Between two pings to a plain peer (Socket.IO's default).
+        ping_timeout: In which a plain peer must answer.
+        counting_ping_interval: Between two pings to a counting peer, which survives an early verdict.
+        counting_ping_timeout: In which a counting peer must answer.
+        max_payload: The largest HTTP body or WebSocket message that is accepted.
+        grace_period: How long a counting session is kept without a carrier.
+        buffer_limit: Bytes kept for one session before it is closed with "buffer full".
+        tombstone_period: How long an ended session is still answered with how far it had got.
+        max_tombstones: How many ended sessions are remembered.
+        max_sessions: Sessions at once; more are refused with status 503.
+        upgrade_timeout: In which a plain WebSocket upgrade must be completed.
+        body_timeout: In which a POST body must have arrived.
+        stream_limit: Bytes after which a stream is ended, so that the client opens the next one.
+        transports: Which transports are let in.
+        allow_upgrades: Whether a plain peer may go on from polling to WebSocket. A counting peer moves as it must; for
+            it, leave transports out.
+        origins: Which origins may connect from a browser besides the same host: none, ``"*"`` for all, or a list.
+        cors: Who writes the CORS headers: ``"own"`` for us, ``"app"`` for the application's middleware. ``origins``
+            decides in both cases who may connect.
+        credentials: Whether pages of listed origins may send cookies with their requests.
+        cookie: A cookie to set at the handshake, for load balancers with sticky sessions; a name or a `Cookie`.
+        serve_client: Whether the JavaScript client is served beside the path.
+        connect_timeout: In which a session must have connected to a namespace.
+        max_attachments: Binary attachments of one packet.
+        max_pending_events: Events of one session that may wait for their handlers.
+        max_pending_event_bytes: Bytes of those events, as they came.
+        max_namespaces_per_session: Namespaces that one session may be connected to.
+        max_rooms_per_socket: Rooms that one socket may be in.
+        ack_timeout: Default for `emit_with_ack`; None waits as long as the socket lives.
+        connection_state_recovery: Whether official clients come back to the socket that they lost: the same id, rooms
+            and data, and what was sent meanwhile. Their events then end in one more argument, as with Socket.IO.
+        max_disconnection_duration: For how long they can come back.
+        skip_middlewares: Whether they come back without connection middleware.
+        cleanup_empty_child_namespaces: Whether a namespace of a pattern ends with its last socket.
+
+    Raises:
+        TypeError: a setting of that name does not exist (the text suggests the right one), or its value is of
+            another type.
+        ValueError: the value is not allowed, alone or beside another; the text names what is.
+    """
+
+    ping_interval: float = seconds(25.0)
+    ping_timeout: float = seconds(20.0)
+    counting_ping_interval: float = seconds(10.0)
+    counting_ping_timeout: float = seconds(5.0)
+    max_payload: int = size(1_000_000)
+    grace_period: float = seconds(120.0, most=_DAY)
+    buffer_limit: int = size(1_000_000)
+    tombstone_period: float = seconds(600.0, most=_DAY)
+    max_tombstones: int = count(10_000)
+    max_sessions: int = count(100_000)
+    upgrade_timeout: float = seconds(10.0)
+    body_timeout: float = seconds(10.0)
+    stream_limit: int = size(8_000_000)
+    transports: Sequence[str] = some_of("websocket", "stream", "polling")
+    allow_upgrades: bool = switch(True)
+    origins: Collection[str] | str | None = origins()
+    cors: Literal["own", "app"] = owner()
+    credentials: bool = switch(False)
+    cookie: Cookie | str | None = a_cookie()  # noqa: RUF009 - a field, as the others
+    serve_client: bool = switch(True)
+    connect_timeout: float = seconds(45.0)
+    max_attachments: int = count(10)
+    max_pending_events: int = count(10_000)
+    max_pending_event_bytes: int = size(16_000_000)
+    max_namespaces_per_session: int = count(100)
+    max_rooms_per_socket: int = count(10_000)
+    ack_timeout: float | None = seconds_or_none()
+    connection_state_recovery: bool = switch(False)
+    max_disconnection_duration: float = seconds(120.0, most=_DAY)
+    skip_middlewares: bool = switch(True)
+    cleanup_empty_child_namespaces: bool = switch(True)
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = rule_of(field).check(field.name, getattr(self, field.name))
+            object.__setattr__(self, field.name, value)
+        if self.credentials and self.origins == "*":
+            # Any site could then act for the user whose browser has it open.
+            allowed = 'False beside origins="*"; list the origins that may'
+            raise ValueError(text_of("credentials", True, allowed))
+        if self.credentials and self.cors == "app":
+            allowed = (
+                'False beside cors="app"; tell the application\'s CORS middleware (allow_credentials=True)'
+            )
+            raise ValueError(text_of("credentials", True, allowed))
+
+    def replace(self, **options: Any) -> Settings:
+        """These settings with some values changed; everything is checked again.
+
+        Raises:
+            TypeError, ValueError: as from `Settings`.
+        """
+        # Any: the constructor checks each value by its field.
+        _check_names(type(self), options)
+        return replace(self, **options)
+
+    @classmethod
+    def of(cls, options: Mapping[str, object], *, base: Settings | None = None) -> Settings:
+        """Settings from keyword arguments, over ``base`` if there is one.
+
+        Raises:
+            TypeError, ValueError: as from `Settings`.
+        """
+        if base is None:
+            base = cls()
+        # Somebody who comes from JavaScript hands in a dict.
+        if not isinstance(cast("object", base), Settings):
+            kind = type(base).__name__
+            raise TypeError(
+                f"settings must be Settings, not {kind}; single ones by name: Server(ping_interval=25)"
+            )
+        return base.replace(**options)
+
+    def opening_cookie(self, sid: str) -> str | None:
+        """The Set-Cookie header of the handshake that opened the session ``sid``, if there is to be one."""
+        return self.cookie.header(sid) if isinstance(self.cookie, Cookie) else None
