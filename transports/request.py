@@ -109,7 +109,7 @@ def _check_transport(query: dict[str, str], settings: Settings, *, counting: boo
             "which ask with a query such as ?EIO=4&transport=polling"
         )
     elif transport not in TRANSPORTS:
-        message = f"Transport unknown: there are {', '.join(TRANSPORTS)}"
+        message = f"Transport unknown: this server takes {', '.join(settings.transports)}"
     elif transport == "stream" and not counting:
         message = "Transport unknown: stream needs holdfast=1 in the query"
     elif transport not in settings.transports:
@@ -153,24 +153,25 @@ def check_origin(headers: Headers, settings: Settings) -> None:
         RequestRefused: status 403, with the two remedies.
     """
     origin = headers.get("origin")
-    if origin is None or _listed(origin, settings):
+    if origin is None or settings.lists(origin):
         return
     host = headers.get("host", "")
     if _same_host(origin, host):
         return
-    shown = origin[:200]
-    raise RequestRefused(
-        ErrorCode.FORBIDDEN,
-        f"Forbidden: the origin {shown} is not allowed, and the Host header says {host[:200] or 'nothing'}. If a proxy "
+    raise RequestRefused(ErrorCode.FORBIDDEN, _origin_refusal(origin[:200], host[:200]), status=403)
+
+
+def _origin_refusal(origin: str, host: str) -> str:
+    if origin == "null":
+        return (
+            "Forbidden: the page has no origin of its own (it is a file, or in a sandboxed frame), and such a page may "
+            'be anybody\'s; to allow them all the same, add "null" to the setting origins'
+        )
+    return (
+        f"Forbidden: the origin {origin} is not allowed, and the Host header says {host or 'nothing'}. If a proxy "
         'stands in front of this server, let it pass the host on (nginx: "proxy_set_header Host $http_host;"); if the '
-        f'page really comes from another origin, allow it with the setting origins=["{shown}"].',
-        status=403,
+        f'page really comes from another origin, allow it with the setting origins=["{origin}"].'
     )
-
-
-def _listed(origin: str, settings: Settings) -> bool:
-    origins = settings.origins
-    return origins == "*" or (origins is not None and origin in origins)
 
 
 def _same_host(origin: str, host: str) -> bool:
@@ -188,7 +189,7 @@ def cors_headers(headers: Headers, settings: Settings) -> dict[str, str]:
     """What a cross-origin page needs to read our answers; nothing for an origin that is not listed, and nothing at all
     where the application's middleware writes these headers."""
     origin = headers.get("origin")
-    if origin is None or settings.cors == "app" or not _listed(origin, settings):
+    if origin is None or settings.cors == "app" or not settings.lists(origin):
         return {}
     answer = _readable_by(origin)
     if settings.credentials:

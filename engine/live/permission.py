@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable
@@ -49,7 +50,9 @@ class Permission:
             if answer is not None and not isinstance(answer, bool):
                 raise TypeError(f"allow_request must return True, False or None, not {answer!r}")
         except ConnectionRefusedError as error:
-            raise RequestRefused(ErrorCode.FORBIDDEN, error.message, status=403) from error
+            # An application may put anything there; the answer has a text.
+            message = str(error.message) or "Forbidden"
+            raise RequestRefused(ErrorCode.FORBIDDEN, message, status=403) from error
         except Exception as error:
             # A check that failed has let nobody in; why is nothing for a stranger.
             logger.exception("allow_request failed; the request is refused")
@@ -66,4 +69,15 @@ async def _call(function: AllowRequest, handshake: Handshake) -> object:
         # In a list, because Trio takes a thread's function that returns a coroutine for a mistake. Here it is a plain
         # function round a coroutine function: what decorators leave behind.
         (result,) = await to_thread.run_sync(lambda: [function(handshake)])
-    return await result if inspect.isawaitable(result) else result
+    return await _guarded(result) if inspect.isawaitable(result) else result
+
+
+async def _guarded(running: Awaitable[object]) -> object:
+    """On asyncio it also ends in a cancellation when what it waits for was cancelled: that is its failure."""
+    try:
+        return await running
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise RuntimeError("what allow_request waited for was cancelled") from error

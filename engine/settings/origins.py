@@ -25,7 +25,9 @@ def normal_origin(entry: str) -> str:
     if text in _OPAQUE:
         return text
     if "*" in text:
-        raise ValueError('no patterns: list each origin, or take origins="*" and decide in allow_request')
+        raise ValueError(
+            r"a pattern is compiled, and matches the whole: re.compile(r'https://[^.]+\.app\.example')"
+        )
     if not _ORIGIN.fullmatch(text):
         raise ValueError(_remedy(text))
     try:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import Field, dataclass, field
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, TypeGuard, TypeVar, cast
 
 from .cookie import Cookie
 from .origins import normal_origin
@@ -136,16 +137,24 @@ def owner() -> Literal["own", "app"]:
     return _field("own", check)
 
 
-def origins() -> Collection[str] | str | None:
-    """None, "*", one origin or several; kept as None, "*" or a tuple."""
+def origins() -> Collection[str | re.Pattern[str]] | re.Pattern[str] | str | None:
+    """None, "*", one origin or pattern or several; kept as None, "*" or a tuple."""
     allowed = (
-        'None (the same host only), "*" (all), an origin such as "https://app.example", or a list of origins'
+        'None (the same host only), "*" (all), an origin such as "https://app.example", a compiled pattern, '
+        "or a list of these"
     )
 
     def check(name: str, value: object) -> object:
         if value is None or value == "*":
             return value
-        entries: Collection[object] = [value] if isinstance(value, str) else _collection(name, value, allowed)
+        if callable(value):
+            hint = '; for a function, take origins="*" with cors="app", and decide in allow_request'
+            raise TypeError(text_of(name, value, allowed) + hint)
+        entries = (
+            [cast("object", value)]
+            if isinstance(value, str | re.Pattern)
+            else _collection(name, value, allowed)
+        )
         if "*" in entries and len(entries) == 1:
             return "*"
         return tuple(dict.fromkeys(_origin(name, entry, allowed) for entry in entries))
@@ -153,7 +162,9 @@ def origins() -> Collection[str] | str | None:
     return _field(None, check)
 
 
-def _origin(name: str, entry: object, allowed: str) -> str:
+def _origin(name: str, entry: object, allowed: str) -> str | re.Pattern[str]:
+    if _is_pattern(entry):
+        return entry
     if not isinstance(entry, str):
         raise TypeError(text_of(name, entry, allowed))
     try:
@@ -162,10 +173,14 @@ def _origin(name: str, entry: object, allowed: str) -> str:
         raise ValueError(f"setting {name}: {entry!r} is not an origin; {error}") from error
 
 
+def _is_pattern(entry: object) -> TypeGuard[re.Pattern[str]]:
+    # Any: what a pattern is of is not known before it is looked at.
+    return isinstance(entry, re.Pattern) and isinstance(cast("re.Pattern[Any]", entry).pattern, str)
+
+
 def _collection(name: str, value: object, allowed: str) -> Collection[object]:
     if not isinstance(value, list | tuple | set | frozenset):
-        hint = "; for a function, take origins='*' and decide in allow_request" if callable(value) else ""
-        raise TypeError(text_of(name, value, allowed) + hint)
+        raise TypeError(text_of(name, value, allowed))
     return cast("Collection[object]", value)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import wraps
@@ -72,7 +73,8 @@ class Settings:
         transports: Which transports are let in.
         allow_upgrades: Whether a plain peer may go on from polling to WebSocket. A counting peer moves as it must; for
             it, leave transports out.
-        origins: Which origins may connect from a browser besides the same host: none, ``"*"`` for all, or a list.
+        origins: Which origins may connect from a browser besides the same host: none, ``"*"`` for all, or a list of
+            origins and of compiled patterns, each for a whole origin.
         cors: Who writes the CORS headers: ``"own"`` for us, ``"app"`` for the application's middleware. ``origins``
             decides in both cases who may connect.
         credentials: Whether pages of listed origins may send cookies with their requests.
@@ -112,10 +114,10 @@ class Settings:
     stream_limit: int = size(8_000_000)
     transports: Sequence[str] = some_of("websocket", "stream", "polling")
     allow_upgrades: bool = switch(True)
-    origins: Collection[str] | str | None = origins()
+    origins: Collection[str | re.Pattern[str]] | re.Pattern[str] | str | None = origins()
     cors: Literal["own", "app"] = owner()
     credentials: bool = switch(False)
-    cookie: Cookie | str | None = a_cookie()  # noqa: RUF009 - a field, as the others
+    cookie: Cookie | str | None = a_cookie()
     serve_client: bool = switch(True)
     connect_timeout: float = seconds(45.0)
     max_attachments: int = count(10)
@@ -169,6 +171,17 @@ class Settings:
                 f"settings must be Settings, not {kind}; single ones by name: Server(ping_interval=25)"
             )
         return base.replace(**options)
+
+    def lists(self, origin: str) -> bool:
+        """Whether an Origin header names an origin that may connect although it is not the same host."""
+        if self.origins is None or self.origins == "*":
+            return self.origins is not None
+        # Lower case, as the list is kept: browsers send nothing else.
+        origin, entries = origin.lower(), cast("tuple[str | re.Pattern[str], ...]", self.origins)
+        return any(
+            entry == origin if isinstance(entry, str) else entry.fullmatch(origin) is not None
+            for entry in entries
+        )
 
     def opening_cookie(self, sid: str) -> str | None:
         """The Set-Cookie header of the handshake that opened the session ``sid``, if there is to be one."""

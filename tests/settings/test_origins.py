@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+import re
 from typing import Any
 
 import pytest
@@ -40,7 +42,7 @@ WRONG = [
     ("https://app.example:99999", "host or port is not valid"),
     ("https://app.example:x", "host or port is not valid"),
     ("https://[::1", "host or port is not valid"),
-    ("https://*.app.example", "no patterns"),
+    ("https://*.app.example", "re.compile("),
     ("https://a.example,https://b.example", "one origin per entry"),
     ("https://a.example https://b.example", "one origin per entry"),
     ("https://bücher.example", "xn--"),
@@ -74,6 +76,28 @@ def test_none_star_and_lists_are_taken() -> None:
         "https://a.example",
         "https://b.example",
     }
+
+
+def test_pattern_is_for_the_whole_origin_and_stands_beside_others() -> None:
+    pattern = re.compile(r"https://[a-z]+\.app\.example")
+    for origins in (pattern, [pattern], ["https://fine.example", pattern]):
+        settings = Settings(origins=origins)
+        assert settings.lists("https://one.app.example")
+        assert settings.lists("https://ONE.app.example")
+        for other in (
+            "https://one.app.example.evil.example",
+            "https://evil.example/https://one.app.example",
+            "https://app.example",
+            "null",
+        ):
+            assert not settings.lists(other)
+    assert pickle.loads(pickle.dumps(Settings(origins=pattern))) == Settings(origins=pattern)
+    with pytest.raises(TypeError, match="setting origins="):
+        Settings(origins=[re.compile(b"x")])  # pyright: ignore
+
+
+def test_pattern_may_have_credentials() -> None:
+    assert Settings(origins=re.compile("https://.*"), credentials=True).credentials
 
 
 def test_star_beside_others_is_a_contradiction() -> None:

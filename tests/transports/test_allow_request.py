@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import threading
@@ -157,6 +158,29 @@ async def test_plain_function_runs_in_a_worker_thread() -> None:
     async with open_site(allow_request=allow_request) as site:
         assert (await asked(site.client, "polling"))[0] == 200
         assert threads != [threading.get_ident()]
+
+
+@pytest.mark.parametrize(("said", "heard"), [("", "Forbidden"), ({"reason": "full"}, "{'reason': 'full'}")])
+async def test_message_is_always_a_text(said: Any, heard: str) -> None:
+    def allow_request(handshake: Handshake) -> bool:
+        raise ConnectionRefusedError(said)
+
+    async with open_site(allow_request=allow_request) as site:
+        assert await asked(site.client, "websocket") == (403, {"code": 4, "message": heard})
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_cancellation_of_what_it_waits_for_is_a_failure_of_its_own(
+    anyio_backend: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def allow_request(handshake: Handshake) -> None:
+        task = asyncio.ensure_future(asyncio.sleep(3600))
+        task.cancel()
+        await task
+
+    async with open_site(allow_request=allow_request) as site:
+        assert await asked(site.client, "polling") == (403, {"code": 4, "message": "Forbidden"})
+    assert "what allow_request waited for was cancelled" in caplog.text
 
 
 class Gate:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -92,7 +93,10 @@ async def test_other_host_may_not(origin: str, host: str) -> None:
         assert await statuses(site, {"host": host, "origin": origin}) == REFUSED
 
 
-@pytest.mark.parametrize("origins", [LISTED, [LISTED], ("https://more.example", LISTED), "*"])
+@pytest.mark.parametrize(
+    "origins",
+    [LISTED, [LISTED], LISTED.upper() + "/", ("https://more.example", LISTED), re.compile("https://.*"), "*"],
+)
 async def test_listed_origin_may(origins: Any) -> None:
     async with open_site(origins=origins) as site:
         assert await statuses(site, {"origin": LISTED}) == ALLOWED
@@ -188,6 +192,15 @@ async def test_refusal_names_both_remedies() -> None:
         assert "127.0.0.1:8000" in message
         assert "proxy_set_header Host $http_host;" in message
         assert 'origins=["https://app.example"]' in message
+
+
+async def test_page_without_an_origin_of_its_own_is_told_so() -> None:
+    async with open_site() as site:
+        exchange = site.client.get(POLLING, headers={"origin": "null"})
+        assert await exchange.start() == 403
+        message = (await exchange.json())["message"]
+        assert message.startswith("Forbidden: the page has no origin of its own")
+        assert 'add "null" to the setting origins' in message
 
 
 async def test_refusal_of_a_websocket_says_the_same() -> None:
