@@ -7,8 +7,9 @@ from urllib.parse import urlsplit
 
 __all__ = ["normal_origin"]
 
-_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@\s,;]+")
-_HOST = re.compile(r"[^/?#@\s,;]+")
+_HOST = re.compile(r"[^/?#@\s,;\\\x00-\x20\x7f]+")
+_ORIGIN = re.compile(rf"[a-z][a-z0-9+.-]*://{_HOST.pattern}")
+_PORT = re.compile(r":\d*$")
 _DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 # An application from a file has an origin without a host.
 _OPAQUE = ("null", "file://")
@@ -42,7 +43,8 @@ def normal_origin(entry: str) -> str:
     if parts.scheme in ("ws", "wss"):
         page = text.replace("ws", "http", 1)
         raise ValueError(f"an origin is the page's, not the WebSocket's: {page!r}")
-    return text.removesuffix(f":{port}") if port == _DEFAULT_PORTS.get(parts.scheme) else text
+    origin = f"{parts.scheme}://{_PORT.sub('', parts.netloc)}"
+    return origin if port in (None, _DEFAULT_PORTS.get(parts.scheme)) else f"{origin}:{port}"
 
 
 def _remedy(text: str) -> str:

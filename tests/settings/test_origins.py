@@ -7,8 +7,11 @@ import re
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from holdfast import Settings
+from holdfast.engine.settings.origins import normal_origin
 
 HARMLESS = [
     ("https://app.example", "https://app.example"),
@@ -18,6 +21,9 @@ HARMLESS = [
     ("https://app.example:443", "https://app.example"),
     ("http://app.example:80/", "http://app.example"),
     ("http://app.example:443", "http://app.example:443"),
+    ("https://app.example:0443", "https://app.example"),
+    ("https://app.example:", "https://app.example"),
+    ("https://app.example:08443", "https://app.example:8443"),
     ("http://localhost:5173", "http://localhost:5173"),
     ("http://[::1]:8000", "http://[::1]:8000"),
     ("http://[::1]", "http://[::1]"),
@@ -65,6 +71,18 @@ def test_entry_that_cannot_be_an_origin_is_told_the_right_form(entry: str, remed
             Settings(origins=origins)
         assert repr(entry) in str(caught.value)
         assert remedy in str(caught.value)
+
+
+@given(st.one_of(st.text(), st.from_regex(r"\s?[a-zA-Z]+://[^/]*(:[0-9]*)?/?")))
+def test_whatever_is_taken_is_plain_text_and_stays_what_it_is(entry: str) -> None:
+    try:
+        origin = normal_origin(entry)
+    except ValueError:
+        return
+    assert normal_origin(origin) == origin
+    assert origin.isascii()
+    assert origin.isprintable()
+    assert " " not in origin
 
 
 def test_none_star_and_lists_are_taken() -> None:
