@@ -12,6 +12,7 @@ from time import monotonic
 from typing import Any
 
 import anyio
+from anyio.lowlevel import checkpoint
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -48,6 +49,8 @@ class MovableClock:
 
 log: list[list[object]] = []
 live: list[Socket] = []
+# Also those that are gone: what a task of the application may still hold.
+ever_seen: dict[str, Socket] = {}
 clock = MovableClock()
 
 
@@ -68,6 +71,15 @@ async def emit(
     if volatile:
         target = target.volatile
     await target.emit("event", *map(decode, args))
+
+
+async def emit_by_socket(id: str, args: list[Any]) -> None:
+    await ever_seen[id].emit("event", *map(decode, args))
+
+
+async def count(namespace: str, first: int, last: int) -> None:
+    for number in range(first, last + 1):
+        await io.of(namespace).emit("event", number)
 
 
 async def question(id: str) -> None:
@@ -106,6 +118,8 @@ async def advance(seconds: float) -> None:
 
 COMMANDS = {
     "emit": emit,
+    "emitBySocket": emit_by_socket,
+    "count": count,
     "question": question,
     "keep": keep,
     "disconnect": disconnect,
@@ -138,6 +152,7 @@ async def middleware(socket: Socket) -> None:
 
 async def connected(socket: Socket, auth: dict[str, object]) -> None:
     live.append(socket)
+    ever_seen[socket.id] = socket
     log.append(["connect", socket.id, socket.recovered])
     if not auth.get("quiet"):
         await socket.emit("event", "hello")
@@ -152,6 +167,9 @@ async def asked(socket: Socket, *args: object) -> object:
 
 
 async def disconnected(socket: Socket, reason: str) -> None:
+    # It takes its time: whoever comes back has to wait for it.
+    for _ in range(10):
+        await checkpoint()
     live.remove(socket)
     log.append(["disconnect", socket.id, reason])
 

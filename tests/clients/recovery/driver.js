@@ -32,7 +32,7 @@ const sockets = {};
 
 function make(namespace, auth) {
   const socket = (sockets[namespace] = manager.socket(namespace, { auth }));
-  socket.on("connect", () => print({ connect: { namespace, id: socket.id, recovered: socket.recovered } }));
+  socket.on("connect", () => print({ connect: { namespace, id: socket.id, recovered: Boolean(socket.recovered) } }));
   socket.on("connect_error", (error) => print({ connect_error: { namespace, message: error.message } }));
   socket.on("disconnect", (reason) => print({ disconnect: { namespace, reason, active: socket.active } }));
   socket.onAny((event, ...args) => {

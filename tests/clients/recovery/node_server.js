@@ -28,6 +28,8 @@ const log = [];
 const live = new Set();
 
 const decode = (value) => (value?.$bytes === undefined ? value : Buffer.from(value.$bytes, "base64"));
+/** Also those that are gone: what a task of the application may still hold. */
+const everSeen = new Map();
 const found = (id) => [...live].find((socket) => socket.id === id);
 
 const http = createServer(async (request, response) => {
@@ -51,6 +53,10 @@ const commands = {
     let target = io.of(namespace).to(rooms).except(except);
     if (volatile) target = target.volatile;
     target.emit("event", ...args.map(decode));
+  },
+  emitBySocket: ({ id, args }) => void everSeen.get(id).emit("event", ...args.map(decode)),
+  count({ namespace, first, last }) {
+    for (let number = first; number <= last; number++) io.of(namespace).emit("event", number);
   },
   question: ({ id }) => void found(id).emit("question", "a string", (answer) => log.push(["answer", id, answer])),
   keep({ id, rooms, data }) {
@@ -77,6 +83,7 @@ for (const namespace of [io, io.of("/other")]) {
   });
   namespace.on("connection", (socket) => {
     live.add(socket);
+    everSeen.set(socket.id, socket);
     log.push(["connect", socket.id, socket.recovered]);
     socket.on("say", (...args) => log.push(["say", socket.id, args]));
     socket.on("ask", (...args) => args.pop()(args));

@@ -81,6 +81,43 @@ def test_it_recovers_again_and_again(server: ControlledServer, network: Network)
         assert client.heard() == list(range(9))
 
 
+def test_what_a_socket_is_told_by_itself_while_its_client_is_away_arrives(
+    server: ControlledServer, network: Network
+) -> None:
+    with client_of(network.url) as client:
+        id = connect(client)
+        cut(server, network, client, id)
+        # A task that a handler has started goes on, and still has the socket.
+        server.tell("emitBySocket", id=id, args=[1])
+        server.emit(2)
+        server.tell("emitBySocket", id=id, args=[3])
+        network.mend()
+        assert come_back(client) == {"namespace": "/", "id": id, "recovered": True}
+        assert client.heard() == ["hello", 1, 2, 3, "hello"]
+
+
+def test_who_stays_hears_everything_once_while_others_come_and_go(
+    server: ControlledServer, network: Network
+) -> None:
+    with client_of(network.url) as away, client_of(server.url) as here, client_of(server.url) as late:
+        id = connect(away)
+        connect(here, quiet=True)
+        server.tell("count", namespace="/", first=1, last=100)
+        for client in (away, here):
+            client.round_trip()
+        cut(server, network, away, id)
+        server.tell("count", namespace="/", first=101, last=500)
+        connect(late, quiet=True)
+        network.mend()
+        assert come_back(away)["recovered"]
+        server.tell("count", namespace="/", first=501, last=600)
+        for client in (away, here, late):
+            client.round_trip()
+        assert here.heard() == list(range(1, 601))
+        assert late.heard() == list(range(501, 601))
+        assert away.heard() == ["hello", *range(1, 501), "hello", *range(501, 601)]
+
+
 def test_what_the_client_says_while_away_arrives_once(
     server: ControlledServer, network: Network, way: str
 ) -> None:
