@@ -137,7 +137,9 @@ class ControlledServer:
         self._client = client
 
     def tell(self, what: str, **options: Any) -> Any:
-        response = self._client.post("/control", json={"do": what, **options})
+        # One that is kept alive may be closed by the server just when it is used again.
+        headers = {"connection": "close"}
+        response = self._client.post("/control", json={"do": what, **options}, headers=headers)
         assert response.status_code == 200, response.text
         return response.json()
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from official_client import ControlledServer, Network, OfficialClient, official_client
 
-__all__ = ["WAYS", "client_of", "come_back", "connect", "cut", "state"]
+__all__ = ["WAYS", "client_of", "come_back", "connect", "cut", "state", "stay_quiet"]
 
 WAYS: dict[str, list[str]] = {
     "polling": ["polling"],
@@ -51,6 +51,14 @@ def cut(server: ControlledServer, network: Network, client: OfficialClient, *ids
     client.wait_for("disconnect", times)
     for id in ids:
         server.until_gone(id)
+
+
+def stay_quiet(server: ControlledServer, client: OfficialClient, seconds: int) -> None:
+    """The client stays connected and hears nothing but pings; others hear a lot."""
+    for _ in range(seconds // 10):
+        server.tell("advance", seconds=10)
+        server.emit("not to it", rooms=["nobody is here"])
+        client.round_trip()
 
 
 def state(server: ControlledServer, id: str) -> tuple[list[str], dict[str, object], bool]:

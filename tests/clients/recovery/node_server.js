@@ -9,6 +9,7 @@ const realNow = Date.now;
 const realInterval = globalThis.setInterval;
 const everyMinute = [];
 let ahead = 0;
+let sinceSweep = 0;
 Date.now = () => realNow() + ahead;
 globalThis.setInterval = (call, delay, ...args) => {
   if (delay === 60_000) everyMinute.push(call);
@@ -16,9 +17,10 @@ globalThis.setInterval = (call, delay, ...args) => {
 };
 
 function advance(seconds) {
-  for (let left = seconds * 1000; left > 0; left -= 60_000) {
-    ahead += Math.min(left, 60_000);
-    if (left >= 60_000) for (const sweep of everyMinute) sweep();
+  for (let second = 0; second < seconds; second++) {
+    ahead += 1000;
+    sinceSweep = (sinceSweep + 1) % 60;
+    if (sinceSweep === 0) for (const sweep of everyMinute) sweep();
   }
 }
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import pytest
 from official_client import ControlledServer, Network
-from recovery_steps import WAYS, client_of, come_back, connect, cut, state
+from recovery_steps import WAYS, client_of, come_back, connect, cut, state, stay_quiet
 
 pytestmark = pytest.mark.servers
 
@@ -30,9 +30,7 @@ def test_a_client_that_was_quiet_for_minutes_is_recovered(
         server.tell("keep", id=id, rooms=["here"], data={"name": "Ada"})
         server.emit(1)
         client.round_trip()
-        # It stays connected, and hears nothing.
-        server.tell("advance", seconds=600)
-        client.round_trip()
+        stay_quiet(server, client, 600)
         cut(server, network, client, id)
         server.emit(2)
         server.emit(3, rooms=["here"])
@@ -48,7 +46,7 @@ def test_a_client_that_was_quiet_and_missed_nothing_is_recovered(
 ) -> None:
     with client_of(network.url) as client:
         id = connect(client)
-        server.tell("advance", seconds=600)
+        stay_quiet(server, client, 600)
         cut(server, network, client, id)
         network.mend()
         assert come_back(client) == {"namespace": "/", "id": id, "recovered": True}
