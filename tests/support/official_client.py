@@ -136,10 +136,15 @@ class ControlledServer:
         self.url = f"http://{HOST}:{port}"
         self._client = client
 
-    def tell(self, what: str, **options: Any) -> Any:
-        # One that is kept alive may be closed by the server just when it is used again.
+    def try_to_tell(self, what: str, **options: Any) -> httpx.Response:
+        """Ask for something that may fail."""
+        # A connection that is kept alive may be closed by the server just when it is used again.
         headers = {"connection": "close"}
-        response = self._client.post("/control", json={"do": what, **options}, headers=headers)
+        return self._client.post("/control", json={"do": what, **options}, headers=headers)
+
+    def tell(self, what: str, **options: Any) -> Any:
+        """Do something, see tests/apps/recovery_app.py."""
+        response = self.try_to_tell(what, **options)
         assert response.status_code == 200, response.text
         return response.json()
 
