@@ -18,8 +18,8 @@ const INTERNAL = `
   outbox inbox acked written since append acknowledge calm after peek take start deadline attachment answer receive frames
   note upgrade doubtful attach plain race carries lost dropped failed offer refuse refresh rounds until failures lives running
   raced allowed asked probed progress ended heard kind busy bring pump fire run buffered listener takesError isNewNetwork
-  wake stated writer carrying due untold next number state rounds last current meta json count packet write
-  _carried _send _flags _readyState _reconnecting _opened _closed _failed _packet _release
+  wake stated writer carrying due untold end post next number state rounds last current meta write
+  _carried _stepped _session _send _flags _readyState _reconnecting _opened _closed _packet _release
 `;
 
 /** The page's global has the public names, and nothing of a module's machinery. */

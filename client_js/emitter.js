@@ -3,6 +3,7 @@
  */
 
 /** @typedef {(...args: any[]) => void} Listener An event's arguments are the application's own. */
+/** @typedef {{signal?: AbortSignal, once?: boolean}} Terms Until when the listener is wanted. */
 /**
  * @template Events Name -> arguments, for the names that are known.
  * @template Name
@@ -40,7 +41,7 @@ export class Emitter {
 
     /**
      * @param {string} name
-     * @param {(entry: {run: Listener, listener: Listener}) => boolean} isKept
+     * @param {(entry: {run: Listener, listener: Listener}) => unknown} isKept
      */
     const keep = (name, isKept) => lists.set(name, of(name).filter(isKept));
 
@@ -48,13 +49,18 @@ export class Emitter {
      * @template {Names} Name
      * @param {Name} name
      * @param {(...args: Args<Events, Name>) => void} listener
-     * @param {Listener} [run] What is called in its place.
+     * @param {Terms} [terms]
      * @returns {Undo}
      */
-    this.on = (name, listener, run = listener) => {
-      const entry = { run, listener };
+    this.on = (name, listener, { signal, once } = {}) => {
       const undo = () => keep(name, (other) => other != entry);
-      lists.set(name, [...of(name), entry]);
+      const run = (/** @type {any[]} */ ...args) => {
+        if (once) undo();
+        /** @type {Listener} */ (listener).apply(this, args);
+      };
+      const entry = { run, listener };
+      if (!signal?.aborted) lists.set(name, [...of(name), entry]);
+      signal?.addEventListener("abort", undo);
       return /** @type {any} */ (isChained ? this : undo);
     };
 
@@ -62,15 +68,10 @@ export class Emitter {
      * @template {Names} Name
      * @param {Name} name
      * @param {(...args: Args<Events, Name>) => void} listener
+     * @param {Terms} [terms]
      * @returns {Undo}
      */
-    this.once = (name, listener) => {
-      const run = (/** @type {any[]} */ ...args) => {
-        keep(name, (other) => other.run != run);
-        /** @type {Listener} */ (listener)(...args);
-      };
-      return this.on(name, listener, run);
-    };
+    this.once = (name, listener, terms) => this.on(name, listener, { ...terms, once: true });
 
     /**
      * Remove one listener, all of a name, or all.
@@ -79,7 +80,7 @@ export class Emitter {
      */
     this.off = (name, listener) => {
       if (name === undefined) lists.clear();
-      else keep(name, (other) => !!listener && other.listener != listener);
+      else keep(name, (other) => listener && other.listener != listener);
       return this;
     };
 

@@ -46,6 +46,8 @@ export class Live extends Emitter {
   readyState = "opening";
   /** The engine's own id: a secret, unlike a socket's. */
   id = "";
+  /** Called when all that was due is done. @type {(() => void) | undefined} @internal */
+  _stepped;
 
   /**
    * @param {string} origin
@@ -60,6 +62,8 @@ export class Live extends Emitter {
     const connector = known ?? new Connector(options);
     const session = new Session();
     const { inbox, outbox } = session;
+    /** @internal */
+    this._session = session;
     const poster = createPoster(options, session, () => to(POLLING));
     /** As `readyState`. @type {"opening" | "open" | "closed"} */
     let phase = "opening";
@@ -491,8 +495,7 @@ export class Live extends Emitter {
       carriers.clear();
       current = undefined;
       // Only a refusal says it.
-      const { received } = /** @type {any} */ (error ?? {});
-      const unconfirmed = outbox.after(received).map(({ meta, data }) => meta ?? data);
+      const unconfirmed = outbox.after(/** @type {any} */ (error)?.received).map(({ meta, data }) => meta ?? data);
       this.fire("close", reason, { description: error, unconfirmed });
     };
 
@@ -559,6 +562,7 @@ export class Live extends Emitter {
       if (!current && now >= limit) end(phase == "open" ? "transport close" : "transport error", new HoldfastError("timeout"));
       checkCurrent(now);
       write(now);
+      this._stepped?.();
       if (phase == "closed") return;
       // After the next poll: its number is lower than that of what is to take over from it.
       for (const kind of connector.next(now)) start(kind);

@@ -3,7 +3,6 @@
  */
 import { Connector } from "./connector.js";
 import { Emitter } from "./emitter.js";
-import { RefusedError } from "./errors.js";
 import { Live } from "./live.js";
 import { withDefaults } from "./options.js";
 import { watchPage } from "./page.js";
@@ -56,8 +55,11 @@ export class Manager extends Emitter {
   /**
    * @param {string} url An origin.
    * @param {ManagerOptions} [given]
+   * @param {typeof Socket} [OneSocket] Other parts than its own.
+   * @param {typeof Live} [Engine]
+   * @param {typeof SocketDecoder} [Decoder]
    */
-  constructor(url, given) {
+  constructor(url, given, OneSocket = Socket, Engine = Live, Decoder = SocketDecoder) {
     super(true);
     const { nsps } = this;
     /** @type {Complete} */
@@ -77,7 +79,7 @@ export class Manager extends Emitter {
      * @returns {Socket}
      */
     this.socket = (nsp, own) => {
-      const socket = nsps.get(nsp) ?? new Socket(this, nsp, own);
+      const socket = nsps.get(nsp) ?? new OneSocket(this, nsp, own);
       nsps.set(nsp, socket);
       if (opts.autoConnect !== false) socket.connect();
       return socket;
@@ -99,8 +101,8 @@ export class Manager extends Emitter {
     const start = (done) => {
       isEnding = false;
       this._readyState = "opening";
-      const engine = (this.engine = new Live(url, opts, connector));
-      const decoder = new SocketDecoder();
+      const engine = (this.engine = new Engine(url, opts, connector));
+      const decoder = new Decoder();
       engine.on("open", () => {
         this._readyState = "open";
         this.fire("open");
@@ -123,10 +125,10 @@ export class Manager extends Emitter {
         const error = details.description ?? new Error(reason);
         this._readyState = "closed";
         // What the server refuses for good is not asked for again.
-        const isFinal = error instanceof RefusedError && [2, 4, 5].includes(error.code);
+        const isFinal = [2, 4, 5].includes(/** @type {any} */ (error).code);
         if (isFinal) this.close();
         // For good: a CONNECT that was not answered will not be sent again.
-        if (wasOpen ? isFinal : !wasEnding) nsps.forEach((socket) => socket._failed(error));
+        if (wasOpen ? isFinal : !wasEnding) nsps.forEach((socket) => socket.active && !socket.connected && socket.fire("connect_error", error));
         if (wasOpen) {
           // All of them are disconnected before the first one says so.
           for (const tell of [...nsps.values()].map((socket) => socket._closed(reason, details))) tell();
@@ -183,9 +185,7 @@ export class Manager extends Emitter {
     };
 
     /** A socket is of no use any more; the session closes with the last one. @internal */
-    this._release = () => {
-      if (!isUsed()) this.close();
-    };
+    this._release = () => isUsed() || this.close();
 
     const isUsed = () => [...nsps.values()].some(({ active }) => active);
 

@@ -10,6 +10,7 @@ import { ACK, CONNECT, CONNECT_ERROR, DISCONNECT, EVENT, RESERVED, encodeSocketP
 /** @typedef {import("./wire/socketio.js").SocketPacket} SocketPacket */
 /** @typedef {object | ((done: (auth: object) => void) => void) | (() => object | Promise<object>)} Auth A function is called for each connection. */
 /** @typedef {{volatile?: boolean, timeout?: number}} Flags */
+/** @typedef {{frames: Data[], args: any[], id?: number}} Unsent An event that waits to be connected. */
 /** @typedef {{nsp: string, args: any[]}} Sent What is handed back if it stays unconfirmed. */
 
 /**
@@ -31,6 +32,8 @@ export class Socket extends Emitter {
   id;
   /** Whether it is connected, or will be without being asked. */
   active = false;
+  /** What waits to be connected. @type {Unsent[]} */
+  sendBuffer = [];
   /** Of the next event. @type {Flags} @internal */
   _flags = {};
 
@@ -38,8 +41,9 @@ export class Socket extends Emitter {
    * @param {import("./manager.js").Manager} io
    * @param {string} nsp
    * @param {{auth?: Auth}} [opts]
+   * @param {typeof encodeSocketPacket} [encodePacket]
    */
-  constructor(io, nsp, opts) {
+  constructor(io, nsp, opts, encodePacket = encodeSocketPacket) {
     super(true);
     this.io = io;
     this.nsp = nsp;
@@ -56,8 +60,6 @@ export class Socket extends Emitter {
     let round = 0;
     /** What to do with the answer, or without one. @type {Map<number, (error: Error | null, reply?: any[]) => void>} */
     const acks = new Map();
-    /** @type {{frames: Data[], args: any[], id?: number}[]} */
-    let unsent = [];
     /** What came before the answer to CONNECT. @type {SocketPacket[]} */
     const early = [];
     const any = new Emitter();
@@ -67,7 +69,7 @@ export class Socket extends Emitter {
      * @param {any} [data]
      * @param {number} [id]
      */
-    const encode = (type, data, id) => encodeSocketPacket({ type, nsp, data, id });
+    const encode = (type, data, id) => encodePacket({ type, nsp, data, id });
 
     /**
      * @param {Data[]} frames
@@ -115,10 +117,7 @@ export class Socket extends Emitter {
      * @returns {this}
      * @throws {LocalProtocolError} It cannot be sent.
      */
-    this.emit = (name, ...args) => {
-      const run = typeof args.at(-1) == "function" ? args.pop() : undefined;
-      return emit([name, ...args], run);
-    };
+    this.emit = (name, ...args) => emit(typeof args.at(-1) == "function" ? args.pop() : undefined, [name, ...args]);
 
     /**
      * Send an event and wait for its acknowledgement.
@@ -137,15 +136,15 @@ export class Socket extends Emitter {
           else if (typeof failure?.message == "string" && Object.keys(reply).length == 1) reject(new EventError(failure));
           else resolve(reply);
         };
-        emit([name, ...args], run, true);
+        emit(run, [name, ...args], true);
       });
 
     /**
+     * @param {Listener | undefined} run
      * @param {any[]} args
-     * @param {Listener} [run]
      * @param {boolean} [takesError] Whether its first argument is an error, or null, even without a timeout.
      */
-    const emit = (args, run, takesError) => {
+    const emit = (run, args, takesError) => {
       const { volatile, timeout = io.opts.ackTimeout } = this._flags;
       this._flags = {};
       if (RESERVED.includes(args[0])) throw new LocalProtocolError(`"${args[0]}" is reserved`);
@@ -159,7 +158,7 @@ export class Socket extends Emitter {
         const timer =
           isTimed &&
           io.opts.setTimeout(() => {
-            unsent = unsent.filter((unsent) => unsent.id != id);
+            this.sendBuffer = this.sendBuffer.filter((unsent) => unsent.id != id);
             settle(id, new TimeoutError("timeout"));
           }, timeout);
         acks.set(/** @type {number} */ (id), (error, reply = []) => {
@@ -169,9 +168,7 @@ export class Socket extends Emitter {
           else if (!error) guard(run, reply);
         });
       }
-      if (!isDropped) {
-        if (!this.connected) unsent.push({ frames, args, id });
-      }
+      if (!isDropped && !this.connected) this.sendBuffer.push({ frames, args, id });
       return this;
     };
 
@@ -198,8 +195,8 @@ export class Socket extends Emitter {
         }
       };
       const { auth } = this;
-      if (typeof auth != "function") connect(auth);
-      else new Promise((resolve) => (auth.length ? auth(resolve) : resolve(/** @type {any} */ (auth)()))).then(connect, (error) => isOver() || refuse(error));
+      if (typeof auth != "function") return connect(auth);
+      new Promise((resolve) => (auth.length ? auth(resolve) : resolve(/** @type {any} */ (auth)()))).then(connect, (error) => isOver() || refuse(error));
     };
 
     /** @param {unknown} error It will not be connected, until it is asked to again. */
@@ -218,14 +215,6 @@ export class Socket extends Emitter {
     };
 
     /**
-     * @param {Error} error
-     * @internal
-     */
-    this._failed = (error) => {
-      if (this.active && !this.connected) this.fire("connect_error", error);
-    };
-
-    /**
      * @param {string} reason
      * @param {import("./live.js").Details} [details]
      * @returns {() => void} Tell the application.
@@ -237,7 +226,7 @@ export class Socket extends Emitter {
       if (details) asking = wasHere = false;
       this.connected = false;
       this.id = undefined;
-      const lost = [...acks].filter(([id]) => !unsent.some((unsent) => unsent.id == id));
+      const lost = [...acks].filter(([id]) => !this.sendBuffer.some((unsent) => unsent.id == id));
       return () => {
         if (connected) {
           const unconfirmed = details?.unconfirmed.filter((sent) => sent.nsp == nsp).map(({ args }) => args);
@@ -278,8 +267,8 @@ export class Socket extends Emitter {
       pid = data.pid;
       this.connected = wasHere = true;
       early.splice(0).forEach(this._packet);
-      while (this.connected && unsent[0]) {
-        const [{ frames, args, id }] = unsent.splice(0, 1);
+      while (this.connected && this.sendBuffer[0]) {
+        const { frames, args, id } = /** @type {Unsent} */ (this.sendBuffer.shift());
         try {
           write(frames, args);
         } catch (error) {

@@ -66,9 +66,9 @@ export class Session {
       this.pingTimeout = checkNumber(pingTimeout);
       if (maxPayload) this.maxPayload = checkNumber(maxPayload);
       if (holdfast) {
-        const { version, codec, transports, grace } = holdfast;
+        const { version, transports, grace } = holdfast;
         key = holdfast.key;
-        check(version === 1 && typeof key == "string" && codec == "json" && Array.isArray(transports));
+        check(version === 1 && typeof key == "string" && Array.isArray(transports));
         this.plain = false;
         this.transports = transports;
         this.grace = checkNumber(grace);

@@ -9,7 +9,7 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 /** From the top down: a module imports from lower layers, or from its own if that is marked. */
 const LAYERS = [
   ["index.js"],
-  ["opensession.js", "manager.js"],
+  ["opensession.js", "manager.js", "lookup.js"],
   ["socket.js"],
   ["live.js"],
   ["connector.js", "poster.js", "carrier.js", "page.js"],

@@ -368,6 +368,44 @@ test("listeners: chaining, once, off, and all of them", async () => {
   socket.disconnect();
 });
 
+test("an AbortSignal removes a listener, and one that has fired lets none in", async () => {
+  const socket = connect("", { autoConnect: false });
+  const { signal } = new AbortController();
+  const seen = [];
+  const first = new AbortController();
+  const options = { signal: first.signal };
+  socket.on("e", () => seen.push("on"), options).once("e", () => seen.push("once"), options).on("e", () => seen.push("kept"), { signal });
+  socket.on("e", () => seen.push("late"), { signal: AbortSignal.abort() });
+  socket.fire("e");
+  socket.once("e", () => seen.push("never"), options);
+  first.abort();
+  socket.fire("e");
+  assert.deepEqual([seen, socket.listeners("e").length], [["on", "once", "kept", "kept"], 1]);
+});
+
+test("a listener that is a function knows its socket", async () => {
+  const socket = connect("", { autoConnect: false });
+  const seen = [];
+  const note = function () {
+    seen.push(this);
+  };
+  socket.on("e", note).once("e", note).fire("e");
+  socket.io.on("open", note).fire("open");
+  assert.deepEqual(seen, [socket, socket, socket.io]);
+});
+
+test("what waits to be connected can be counted and emptied", async () => {
+  const socket = connect("", { autoConnect: false });
+  socket.emit("bounce", 1);
+  const lost = socket.emitWithAck("echo", 2);
+  assert.deepEqual(socket.sendBuffer.map(({ args }) => args), [["bounce", 1], ["echo", 2]]);
+  socket.sendBuffer = [];
+  socket.emit("bounce", 3).connect();
+  assert.deepEqual(await next(socket, "bounce"), [3]);
+  socket.disconnect();
+  await assert.rejects(lost, DisconnectedError);
+});
+
 test("the client answers what the server asks, once", async () => {
   const socket = connect();
   socket.on("question", (value, answer) => {

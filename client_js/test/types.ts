@@ -9,6 +9,7 @@ socket
   .on("disconnect", (reason, details) => [reason satisfies string, details?.unconfirmed satisfies unknown[] | undefined])
   .on("connect_error", (error) => [error.message satisfies string, error.data])
   .on("chat", (text: string, at: number) => [text, at]);
+socket.on("chat", (text: string) => text, { signal: AbortSignal.abort() });
 socket.io.on("transport", ({ to }) => to satisfies string).on("reconnect_attempt", (attempt) => attempt satisfies number);
 // @ts-expect-error There is no such thing to read.
 socket.on("disconnect", (reason, details) => details.nonsense);

@@ -9,7 +9,7 @@ import { SEPARATOR, decodePacket } from "./packet.js";
  * @param {string} text
  * @returns {number} How many bytes it takes in UTF-8.
  */
-export const utf8Length = (text) => new TextEncoder().encode(text).length;
+export const utf8Length = (text) => new Blob([text]).size;
 
 /**
  * @param {string[]} packets Encoded.

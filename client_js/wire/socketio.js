@@ -69,7 +69,7 @@ const GRAMMAR = /^(?:([0-4])|([56])([1-9]|10)-)(?:(\/[^,\0-\x1f]{0,255})(?:,|$))
 /** Puts packets together again whose attachments come after them. */
 export class SocketDecoder {
   constructor() {
-    /** @type {{packet: SocketPacket, json: string, count: number} | undefined} */
+    /** The packet, its JSON, and how many attachments it wants. @type {[packet: SocketPacket, json: string, count: number] | undefined} */
     let waiting;
     /** @type {Uint8Array[]} */
     const attachments = [];
@@ -93,9 +93,9 @@ export class SocketDecoder {
         };
         check(isValid(packet));
         if (!count) return packet;
-        waiting = { packet, json, count: +count };
-      } else if (waiting && attachments.push(message) == waiting.count) {
-        const { packet, json, count } = waiting;
+        waiting = [packet, json, +count];
+      } else if (waiting && attachments.push(message) == waiting[2]) {
+        const [packet, json, count] = waiting;
         waiting = undefined;
         return { ...packet, data: parse(json, count, attachments.splice(0)) };
       }
