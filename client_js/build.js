@@ -1,8 +1,8 @@
 /**
- * `npm run build`: the two bundles, their source maps and the types, into dist/.
+ * `npm run build`: the bundles, their source maps and the types, into dist/.
  */
 import { execFileSync } from "node:child_process";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, renameSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
@@ -19,7 +19,7 @@ const INTERNAL = `
   note upgrade doubtful attach plain race carries lost dropped failed offer refuse refresh rounds until failures lives running
   raced allowed asked probed progress ended heard kind busy bring pump fire run buffered listener takesError isNewNetwork
   wake stated writer carrying due untold end post next number state rounds last current meta write
-  _carried _stepped _session _send _flags _readyState _reconnecting _opened _closed _packet _release
+  _carried _stepped _session _sent _told _encode _send _flags _readyState _reconnecting _opened _closed _packet _release
 `;
 
 /** The page's global has the public names, and nothing of a module's machinery. */
@@ -28,6 +28,22 @@ const GLOBAL = `
     DisconnectedError, TimeoutError, EventError } from "./index.js";
   globalThis.holdfast = { io, openSession, Manager, Socket, OpenSession, HoldfastError, LocalProtocolError, RemoteProtocolError,
     RefusedError, DisconnectedError, TimeoutError, EventError };`;
+
+/** As socket.io.min.js has it. */
+const COMPAT_GLOBAL = `
+  import io from "./compat.js";
+  globalThis.io = io;`;
+
+/**
+ * Whoever reads the file meanwhile has the old one or the new one, whole.
+ * @param {string} path
+ * @param {string} content
+ */
+const replace = (path, content) => {
+  const part = `${path}.${process.pid}`;
+  writeFileSync(part, content);
+  renameSync(part, path);
+};
 
 /**
  * @param {string} file
@@ -54,17 +70,20 @@ const bundle = async (file, options) => {
     sourceMap: { content: map, filename: file, url: `${file}.map` },
   });
   mkdirSync(`${root}/dist`, { recursive: true });
-  writeFileSync(`${root}/dist/${file}`, String(small));
-  writeFileSync(`${root}/dist/${file}.map`, String(smallMap));
+  replace(`${root}/dist/${file}`, String(small));
+  replace(`${root}/dist/${file}.map`, String(smallMap));
 };
 
-/** Write both bundles. */
+/** Write all bundles. */
 export const buildBundles = async () => {
   await bundle("holdfast.esm.min.js", { entryPoints: ["index.js"], format: "esm" });
   await bundle("holdfast.min.js", { stdin: { contents: GLOBAL, resolveDir: root }, format: "iife" });
+  await bundle("holdfast.compat.esm.min.js", { entryPoints: ["compat.js"], format: "esm" });
+  await bundle("holdfast.compat.min.js", { stdin: { contents: COMPAT_GLOBAL, resolveDir: root }, format: "iife" });
 };
 
 if (process.argv[1] == fileURLToPath(import.meta.url)) {
   await buildBundles();
   execFileSync("npm", ["run", "--silent", "types"], { stdio: "inherit" });
+  copyFileSync(`${root}/compat.types.d.ts`, `${root}/dist/types/compat.d.ts`);
 }

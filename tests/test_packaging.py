@@ -24,7 +24,11 @@ NOT_COPIED = shutil.ignore_patterns(
     ".coverage*",
     ".*_cache",
 )
-BUNDLE = ("holdfast.esm.min.js", "holdfast.esm.min.js.map", "holdfast.min.js", "holdfast.min.js.map")
+BUNDLE = [
+    name + end
+    for name in ("holdfast", "holdfast.esm", "holdfast.compat", "holdfast.compat.esm")
+    for end in (".min.js", ".min.js.map")
+]
 
 
 @pytest.fixture

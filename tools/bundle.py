@@ -15,6 +15,10 @@ from pathlib import Path
 __all__ = ["BUNDLE", "BundleError", "ensure_bundle"]
 
 BUNDLE = (
+    "holdfast.compat.esm.min.js",
+    "holdfast.compat.esm.min.js.map",
+    "holdfast.compat.min.js",
+    "holdfast.compat.min.js.map",
     "holdfast.esm.min.js",
     "holdfast.esm.min.js.map",
     "holdfast.min.js",

@@ -20,6 +20,10 @@ from starlette.types import Receive, Scope, Send
 __all__ = ["CLIENT_FILES", "respond"]
 
 CLIENT_FILES = {
+    "holdfast.compat.esm.min.js": "text/javascript; charset=utf-8",
+    "holdfast.compat.esm.min.js.map": "application/json",
+    "holdfast.compat.min.js": "text/javascript; charset=utf-8",
+    "holdfast.compat.min.js.map": "application/json",
     "holdfast.esm.min.js": "text/javascript; charset=utf-8",
     "holdfast.esm.min.js.map": "application/json",
     "holdfast.min.js": "text/javascript; charset=utf-8",

@@ -8,6 +8,10 @@ const root = fileURLToPath(new URL("..", import.meta.url));
 
 /** From the top down: a module imports from lower layers, or from its own if that is marked. */
 const LAYERS = [
+  ["compat.js"],
+  ["compat/manager.js"],
+  ["compat/socket.js", "compat/engine.js", "compat/options.js"],
+  ["compat/emitter.js"],
   ["index.js"],
   ["opensession.js", "manager.js", "lookup.js"],
   ["socket.js"],
@@ -38,7 +42,7 @@ const violations = (name, source) => {
   return found;
 };
 
-const modules = ["", "wire", "session", "transports"].flatMap((folder) =>
+const modules = ["", "wire", "session", "transports", "compat"].flatMap((folder) =>
   readdirSync(join(root, folder))
     .filter((name) => name.endsWith(".js") && name != "build.js")
     .map((name) => join(folder, name)),
