@@ -1,9 +1,10 @@
 /**
- * What each option does, against a real server: a standard one, and ours (tests/clients/test_holdfast_client.py runs this).
+ * What each option does, against a real server: a standard one, and ours (tests/clients/test_client_options.py runs this).
  *
- * The server is at `/socket.io` and at `/elsewhere`, answers `handshake` with what it has seen and `echo` with what it got.
+ * The server speaks msgpack at `msgpackPath`. It is at `/socket.io` and at `/elsewhere`, answers `handshake` with what it has seen and `echo` with what it got.
  */
 import assert from "node:assert/strict";
+import * as msgpackParser from "socket.io-msgpack-parser";
 import { WebSocket } from "ws";
 
 const next = (emitter, name) => new Promise((resolve) => emitter.once(name, (...args) => resolve(args)));
@@ -27,10 +28,10 @@ const counting = () => {
 };
 
 /**
- * @param {{io: Function, url: string, isCompat?: boolean, transports: string[]}} setup
+ * @param {{io: Function, url: string, isCompat?: boolean, transports: string[], msgpackPath: string}} setup
  * @returns {Record<string, () => Promise<void>>} Name -> check.
  */
-export const optionChecks = ({ io, url, isCompat = false, transports }) => {
+export const optionChecks = ({ io, url, isCompat = false, transports, msgpackPath }) => {
   const connect = (options = {}, path = "") => io(url + path, { WebSocket, forceNew: true, ...options });
   const seen = async (options, path) => {
     const socket = connect(options, path);
@@ -176,6 +177,18 @@ export const optionChecks = ({ io, url, isCompat = false, transports }) => {
     async "transportOptions with headers"() {
       const handshake = await seen({ transportOptions: { polling: { extraHeaders: { "X-Test": "b" } } } });
       assert.equal(handshake.headers["x-test"], "b");
+    },
+    async "parser: msgpack, on every transport"() {
+      for (const kind of transports) {
+        const socket = connect({ parser: msgpackParser, path: msgpackPath, transports: [kind] });
+        const text = "é\x1e\r\n";
+        const reply = await socket.emitWithAck("echo", { text, list: [1, null], bytes: new Uint8Array([0, 30, 255]) });
+        assert.deepEqual([reply.text, reply.list, ...new Uint8Array(reply.bytes)], [text, [1, null], 0, 30, 255], kind);
+        await assert.rejects(socket.timeout(20).emitWithAck("never"));
+        // A server of ours confirms the codec, and the session counts.
+        assert.equal(socket.io.engine._session.plain, msgpackPath != "/socket.io");
+        socket.disconnect();
+      }
     },
     async "ackTimeout is one socket's own"() {
       const one = connect({ ackTimeout: 20 });

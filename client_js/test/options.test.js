@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import { createServer } from "node:http";
 import test, { after, before } from "node:test";
 import { Server } from "socket.io";
+import * as msgpackParser from "socket.io-msgpack-parser";
 import { WebSocket } from "ws";
 import * as compat from "../compat.js";
 import * as source from "../index.js";
@@ -13,6 +14,7 @@ import { World } from "./world.js";
 
 const http = createServer();
 const servers = ["/socket.io", "/elsewhere", "/bare"].map((path) => new Server(http, { path, addTrailingSlash: path != "/bare" }));
+servers.push(new Server(http, { path: "/msgpack", parser: msgpackParser }));
 let url;
 
 before(async () => {
@@ -38,7 +40,7 @@ const transports = ["websocket", "polling"];
 for (const [from, library] of [["main", source], ["compat", compat]]) {
   const isCompat = from == "compat";
   for (const name of Object.keys(optionChecks({ ...library, isCompat }))) {
-    test(`${from}: ${name}`, () => optionChecks({ ...library, url, isCompat, transports })[name]());
+    test(`${from}: ${name}`, () => optionChecks({ ...library, url, isCompat, transports, msgpackPath: "/msgpack" })[name]());
   }
 }
 
