@@ -40,6 +40,7 @@ class Request:
         sid: The session, None to open one.
         counting: Whether the client asks for, or speaks, the extension.
         codecs: What a counting client can speak, best first.
+        subprotocols: What a WebSocket offers to speak; Socket.IO has none, but its clients may be told to name some.
         handshake: What the application is told of the request.
     """
 
@@ -48,6 +49,7 @@ class Request:
     sid: str | None
     counting: bool
     codecs: tuple[str, ...]
+    subprotocols: tuple[str, ...]
     handshake: Handshake
 
     def attach(self) -> Attach:
@@ -96,6 +98,7 @@ def parse_request(scope: Scope, settings: Settings) -> Request:
         sid=sid,
         counting=counting,
         codecs=tuple(query.get("codec", "json").split(",")),
+        subprotocols=tuple(scope.get("subprotocols") or ()),
         handshake=_handshake(scope, query, query_text),
     )
 

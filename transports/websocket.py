@@ -51,17 +51,17 @@ async def serve_websocket(table: SessionTable, request: Request, receive: Receiv
             session = table.open(
                 "websocket", request.handshake, counting=request.counting, codecs=request.codecs
             )
-            await _accept(send, opening_headers({}, table.settings, session.sid))
+            await _accept(send, request, opening_headers({}, table.settings, session.sid))
             await _serve(session, session.opening(), receive, send)
         elif request.counting:
-            await _accept(send, {})
+            await _accept(send, request, {})
             await _serve_attach(table, request.sid, receive, send)
         else:
             session = table.find(request.sid)
             if not table.settings.allow_upgrades:
                 message = "Bad request: this server takes no upgrades (setting allow_upgrades)"
                 raise RequestRefused(ErrorCode.BAD_REQUEST, message)
-            await _accept(send, {})
+            await _accept(send, request, {})
             await _serve_upgrade(table, session, receive, send)
     except _Gone:
         pass
@@ -69,8 +69,10 @@ async def serve_websocket(table: SessionTable, request: Request, receive: Receiv
         pass  # The client left while we wrote to it.
 
 
-async def _accept(send: Send, headers: Mapping[str, str]) -> None:
-    await send({"type": "websocket.accept", "headers": encode_headers(headers)})
+async def _accept(send: Send, request: Request, headers: Mapping[str, str]) -> None:
+    # A browser that offers subprotocols closes a WebSocket on which none of them is chosen.
+    subprotocol = next(iter(request.subprotocols), None)
+    await send({"type": "websocket.accept", "subprotocol": subprotocol, "headers": encode_headers(headers)})
 
 
 def _admit(session: LiveSession) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -305,8 +305,10 @@ class Client:
     def post(self, url: str, body: bytes | str, *, headers: dict[str, str] | None = None) -> Exchange:
         return self.request("POST", url, body=body, headers=headers)
 
-    def websocket(self, url: str, *, headers: dict[str, str] | None = None) -> WebSocketExchange:
-        scope = {**self._scope("websocket", url, headers), "subprotocols": []}
+    def websocket(
+        self, url: str, *, headers: dict[str, str] | None = None, subprotocols: Sequence[str] = ()
+    ) -> WebSocketExchange:
+        scope = {**self._scope("websocket", url, headers), "subprotocols": list(subprotocols)}
         if self.denial:
             scope["extensions"] = {"websocket.http.response": {}}
         return WebSocketExchange(self._start(scope, {"type": "websocket.connect"}))

@@ -93,6 +93,16 @@ async def test_open_packet_has_exactly_the_five_standard_keys(transport: str) ->
         }
 
 
+async def test_first_subprotocol_that_is_offered_is_chosen() -> None:
+    """A browser closes a WebSocket that has offered some and got none."""
+    async with plain_site() as plain:
+        chosen = [
+            (await plain.client.websocket(f"{PATH}websocket", subprotocols=offered).next())["subprotocol"]
+            for offered in ([], ["one", "two"])
+        ]
+    assert chosen == [None, "one"]
+
+
 async def test_ids_differ() -> None:
     async with plain_site() as plain:
         assert len({await plain.open() for _ in range(50)}) == 50
