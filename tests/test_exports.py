@@ -13,7 +13,7 @@ import pytest
 import holdfast
 
 ROOT = Path(holdfast.__file__).parent
-PACKAGES = ("engine", "transports", "demo")
+PACKAGES = ("engine", "transports", "compat", "demo")
 
 
 def modules() -> Iterator[str]:

@@ -87,7 +87,7 @@ def test_a_wheel_built_from_the_sdist_without_npm_holds_the_whole_package(
 
     expected = {"holdfast/__init__.py", "holdfast/py.typed"}
     expected |= {f"holdfast/client_js/dist/{name}" for name in BUNDLE}
-    for package in ("engine", "transports", "demo"):
+    for package in ("engine", "transports", "compat", "demo"):
         for path in (checkout / package).rglob("*"):
             if path.is_file() and "__pycache__" not in path.parts:
                 expected.add(f"holdfast/{path.relative_to(checkout).as_posix()}")
@@ -162,6 +162,8 @@ def test_the_import_contracts_hold(checkout: Path) -> None:
         ("engine/wire/packet.py", "from ..session import streams", "Imports only go down in the engine"),
         ("engine/session/streams.py", "from ..dispatch import planted", "Imports only go down in the engine"),
         ("engine/host.py", "from .. import transports", "Imports only go down"),
+        ("transports/http.py", "from .. import compat", "Imports only go down"),
+        ("compat/socketio/options.py", "from ... import demo", "Imports only go down"),
         ("engine/unplaced.py", "", "every module has its place"),
         ("engine/wire/packet.py", "import time", "Values and state know no I/O"),
         ("engine/session/streams.py", "import anyio", "Values and state know no I/O"),
@@ -195,7 +197,7 @@ def test_a_planted_type_error_fails_pyright_in_every_package(checkout: Path) -> 
     wrong = (
         "from holdfast.engine.errors import MessageTooLarge\n\nsize: str = MessageTooLarge(1, 2).size_bytes\n"
     )
-    packages = ("engine", "transports", "demo")
+    packages = ("engine", "transports", "compat", "demo")
     for package in packages:
         (checkout / package / "planted.py").write_text(wrong)
     pyright = ROOT / "tools" / "node_modules" / ".bin" / "pyright"

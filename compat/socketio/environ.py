@@ -1,0 +1,60 @@
+"""The request that opened a session, as handlers of python-socketio get it: a dict in the manner of WSGI."""
+
+from __future__ import annotations
+
+import sys
+from contextvars import ContextVar
+
+from starlette.types import Scope
+
+__all__ = ["current_scope", "environ_of"]
+
+current_scope: ContextVar[Scope] = ContextVar("current_scope")
+"""Of the request that is being answered."""
+
+
+def environ_of(scope: Scope) -> dict[str, object]:
+    """The ``environ`` of an ASGI scope.
+
+    Names are those of PEP 3333. The headers are ``HTTP_…``, repeated ones joined by a comma; ``asgi.scope`` is the
+    scope itself, ``REMOTE_ADDR`` the TCP peer.
+    """
+    path: str = scope["path"]
+    query: str = scope.get("query_string", b"").decode("latin-1")
+    address, port = scope.get("client") or ("", 0)
+    server = scope.get("server") or ("", 0)
+    environ: dict[str, object] = {
+        "REQUEST_METHOD": scope.get("method", "GET"),
+        "SCRIPT_NAME": "",
+        "PATH_INFO": path,
+        "QUERY_STRING": query,
+        "RAW_URI": f"{path}?{query}" if query else path,
+        "SERVER_NAME": server[0],
+        "SERVER_PORT": str(server[1] or 0),
+        "SERVER_PROTOCOL": f"HTTP/{scope.get('http_version', '1.1')}",
+        "SERVER_SOFTWARE": "asgi",
+        "REMOTE_ADDR": address,
+        "REMOTE_PORT": str(port),
+        "wsgi.version": (1, 0),
+        "wsgi.errors": sys.stderr,
+        "wsgi.async": True,
+        "wsgi.multithread": False,
+        "wsgi.multiprocess": False,
+        "wsgi.run_once": False,
+        "asgi.scope": scope,
+    }
+    environ |= _headers(scope)
+    secure = scope.get("scheme") in ("https", "wss")
+    environ["wsgi.url_scheme"] = environ.get("HTTP_X_FORWARDED_PROTO", "https" if secure else "http")
+    return environ
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, value in scope["headers"]:
+        key = name.decode("latin-1").upper().replace("-", "_")
+        if key not in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+            key = f"HTTP_{key}"
+        text = value.decode("latin-1")
+        found[key] = f"{found[key]},{text}" if key in found else text
+    return found
