@@ -9,14 +9,16 @@ import types
 import typing
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import cast
+from typing import TypeVar, cast
 
 from anyio import to_thread
 
 from ..errors import HoldfastError, LocalProtocolError
 from .acks import Ack
 
-__all__ = ["Function", "Handler", "HandlerCancelled", "WrongArguments"]
+__all__ = ["Function", "Handler", "HandlerCancelled", "WrongArguments", "guarded"]
+
+T = TypeVar("T")
 
 # An application's handler takes what its event carries; only its author knows the types.
 Function = Callable[..., object]
@@ -162,14 +164,14 @@ class Handler:
         else:
             function = self.function
         if self.is_async:
-            return await _guarded(cast("Awaitable[object]", function(*args)))
+            return await guarded(cast("Awaitable[object]", function(*args)))
         # In a list, because Trio takes a thread's function that returns a coroutine for a mistake. Here it is a plain
         # function round a coroutine function: what decorators leave behind.
         (result,) = await to_thread.run_sync(lambda: [function(*args)])
         return await cast("Awaitable[object]", result) if inspect.isawaitable(result) else result
 
 
-async def _guarded(running: Awaitable[object]) -> object:
+async def guarded(running: Awaitable[T]) -> T:
     """On asyncio a handler also ends in a cancellation when what it waits for was cancelled: that is its failure."""
     try:
         return await running

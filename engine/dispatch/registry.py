@@ -94,6 +94,10 @@ class Registry:
     def release(self) -> None:
         """It is gone."""
         self._users -= 1
+        self.end_if_unused()
+
+    def end_if_unused(self) -> None:
+        """Nobody holds it, perhaps because the peer that it was made for has left before it could: it may end."""
         if self._users == 0 and self.on_unused is not None:
             self.on_unused(self)
 
@@ -195,11 +199,13 @@ class Registries:
     def find(self, name: str, auth: dict[str, object]) -> Registry | Awaitable[Registry | None] | None:
         """The namespace that a peer asks for; to be awaited where a function of the application has to be."""
         known = self._known.get(name)
-        if known is not None and (known.parent is None or isinstance(known.parent.pattern, re.Pattern)):
+        if known is None:
+            return self._match(name, auth, iter(self._parents)) if self._parents else None
+        parent = known.parent
+        if parent is None or isinstance(parent.pattern, re.Pattern):
             return known
-        if not self._parents:
-            return None
-        return self._match(name, auth, iter(self._parents))
+        # Another function that says yes must not let the peer in to the handlers of this one.
+        return self._match(name, auth, iter((parent,)))
 
     def _match(
         self, name: str, auth: dict[str, object], parents: Iterable[ParentRegistry]
@@ -221,8 +227,13 @@ class Registries:
         verdict: Awaitable[bool],
     ) -> Registry | None:
         if await verdict:
-            return self._child(name, parent)
-        found = self._match(name, auth, parents)
+            known = self._known.get(name)
+            if known is None or known.parent is parent:
+                return self._child(name, parent)
+            # Meanwhile it has become another's.
+            found = self.find(name, auth)
+        else:
+            found = self._match(name, auth, parents)
         return await found if inspect.isawaitable(found) else found
 
     def _child(self, name: str, parent: ParentRegistry) -> Registry:

@@ -15,6 +15,7 @@ from ..subprotocols.socketio import AckReceived, ConnectRequested, EventReceived
 from ..wire.codec import Codec
 from ..wire.message import Message
 from ..wire.socketio import SocketPacket, SocketPacketType
+from .handlers import guarded
 from .membership import Life, Membership
 from .registry import Registries, Registry
 
@@ -36,6 +37,7 @@ class EventSession:
         "_incoming_bytes",
         "_members",
         "_registries",
+        "_searches",
         "_searching",
         "_timer",
         "_waiting",
@@ -64,6 +66,8 @@ class EventSession:
         self._members: dict[str, Membership] = {}
         # For whom the application is still asked whether there is such a namespace.
         self._searching: dict[str, ConnectRequested] = {}
+        # How often it is being asked, for those too who do not wait any more.
+        self._searches = 0
         self._closed = False
         self._waiting = 0
         self._waiting_bytes = 0
@@ -144,19 +148,27 @@ class EventSession:
             return
         if inspect.isawaitable(found):
             self._searching[request.namespace] = request
+            self._searches += 1
             self.live.host.spawn(self._search, request, found)
+            if self._searches > self.settings.max_namespaces_per_session:
+                # One that asks and leaves again and again would start any number of them.
+                self.live.fail(CloseReason.BUFFER_FULL, message="too many namespaces are being looked for")
         else:
             self._join(request, found)
 
     async def _search(self, request: ConnectRequested, found: Awaitable[Registry | None]) -> None:
         message, registry = "internal error", None
         try:
-            registry = await found
+            registry = await guarded(found)
             message = "Invalid namespace"
         except Exception:
             logger.exception("the function of a dynamic namespace failed")
+        finally:
+            self._searches -= 1
         if self._searching.get(request.namespace) is not request:
             # The peer, or all of the session, has gone meanwhile.
+            if registry is not None:
+                registry.end_if_unused()
             return
         del self._searching[request.namespace]
         if registry is None:
