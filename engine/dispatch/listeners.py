@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from ..errors import LocalProtocolError
 from .handlers import Function, Handler
 
-__all__ = ["ANY_EVENT", "Listeners"]
+__all__ = ["ANY_EVENT", "CONNECT_EVENTS", "Listeners"]
 
 ANY_EVENT = "*"
+CONNECT_EVENTS = ("connect", "connection")
 _ALIASES = {"connection": "connect"}
 _NEVER_CALLED = frozenset(("connect_error", "newListener", "removeListener"))
 _WITH_REASON = "(socket) or (socket, reason)"
@@ -79,6 +78,17 @@ class Listeners:
         _check_signature(handler)
         self._handlers[event] = handler
 
+    def adopt(self, others: Listeners) -> None:
+        """Take over the handlers of events that another one has.
+
+        Raises:
+            LocalProtocolError: one of the events has a handler already; none was taken over.
+        """
+        for event in others._handlers:
+            if event in self._handlers:
+                raise LocalProtocolError(f"{event!r} has a handler in {self._where} already")
+        self._handlers.update(others._handlers)
+
     def remove(self, event: str, function: Function | None = None) -> None:
         """Let it handle the event no more; idempotent."""
         event = _ALIASES.get(event, event)
@@ -100,13 +110,9 @@ class Listeners:
         """Of this event, or of every event that has none."""
         return self.handler(event) or self.handler(ANY_EVENT)
 
-    def every(self, event: str) -> Iterator[Handler]:
-        """Of exactly this event, here and in what is above, innermost first."""
-        at: Listeners | None = self
-        while at is not None:
-            if event in at._handlers:
-                yield at._handlers[event]
-            at = at.parent
+    def own(self, event: str) -> Handler | None:
+        """Of exactly this event, and registered exactly here."""
+        return self._handlers.get(event)
 
     # -- what sees more than one event
 
@@ -141,16 +147,21 @@ class Listeners:
         handler = Handler("any", function)
         if handler.most == 1 or handler.wants_ack:
             raise LocalProtocolError("a listener of any event takes (socket, event, *args) and no `Ack`")
-        self._any.insert(0 if first else len(self._any), handler)
+        # A new list each time: the old one may be in the middle of being heard.
+        self._any = [handler, *self._any] if first else [*self._any, handler]
 
     def add_outgoing(self, function: Function, *, first: bool = False) -> None:
         """Let a plain function hear every event that is sent: (socket, event, *args)."""
         handler = Handler("any outgoing", function)
+        if handler.most == 1 or handler.wants_ack:
+            raise LocalProtocolError(
+                "a listener of outgoing events takes (socket, event, *args) and no `Ack`"
+            )
         if handler.is_async:
             raise LocalProtocolError(
                 "a listener of outgoing events is a plain `def` that does not wait: it is called while they are sent"
             )
-        self._outgoing.insert(0 if first else len(self._outgoing), handler)
+        self._outgoing = [handler, *self._outgoing] if first else [*self._outgoing, handler]
 
     def remove_any(self, function: Function | None = None) -> None:
         """One, or all; idempotent."""

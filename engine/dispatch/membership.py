@@ -24,6 +24,7 @@ from ..wire.codec import Codec
 from ..wire.message import Message
 from ..wire.socketio import SocketPacket, SocketPacketType
 from .acks import PendingAck
+from .handlers import Handler
 from .listeners import Listeners
 from .recovery import RECOVERABLE, Log
 from .registry import Registry
@@ -126,6 +127,11 @@ class Membership:
             self._own = Listeners("this socket", self.registry.listeners)
         return self._own
 
+    def farewells(self, event: str) -> list[Handler]:
+        """Who is told that it leaves: its own handler, and that of its namespace."""
+        found = [None if self._own is None else self._own.own(event), self.registry.listeners.handler(event)]
+        return [handler for handler in found if handler is not None]
+
     # -- rooms
 
     @property
@@ -175,13 +181,17 @@ class Membership:
             Disconnected: it is gone.
             LocalProtocolError: the codec cannot carry it; nothing was sent.
         """
-        outgoing = self.listeners.outgoing()
-        if outgoing and self.life is not Life.GONE:
-            self.runner.tell(outgoing, name, args)
         if self.log is not None and id is None:
             await self._emit_numbered(self.log, name, args)
         else:
-            await self._send(self.encode_event(name, args, id))
+            messages = self.encode_event(name, args, id)
+            self._tell(name, args)
+            await self._send(messages)
+
+    def _tell(self, name: str, args: tuple[object, ...]) -> None:
+        outgoing = self.listeners.outgoing()
+        if outgoing and self.life is not Life.GONE:
+            self.runner.tell(outgoing, name, args)
 
     async def _emit_numbered(self, log: Log, name: str, args: tuple[object, ...]) -> None:
         """The order of the offsets is the order on the wire: an event is numbered when it is put there."""
@@ -197,6 +207,7 @@ class Membership:
                 await log.member.emit(name, args)
             return
         messages = self.encode_event(name, args)
+        self._tell(name, args)
         if self.life is Life.PENDING:
             self._hold(messages)
         else:
@@ -220,10 +231,9 @@ class Membership:
 
     def deliver(self, messages: list[Message], packet: SocketPacket, *, volatile: bool = False) -> None:
         """See `Recipient.deliver`."""
-        outgoing = self.listeners.outgoing()
-        if outgoing:
+        if self.listeners.outgoing():
             name, *args = cast("list[object]", packet.data)
-            self.runner.tell(outgoing, cast("str", name), tuple(args))
+            self._tell(cast("str", name), tuple(args))
         if self.log is not None and not volatile:
             self.log.note(messages)
         self.put(messages)

@@ -3,6 +3,7 @@
 1. Handlers run one after the other, in the order in which the events came, `connect` first and `disconnect` last. They
    run in a task that exists only while there is something to run; it belongs to no carrier.
 2. A handler that was registered as concurrent begins in its turn and is not waited for.
+3. Which handler it is, is looked up in its turn: an earlier one may have registered or removed it.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ logger = logging.getLogger("holdfast.dispatch")
 
 # How long who comes back waits for the handlers of the socket that was lost.
 _PATIENCE = 5.0
+_FAREWELLS = ("disconnecting", "disconnect")
 
 
 class _Connect(NamedTuple):
@@ -42,7 +44,6 @@ class _Connect(NamedTuple):
 
 
 class _Received(NamedTuple):
-    handler: Handler | None
     event: EventReceived
     size_bytes: int
 
@@ -60,6 +61,7 @@ class _Course:
         self.handler = handler
         self.event = event
         self.ack = ack
+        # To the end, without failing.
         self.has_run = False
 
     @property
@@ -87,12 +89,20 @@ class Runner:
     def push_connect(self, middleware: list[Handler], handler: Handler | None) -> None:
         self._push(_Connect(middleware, handler))
 
-    def push_event(self, handler: Handler | None, event: EventReceived, size_bytes: int) -> None:
-        self._push(_Received(handler, event, size_bytes))
+    def wants(self, event: str) -> bool:
+        """Whether there is anything to run for an event, as far as can be known now (rule 3)."""
+        listeners = self._member.listeners
+        return (
+            self._running
+            or listeners.handler_or_any(event) is not None
+            or bool(listeners.any() or listeners.middleware("event"))
+        )
+
+    def push_event(self, event: EventReceived, size_bytes: int) -> None:
+        self._push(_Received(event, size_bytes))
 
     def push_disconnect(self, reason: CloseReason) -> None:
-        listeners = self._member.listeners
-        if any(True for name in ("disconnecting", "disconnect") for _ in listeners.every(name)):
+        if self._running or any(self._member.farewells(name) for name in _FAREWELLS):
             self._push(_Disconnect(reason))
 
     def _push(self, job: _Connect | _Received | _Disconnect) -> None:
@@ -117,11 +127,12 @@ class Runner:
             while self._queue:
                 job = self._queue.popleft()
                 if isinstance(job, _Received):
-                    if job.handler is not None and job.handler.concurrent:
-                        session.live.host.spawn(self._run_beside, job)
+                    handler = self._handler(job.event.name)
+                    if handler is not None and handler.concurrent:
+                        session.live.host.spawn(self._run_beside, handler, job)
                     else:
                         session.event_taken(job.size_bytes)
-                        await self._handle(job)
+                        await self._handle(handler, job.event)
                 elif isinstance(job, _Connect):
                     await self._connect(job)
                 else:
@@ -132,9 +143,16 @@ class Runner:
                 self._idle.set()
                 self._idle = None
 
-    async def _run_beside(self, job: _Received) -> None:
+    def _handler(self, event: str) -> Handler | None:
+        listeners = self._member.listeners
+        handler = listeners.handler_or_any(event)
+        if handler is not None and handler.once:
+            listeners.taken(handler)
+        return handler
+
+    async def _run_beside(self, handler: Handler, job: _Received) -> None:
         try:
-            await self._handle(job)
+            await self._handle(handler, job.event)
         finally:
             # Only now: what runs counts as waiting, so that a peer cannot start any number of them.
             self._member.session.event_taken(job.size_bytes)
@@ -183,8 +201,8 @@ class Runner:
 
     async def _disconnect(self, reason: CloseReason) -> None:
         args: list[object] = [self._member.socket, reason.value]
-        for name in ("disconnecting", "disconnect"):
-            for handler in list(self._member.listeners.every(name)):
+        for name in _FAREWELLS:
+            for handler in self._member.farewells(name):
                 try:
                     await handler.call(args if handler.takes(2) else args[:1])
                 except Exception as error:
@@ -193,8 +211,7 @@ class Runner:
 
     # -- events
 
-    async def _handle(self, job: _Received) -> None:
-        handler, event = job.handler, job.event
+    async def _handle(self, handler: Handler | None, event: EventReceived) -> None:
         listeners = self._member.listeners
         for listener in listeners.any():
             await self._hear(listener, event)
@@ -213,22 +230,27 @@ class Runner:
             return
         if event.ack_id is None or (course.has_run and (ack is not None or handler is None)):
             return
-        if ack is not None and ack.given:
-            return
+        if ack is not None:
+            if ack.given:
+                return
+            # It has not come to its handler, or that failed and middleware answers in its stead.
+            ack.given = True
         try:
             await self._member.send_ack(self._member.encode_ack(event.ack_id, _answer(result)))
         except LocalProtocolError as error:
+            if ack is not None:
+                ack.given = False
             await self._answer_error(course, error)
 
     async def _pass(self, course: _Course, chain: list[Handler], at: int) -> object:
         """Through the middleware that is left, then to the handler."""
         event = course.event
         if at == len(chain):
+            handler, result = course.handler, None
+            if handler is not None:
+                result = await handler.call(self._args(course, handler), course.ack)
             course.has_run = True
-            handler = course.handler
-            if handler is None:
-                return None
-            return await handler.call(self._args(course, handler), course.ack)
+            return result
         middleware = chain[at]
         if not middleware.takes(4):
             await middleware.call([self._member.socket, event.name, event.args])
@@ -272,6 +294,9 @@ class Runner:
             self._log(course.name, error)
         if event.ack_id is None or not wanted:
             return
+        if ack is not None:
+            # Whoever kept it cannot answer a second time.
+            ack.given = True
         if isinstance(error, WrongArguments):
             answer: object = {"error": {"message": "wrong arguments"}}
         else:

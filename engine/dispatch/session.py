@@ -101,13 +101,8 @@ class EventSession:
 
     def _event(self, event: EventReceived, size_bytes: int) -> None:
         member = self._members[event.namespace]
-        listeners = member.listeners
-        handler = listeners.handler_or_any(event.name)
-        if handler is None:
-            if not (listeners.any() or listeners.middleware("event")):
-                return
-        elif handler.once:
-            listeners.taken(handler)
+        if not member.runner.wants(event.name):
+            return
         self._waiting += 1
         self._waiting_bytes += size_bytes
         settings = self.settings
@@ -118,7 +113,7 @@ class EventSession:
             logger.warning("session %s closed: too many events wait for their handlers", self.live.name)
             self.live.fail(CloseReason.BUFFER_FULL, message="too many events wait for their handlers")
             return
-        member.runner.push_event(handler, event, size_bytes)
+        member.runner.push_event(event, size_bytes)
 
     def event_taken(self, size_bytes: int) -> None:
         """A handler begins with an event that waited."""

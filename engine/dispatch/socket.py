@@ -12,6 +12,7 @@ from ..wire.socketio import check_event_name
 from .acks import AckWaiter
 from .broadcast import BroadcastOperator
 from .handlers import Function
+from .listeners import CONNECT_EVENTS, Listeners
 
 if TYPE_CHECKING:
     from ..live import LiveSession
@@ -221,14 +222,21 @@ class Socket:
         """
 
         def register(function: F) -> F:
-            self._membership.own_listeners.register(event, function, concurrent=concurrent)
+            self._listeners_for(event).register(event, function, concurrent=concurrent)
             return function
 
         return register if handler is None else register(handler)
 
     def once(self, event: str, handler: Function) -> None:
         """`on`, for the next event of this name only."""
-        self._membership.own_listeners.register(event, handler, once=True)
+        self._listeners_for(event).register(event, handler, once=True)
+
+    def _listeners_for(self, event: str) -> Listeners:
+        if event in CONNECT_EVENTS:
+            raise LocalProtocolError(
+                f"{event!r} is handled in a namespace: a socket's own would come too late"
+            )
+        return self._membership.own_listeners
 
     def off(self, event: str, handler: Function | None = None) -> None:
         """Remove the handler that `on` or `once` has set; idempotent."""
