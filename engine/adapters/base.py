@@ -55,6 +55,11 @@ class Recipient(Protocol):
     def codec(self) -> Codec: ...
 
     @property
+    def limit_bytes(self) -> int:
+        """What is larger is not sent."""
+        ...
+
+    @property
     def attached(self) -> bool:
         """Whether it has a carrier at this moment."""
         ...

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable
 import anyio
 from anyio.lowlevel import checkpoint
 
-from ..errors import AckTimeout
+from ..errors import AckTimeout, MessageTooLarge
 from ..host import Host
 from ..wire.codec import Codec
 from ..wire.message import Message
@@ -206,13 +206,22 @@ def deliver(members: Iterable[Recipient], packet: SocketPacket, target: Target) 
     """Encode once per codec, and hand the same messages to everybody.
 
     Raises:
-        LocalProtocolError: the packet cannot be encoded; nobody got it.
+        LocalProtocolError: the packet cannot be encoded, or is larger than what may be kept; nobody got it.
     """
     members = list(members)
     # All codecs first: a packet that one of them cannot carry reaches nobody.
-    encoded: dict[Codec, list[Message]] = {
-        codec: codec.encode(packet) for codec in {member.codec for member in members}
-    }
+    encoded: dict[Codec, list[Message]] = {}
+    for member in members:
+        if member.codec not in encoded:
+            encoded[member.codec] = _encode(packet, member)
     volatile = target.volatile
     for member in members:
         member.deliver(encoded[member.codec], packet, volatile=volatile)
+
+
+def _encode(packet: SocketPacket, member: Recipient) -> list[Message]:
+    messages = member.codec.encode(packet)
+    size = sum([message.size_bytes for message in messages])
+    if size > member.limit_bytes:
+        raise MessageTooLarge(size, member.limit_bytes)
+    return messages

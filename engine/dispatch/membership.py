@@ -132,6 +132,11 @@ class Membership:
         found = [None if self._own is None else self._own.own(event), self.registry.listeners.handler(event)]
         return [handler for handler in found if handler is not None]
 
+    @property
+    def limit_bytes(self) -> int:
+        """See `Recipient`."""
+        return self.session.settings.buffer_limit
+
     # -- rooms
 
     @property
@@ -236,7 +241,15 @@ class Membership:
             self._tell(cast("str", name), tuple(args))
         if self.log is not None and not volatile:
             self.log.note(messages)
-        self.put(messages)
+        self._put_or_end(messages)
+
+    def _put_or_end(self, messages: list[Message]) -> None:
+        try:
+            self.put(messages)
+        except LocalProtocolError as error:
+            # Nobody is there to be told, and to go on without it would be a gap.
+            logger.warning("session %s closed: %s", self.session.live.name, error)
+            self.session.live.fail(CloseReason.BUFFER_FULL, message="too much at once")
 
     def put(self, messages: list[Message]) -> None:
         """Send without waiting; who is gone misses it."""
@@ -302,6 +315,10 @@ class Membership:
         else:
             self.runner.push_connect(middleware, handler)
 
+    def enter(self) -> None:
+        """Its `connect` handler begins: what that sends to its room or to everybody reaches it too (rule 2)."""
+        self.registry.adapter.add(self, self.id)
+
     def accept(self) -> None:
         """Answer the CONNECT; what was held follows (rule 2)."""
         if self.life is not Life.PENDING:
@@ -321,7 +338,7 @@ class Membership:
         if missed:
             self.put(missed)
         reply = SocketPacket(SocketPacketType.CONNECT, registry.name, content)
-        self.put([*self.codec.encode(reply), *held])
+        self._put_or_end([*self.codec.encode(reply), *held])
 
     def refuse(self, message: str, data: object = None) -> None:
         """Answer the CONNECT with an error."""

@@ -205,6 +205,10 @@ class Log:
         return self.member.codec
 
     @property
+    def limit_bytes(self) -> int:
+        return self._recovery.limit_bytes
+
+    @property
     def attached(self) -> bool:
         return False
 

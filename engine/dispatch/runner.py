@@ -173,6 +173,7 @@ class Runner:
                     return
             result = None
             if job.handler is not None:
+                member.enter()
                 result = await job.handler.call(args if job.handler.takes(2) else args[:1])
         except ConnectionRefusedError as error:
             self._refuse_safely(error.message, error.data)

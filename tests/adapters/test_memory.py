@@ -19,6 +19,8 @@ _INDEX = ("_everyone", "_rooms", "_rooms_of")
 class Mailbox:
     """A recipient that keeps what it gets."""
 
+    limit_bytes = 1_000_000
+
     def __init__(self, id: str, codec: Codec = JSON, *, attached: bool = True) -> None:
         self.id = id
         self.codec = codec

@@ -149,3 +149,18 @@ async def test_one_post_may_bring_more_events_than_may_wait_if_handlers_take_the
         await clock.advance(1)
         assert await post.text() == "ok"
         assert await client.get(url).start() == 400
+
+
+async def test_broadcast_that_is_too_large_in_one_codec_reaches_nobody() -> None:
+    io = Events(Settings(buffer_limit=1_000))
+    wire = Wire(io)
+    plain = await wire.connect()
+    other = wire.open(counting=True, codecs=("msgpack",))
+    other.send(b"\x82\xa4type\x00\xa3nsp\xa1/")
+    await other.receive()
+    # Six characters each in JSON, one byte in msgpack.
+    with pytest.raises(MessageTooLarge):
+        await io.emit("x", "\x00" * 500)
+    assert [peer.received() for peer in (plain, other)] == [[], []]
+    await io.emit("x")
+    assert [len(peer.received()) for peer in (plain, other)] == [1, 1]
