@@ -51,7 +51,7 @@ class Events(Namespace):
             raise LocalProtocolError("a server has at least one codec, and each has a name of its own")
         self._registries = Registries(self.settings, adapter or MemoryHub())
         self._namespaces: dict[str, Namespace] = {"/": self}
-        self._bind(self._registries.named("/"), host or Host())
+        self._bind(self._registries.named("/"), host or Host(), self._own_handlers())
 
     @property
     def codec_names(self) -> tuple[str, ...]:
@@ -91,7 +91,7 @@ class Events(Namespace):
             return self.register_namespace(Namespace(name))
         # It is not kept: it lives as long as its sockets do.
         namespace = Namespace(name)
-        namespace._bind(child, self._host)  # pyright: ignore[reportPrivateUsage]
+        namespace._bind(child, self._host, namespace._own_handlers())  # pyright: ignore[reportPrivateUsage]
         return namespace
 
     def register_namespace(self, namespace: Namespace) -> Namespace:
@@ -101,7 +101,9 @@ class Events(Namespace):
             LocalProtocolError: its name cannot be one, it belongs to a server already, or one of its events has a
                 handler.
         """
-        namespace._bind(self._registries.named(namespace.name), self._host)  # pyright: ignore[reportPrivateUsage]
+        handlers = namespace._own_handlers()  # pyright: ignore[reportPrivateUsage]
+        registry = self._registries.named(namespace.name)
+        namespace._bind(registry, self._host, handlers)  # pyright: ignore[reportPrivateUsage]
         if namespace.name != "/":
             self._namespaces[namespace.name] = namespace
         return namespace

@@ -9,6 +9,7 @@ from ..errors import LocalProtocolError
 from ..host import Host
 from .broadcast import BroadcastOperator, RemoteSocket
 from .handlers import Function
+from .listeners import Listeners
 from .registry import ParentRegistry, Registry
 from .socket import Socket
 
@@ -220,20 +221,26 @@ class Namespace(Audience):
     def __init__(self, name: str = "/") -> None:
         self._name = name if name.startswith("/") else "/" + name
 
-    def _bind(self, registry: Registry, host: Host) -> None:
-        """It belongs to a server now: its methods become handlers."""
+    def _own_handlers(self) -> Listeners:
+        """Its methods, checked, before anything changes."""
         if self._registry is not None:
             raise LocalProtocolError("this namespace belongs to a server already")
-        self._registry = registry
-        self._host = host
+        found = Listeners(repr(self._name))
         for name in dir(type(self)):
-            method = getattr(type(self), name)
-            if not name.startswith(_HANDLER) or not callable(method):
+            method = getattr(type(self), name) if name.startswith(_HANDLER) else None
+            if not callable(method):
                 continue
             if not hasattr(Namespace, name):
-                registry.listeners.register(name.removeprefix(_HANDLER), getattr(self, name))
+                found.register(name.removeprefix(_HANDLER), getattr(self, name))
             elif method is not getattr(Namespace, name):
                 raise LocalProtocolError(f"{name!r} is a method of Namespace: handle that event with `on`")
+        return found
+
+    def _bind(self, registry: Registry, host: Host, handlers: Listeners) -> None:
+        """It belongs to a server now: its methods become handlers."""
+        registry.listeners.adopt(handlers)
+        self._registry = registry
+        self._host = host
 
     def _bound(self) -> Registry:
         if self._registry is None:
