@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .base import EVERYBODY, Adapter, AdapterFactory, Answers, Node, Recipient, SocketInfo, Target
+from .base import EVERYBODY, Adapter, AdapterFactory, Answers, Node, NoHandler, Recipient, SocketInfo, Target
 from .memory import MemoryAdapter, MemoryHub, deliver
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "Answers",
     "MemoryAdapter",
     "MemoryHub",
+    "NoHandler",
     "Node",
     "Recipient",
     "SocketInfo",

@@ -11,7 +11,21 @@ from ..wire.codec import Codec
 from ..wire.message import Message
 from ..wire.socketio import SocketPacket
 
-__all__ = ["EVERYBODY", "Adapter", "AdapterFactory", "Answers", "Node", "Recipient", "SocketInfo", "Target"]
+__all__ = [
+    "EVERYBODY",
+    "Adapter",
+    "AdapterFactory",
+    "Answers",
+    "NoHandler",
+    "Node",
+    "Recipient",
+    "SocketInfo",
+    "Target",
+]
+
+
+class NoHandler(LookupError):
+    """A server has no handler of a server-side event."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +130,7 @@ class Node(Protocol):
         """Run the handler of an event that another server sent.
 
         Raises:
-            LookupError: there is none.
+            NoHandler: there is none.
         """
         ...
 
@@ -178,7 +192,11 @@ class Adapter(Protocol):
         ...
 
     async def join(self, target: Target, rooms: Iterable[str]) -> None:
-        """Let every member enter rooms."""
+        """Let every member enter rooms.
+
+        Raises:
+            LocalProtocolError: one of this process is in as many as it may; the others have entered.
+        """
         ...
 
     async def leave(self, target: Target, rooms: Iterable[str]) -> None:
@@ -199,7 +217,7 @@ class Adapter(Protocol):
         """Send an event to the other servers and collect what their handlers return.
 
         Returns:
-            One answer per server that has a handler.
+            One answer per server that has a handler which did not fail.
 
         Raises:
             AckTimeout: not all came in time.

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import replace
 
 import anyio
 from anyio.lowlevel import checkpoint
 
-from ..errors import AckTimeout, MessageTooLarge
-from ..host import Host
+from ..errors import AckTimeout, LocalProtocolError, MessageTooLarge
+from ..host import Host, make_event
 from ..wire.codec import Codec
 from ..wire.message import Message
 from ..wire.socketio import SocketPacket
-from .base import Answers, Node, Recipient, SocketInfo, Target
+from .base import Answers, Node, NoHandler, Recipient, SocketInfo, Target
 
 __all__ = ["MemoryAdapter", "MemoryHub"]
 
@@ -131,24 +132,45 @@ class MemoryAdapter:
     ) -> Callable[[], None]:
         asked = [(adapter, adapter._connected(target)) for adapter in self._meant(target)]
         answers.expect(sum(len(members) for _, members in asked))
-        ends = [adapter._node.ask(name, args, members, answers) for adapter, members in asked if members]
+        ends: list[Callable[[], None]] = []
 
         def end() -> None:
             for each in ends:
                 each()
 
+        try:
+            for adapter, members in asked:
+                if members:
+                    ends.append(adapter._node.ask(name, args, members, answers))
+        except LocalProtocolError:
+            end()
+            raise
         return end
 
     async def fetch(self, target: Target) -> list[SocketInfo]:
-        return [member.info() for adapter in self._meant(target) for member in adapter._connected(target)]
+        return [
+            # Of another server a copy, as from one in another process.
+            info if adapter is self else replace(info, data=dict(info.data))
+            for adapter in self._meant(target)
+            for info in [member.info() for member in adapter._connected(target)]
+        ]
 
     async def join(self, target: Target, rooms: Iterable[str]) -> None:
+        rooms = list(rooms)
+        refused: LocalProtocolError | None = None
         for adapter in self._meant(target):
             for member in adapter._connected(target):
-                for room in rooms:
-                    member.join(room)
+                try:
+                    for room in rooms:
+                        member.join(room)
+                except LocalProtocolError as error:
+                    # The others come first: whom it is asked for must not depend on their order.
+                    refused = error
+        if refused is not None:
+            raise refused
 
     async def leave(self, target: Target, rooms: Iterable[str]) -> None:
+        rooms = list(rooms)
         for adapter in self._meant(target):
             for member in adapter._connected(target):
                 for room in rooms:
@@ -171,31 +193,36 @@ class MemoryAdapter:
     async def _handle(self, name: str, args: tuple[object, ...]) -> None:
         try:
             await self._node.server_event(name, args)
-        except LookupError:
+        except NoHandler:
             logger.debug("no handler of the server-side event %r in %r", name, self._node.name)
 
     async def server_side_ask(
         self, name: str, args: tuple[object, ...], seconds: float | None
     ) -> list[object]:
-        answers: list[object] = []
         others = self._others
-        waiting = len(others)
+        answers: list[object] = []
+        missing = len(others)
+        done = make_event()
 
         async def ask(adapter: MemoryAdapter) -> None:
-            nonlocal waiting
+            nonlocal missing
             try:
                 answers.append(await adapter._node.server_event(name, args))
-            except Exception:
-                # The other server's failure, or it has no such handler: the others' answers still count.
-                logger.exception("the server-side event %r was not handled", name)
-            waiting -= 1
+            except NoHandler:
+                logger.debug("no handler of the server-side event %r in %r", name, self._node.name)
+            finally:
+                missing -= 1
+                if not missing:
+                    done.set()
 
-        with anyio.move_on_after(seconds):
-            async with anyio.create_task_group() as tasks:
-                for adapter in others:
-                    tasks.start_soon(ask, adapter)
-        if waiting:
-            raise AckTimeout(f"{waiting} servers did not answer in time", answers=answers)
+        # Not as part of this call: a handler of another server runs to its end, whether it is waited for or not.
+        for adapter in others:
+            self._hub.spawn(ask, adapter)
+        if others:
+            with anyio.move_on_after(seconds):
+                await done.wait()
+        if missing:
+            raise AckTimeout(f"{missing} servers did not answer in time", answers=answers)
         return answers
 
     def close(self) -> None:

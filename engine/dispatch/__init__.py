@@ -8,6 +8,7 @@ from .events import Events
 from .namespace import Namespace, ParentNamespace
 from .session import EventSession
 from .socket import Socket
+from .socket_operator import SocketOperator
 
 __all__ = [
     "Ack",
@@ -19,4 +20,5 @@ __all__ = [
     "ParentNamespace",
     "RemoteSocket",
     "Socket",
+    "SocketOperator",
 ]

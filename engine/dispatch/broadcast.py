@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from ..adapters import EVERYBODY, SocketInfo, Target
-from ..errors import AckTimeout, Disconnected
+from ..errors import AckTimeout, Disconnected, LocalProtocolError
 from ..host import Host
 from ..live import SocketHandshake
 from ..wire.socketio import SocketPacket, SocketPacketType, check_event_name
@@ -109,9 +109,20 @@ class BroadcastOperator:
         ]
 
     async def sockets_join(self, *rooms: str) -> None:
-        """Let them enter rooms."""
+        """Let them enter rooms.
+
+        Raises:
+            LocalProtocolError: one is in as many as the setting ``max_rooms_per_socket`` allows; the others have
+                entered.
+        """
+        refused: LocalProtocolError | None = None
         for registry in self.source.registries():
-            await registry.adapter.join(self.target, rooms)
+            try:
+                await registry.adapter.join(self.target, rooms)
+            except LocalProtocolError as error:
+                refused = error
+        if refused is not None:
+            raise refused
 
     async def sockets_leave(self, *rooms: str) -> None:
         """Let them leave rooms."""

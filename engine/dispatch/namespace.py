@@ -187,7 +187,7 @@ class Audience:
         return await self._everybody.fetch_sockets()
 
     async def sockets_join(self, *rooms: str) -> None:
-        """Let everybody enter rooms."""
+        """Let everybody enter rooms. See `BroadcastOperator.sockets_join`."""
         await self._everybody.sockets_join(*rooms)
 
     async def sockets_leave(self, *rooms: str) -> None:
@@ -300,7 +300,7 @@ class Namespace(Audience):
             timeout: Seconds; None for the server's ``ack_timeout``.
 
         Returns:
-            One answer per server that has a handler.
+            One answer per server that has a handler which did not fail.
 
         Raises:
             AckTimeout: not all came in time.

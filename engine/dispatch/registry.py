@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from itertools import count
 from typing import TYPE_CHECKING, Protocol
 
-from ..adapters import EVERYBODY, Adapter, AdapterFactory, Answers, Recipient, deliver
+from ..adapters import EVERYBODY, Adapter, AdapterFactory, Answers, NoHandler, Recipient, deliver
 from ..errors import LocalProtocolError
 from ..settings import Settings
 from ..wire.socketio import SocketPacket, SocketPacketType, is_namespace
@@ -128,7 +128,7 @@ class Registry:
         """See `Node.server_event`."""
         handler = self.listeners.server_side(name)
         if handler is None:
-            raise LookupError(name)
+            raise NoHandler(name)
         return await handler.call(list(args))
 
 

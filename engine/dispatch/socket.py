@@ -13,6 +13,7 @@ from .acks import AckWaiter
 from .broadcast import BroadcastOperator
 from .handlers import Function
 from .listeners import CONNECT_EVENTS, Listeners
+from .socket_operator import SocketOperator
 
 if TYPE_CHECKING:
     from ..live import LiveSession
@@ -102,10 +103,17 @@ class Socket:
         """Enter rooms; it stays in them until it leaves or is disconnected.
 
         Raises:
-            LocalProtocolError: more than the setting ``max_rooms_per_socket``.
+            LocalProtocolError: more than the setting ``max_rooms_per_socket``; it has entered none of them.
         """
-        for room in rooms:
-            self._membership.join(room)
+        member = self._membership
+        before = member.rooms if len(rooms) > 1 else frozenset[str]()
+        try:
+            for room in rooms:
+                member.join(room)
+        except LocalProtocolError:
+            for room in set(rooms[:-1]) - before:
+                member.leave_room(room)
+            raise
 
     def leave(self, *rooms: str) -> None:
         """Leave rooms."""
@@ -184,13 +192,13 @@ class Socket:
         return self.broadcast.local
 
     @property
-    def volatile(self) -> BroadcastOperator:
+    def volatile(self) -> SocketOperator:
         """This socket, if it has a carrier at this moment: what it would get late is dropped."""
-        return BroadcastOperator(
-            self._membership.registry,
-            self.session.host,
-            Target(rooms=frozenset((self.id,)), volatile=True, local=True),
-        )
+        return SocketOperator(self, self._membership, is_volatile=True)
+
+    def timeout(self, seconds: float) -> SocketOperator:
+        """This socket, with a time limit for `emit_with_ack`."""
+        return SocketOperator(self, self._membership, timeout_seconds=seconds)
 
     def disconnect(self, close: bool = False) -> None:
         """Put the peer out of this namespace; idempotent. In a `connect` handler it is a refusal.

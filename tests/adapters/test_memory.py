@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from holdfast.engine.adapters import EVERYBODY, MemoryAdapter, MemoryHub, SocketInfo, Target
+from holdfast.engine.adapters import EVERYBODY, MemoryAdapter, MemoryHub, NoHandler, SocketInfo, Target
 from holdfast.engine.errors import LocalProtocolError
 from holdfast.engine.wire.codec import Codec, JsonCodec, MsgpackCodec
 from holdfast.engine.wire.message import Message
@@ -52,7 +52,7 @@ class Alone:
         raise AssertionError("nobody asked")
 
     async def server_event(self, name: str, args: tuple[object, ...]) -> object:
-        raise LookupError(name)
+        raise NoHandler(name)
 
 
 class Leaver(Mailbox):
