@@ -61,6 +61,11 @@ class Server(Events, Endpoint):
         table = SessionTable(settings, host, self.session_opened, codecs=self.codec_names)
         Endpoint.__init__(self, table, path=path, app=app, allow_request=allow_request)
 
+    async def shutdown(self) -> None:
+        """See `Endpoint.shutdown`. Other servers that share its adapter do not ask this one any more."""
+        await super().shutdown()
+        self.leave_adapters()
+
 
 class Engine(Endpoint):
     """Bare sessions, for applications that only want a WebSocket that always gets through.

@@ -108,6 +108,10 @@ class Events(Namespace):
             self._namespaces[namespace.name] = namespace
         return namespace
 
+    def leave_adapters(self) -> None:
+        """What a server calls when its sessions have ended; idempotent."""
+        self._registries.close()
+
     def session_opened(self, session: LiveSession) -> EventSession:
         """What a server calls for each new session; the result gets the session's messages and its end."""
         return EventSession(session, self._registries, self._codecs, self.settings)

@@ -245,6 +245,11 @@ class Registries:
                 child.on_unused = self._drop
         return child
 
+    def close(self) -> None:
+        """The server is no more: leave the others that share its rooms; idempotent."""
+        for registry in self._known.values():
+            registry.adapter.close()
+
     def _drop(self, child: Registry) -> None:
         if not child.listeners.is_empty:
             return
