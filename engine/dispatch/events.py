@@ -11,6 +11,7 @@ from ..errors import LocalProtocolError
 from ..host import Host
 from ..settings import Settings
 from ..wire.codec import Codec, JsonCodec, MsgpackCodec
+from .checked_codec import checked
 from .namespace import Namespace, ParentNamespace
 from .registry import NamespaceFunction, Registries
 from .session import EventSession
@@ -46,7 +47,7 @@ class Events(Namespace):
         self.settings = settings or Settings()
         if codecs is None:
             codecs = (JsonCodec(max_attachments=self.settings.max_attachments), MsgpackCodec())
-        self._codecs = {codec.name: codec for codec in codecs}
+        self._codecs = {codec.name: checked(codec) for codec in codecs}
         if len(self._codecs) != len(codecs) or not codecs:
             raise LocalProtocolError("a server has at least one codec, and each has a name of its own")
         self._registries = Registries(self.settings, adapter or MemoryHub())

@@ -28,7 +28,7 @@ from .handlers import Handler
 from .listeners import Listeners
 from .recovery import RECOVERABLE, Log
 from .registry import Registry
-from .runner import Runner
+from .runner import FAILED, REFUSED, Runner
 from .socket import Socket
 
 if TYPE_CHECKING:
@@ -179,6 +179,12 @@ class Membership:
     def encode_ack(self, id: int, args: tuple[object, ...]) -> list[Message]:
         return self.codec.encode(SocketPacket(SocketPacketType.ACK, self.registry.name, list(args), id))
 
+    def encode_failure(self, id: int) -> list[Message]:
+        """The answer of last resort."""
+        content = [{"error": {"message": FAILED}}]
+        packet = SocketPacket(SocketPacketType.ACK, self.registry.name, content, id)
+        return self.session.encode_own(self.codec, packet)
+
     async def emit(self, name: str, args: tuple[object, ...], id: int | None = None) -> None:
         """Send an event, waiting for room first.
 
@@ -324,21 +330,25 @@ class Membership:
         if self.life is not Life.PENDING:
             return
         registry = self.registry
+        content: dict[str, object] = {"sid": self.id}
+        if self.log is not None:
+            content["pid"] = self.log.pid
+        packet = SocketPacket(SocketPacketType.CONNECT, registry.name, content)
+        reply = self.session.encode_own(self.codec, packet)
+        if not reply:
+            self.push_disconnect()
+            return
         self.life = Life.CONNECTED
         self.session.protocol.accept(registry.name)
         registry.members[self.id] = self
         registry.adapter.add(self, self.id)
         self.session.settled()
-        content: dict[str, object] = {"sid": self.id}
-        if self.log is not None:
-            content["pid"] = self.log.pid
         # What was missed comes first, as in Socket.IO: its client keeps it until the answer.
         missed, self._missed = self._missed, []
         held, self._held = self._held, []
         if missed:
             self.put(missed)
-        reply = SocketPacket(SocketPacketType.CONNECT, registry.name, content)
-        self._put_or_end([*self.codec.encode(reply), *held])
+        self._put_or_end([*reply, *held])
 
     def refuse(self, message: str, data: object = None) -> None:
         """Answer the CONNECT with an error."""
@@ -347,9 +357,13 @@ class Membership:
         content: dict[str, object] = {"message": message}
         if data is not None:
             content["data"] = data
-        messages = self.codec.encode(
-            SocketPacket(SocketPacketType.CONNECT_ERROR, self.registry.name, content)
-        )
+        packet = SocketPacket(SocketPacketType.CONNECT_ERROR, self.registry.name, content)
+        if data is None and message in (REFUSED, FAILED):
+            messages = self.session.encode_own(self.codec, packet)
+            if not messages:
+                return
+        else:
+            messages = self.codec.encode(packet)
         self.session.protocol.refuse(self.registry.name)
         self._depart(None)
         self.session.send_nowait(messages)
@@ -364,10 +378,11 @@ class Membership:
     def put_out(self, reason: CloseReason = CloseReason.SERVER_NAMESPACE) -> None:
         """We end it; the session goes on."""
         if self.life is Life.PENDING:
-            self.refuse("Connection refused")
+            self.refuse(REFUSED)
         elif self.life is Life.CONNECTED:
             self.session.protocol.leave(self.registry.name)
-            messages = self.codec.encode(SocketPacket(SocketPacketType.DISCONNECT, self.registry.name))
+            packet = SocketPacket(SocketPacketType.DISCONNECT, self.registry.name)
+            messages = self.session.encode_own(self.codec, packet)
             self.leave(reason)
             self.session.send_nowait(messages)
 

@@ -29,7 +29,11 @@ from .listeners import ANY_EVENT
 if TYPE_CHECKING:
     from .membership import Membership
 
-__all__ = ["Runner"]
+__all__ = ["FAILED", "REFUSED", "Runner"]
+
+# What a peer is told that the application says nothing to.
+REFUSED = "Connection refused"
+FAILED = "internal error"
 
 logger = logging.getLogger("holdfast.dispatch")
 
@@ -168,7 +172,7 @@ class Runner:
         try:
             for middleware in job.middleware:
                 if await middleware.call(args if middleware.takes(2) else args[:1]) is False:
-                    member.refuse("Connection refused")
+                    member.refuse(REFUSED)
                 if not member.is_pending:
                     return
             result = None
@@ -180,10 +184,10 @@ class Runner:
         except Exception as error:
             # The application's failure must not leave its peer without an answer.
             self._log("connect", error)
-            member.refuse("internal error")
+            member.refuse(FAILED)
         else:
             if result is False:
-                member.refuse("Connection refused")
+                member.refuse(REFUSED)
             elif member.is_pending:
                 member.accept()
             else:
@@ -198,7 +202,7 @@ class Runner:
             try:
                 member.refuse(message)
             except LocalProtocolError:
-                member.refuse("Connection refused")
+                member.refuse(REFUSED)
 
     async def _disconnect(self, reason: CloseReason) -> None:
         args: list[object] = [self._member.socket, reason.value]
@@ -307,9 +311,7 @@ class Runner:
             await member.send_ack(member.encode_ack(event.ack_id, (answer,)))
         except LocalProtocolError as unsendable:
             self._log(course.name, unsendable)
-            await member.send_ack(
-                member.encode_ack(event.ack_id, ({"error": {"message": "internal error"}},))
-            )
+            await member.send_ack(member.encode_failure(event.ack_id))
 
     def _log(self, event: str, error: Exception) -> None:
         member = self._member

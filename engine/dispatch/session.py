@@ -6,7 +6,7 @@ import inspect
 import logging
 from collections.abc import Awaitable, Mapping
 
-from ..errors import SessionClosed
+from ..errors import LocalProtocolError, SessionClosed
 from ..host import Timer
 from ..live import LiveSession
 from ..session.reason import CloseReason
@@ -176,7 +176,18 @@ class EventSession:
         assert codec is not None
         self.protocol.refuse(namespace)
         packet = SocketPacket(SocketPacketType.CONNECT_ERROR, namespace, {"message": message})
-        self.send_nowait(codec.encode(packet))
+        self.send_nowait(self.encode_own(codec, packet))
+
+    def encode_own(self, codec: Codec, packet: SocketPacket) -> list[Message]:
+        """A packet in which nothing is the application's; empty if the codec cannot carry even that: the session is
+        over then.
+        """
+        try:
+            return codec.encode(packet)
+        except LocalProtocolError:
+            logger.exception("session %s closed: its codec %r cannot answer", self.live.name, codec.name)
+            self.live.fail(CloseReason.FORCED_SERVER_CLOSE)
+            return []
 
     def _join(self, request: ConnectRequested, registry: Registry | None) -> None:
         codec = self.protocol.codec

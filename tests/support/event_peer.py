@@ -47,7 +47,8 @@ class Wire:
     def __init__(self, events: Events) -> None:
         self.clock = TestClock()
         self.events = events
-        self.table = SessionTable(events.settings, Host(self.clock), events.session_opened)
+        host = Host(self.clock)
+        self.table = SessionTable(events.settings, host, events.session_opened, codecs=events.codec_names)
 
     def open(
         self, *, request: Handshake | None = None, codecs: tuple[str, ...] = (), counting: bool = False
