@@ -70,7 +70,8 @@ class Events(Namespace):
 
         A peer that asks for one that was never named and belongs to no pattern is refused. A namespace of a pattern
         exists from the first peer that asks for it until the last has left (setting
-        ``cleanup_empty_child_namespaces``), or for good once it has handlers of its own.
+        ``cleanup_empty_child_namespaces``), or for good once it has handlers of its own. A name that matches a pattern
+        is one of its namespaces whoever names it; what a function would say to it is not asked here.
 
         Args:
             name: A leading slash is added where it is missing. A pattern has to match the whole name, slash included. A
@@ -87,13 +88,7 @@ class Events(Namespace):
         known = self._namespaces.get(name)
         if known is not None:
             return known
-        child = self._registries.child(name)
-        if child is None:
-            return self.register_namespace(Namespace(name))
-        # It is not kept: it lives as long as its sockets do.
-        namespace = Namespace(name)
-        namespace._bind(child, self._host, namespace._own_handlers())  # pyright: ignore[reportPrivateUsage]
-        return namespace
+        return self.register_namespace(Namespace(name))
 
     def register_namespace(self, namespace: Namespace) -> Namespace:
         """Let the methods of a class handle the events of its namespace: see `Namespace`.
@@ -105,7 +100,8 @@ class Events(Namespace):
         handlers = namespace._own_handlers()  # pyright: ignore[reportPrivateUsage]
         registry = self._registries.named(namespace.name)
         namespace._bind(registry, self._host, handlers)  # pyright: ignore[reportPrivateUsage]
-        if namespace.name != "/":
+        if namespace.name != "/" and registry.parent is None:
+            # One of a pattern is not kept here: it lives as long as its sockets do.
             self._namespaces[namespace.name] = namespace
         return namespace
 

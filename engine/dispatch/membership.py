@@ -406,12 +406,14 @@ class Membership:
             return
         was_connected = self.life is Life.CONNECTED
         self._left = reason
+        self.registry.hold()
         self._depart(reason)
         acks, self._acks = self._acks, {}
         for pending in acks.values():
             pending.fail(Disconnected("the socket left before its acknowledgement arrived"))
         if was_connected:
             self.push_disconnect()
+        self.registry.release()
 
     def push_disconnect(self) -> None:
         """Whom `connect` has seen has left (rule 4)."""

@@ -247,6 +247,8 @@ class Namespace(Audience):
             raise LocalProtocolError(
                 "this namespace belongs to no server yet: call `server.register_namespace`"
             )
+        if self._registry.after is not None:
+            self._registry = self._registry.after()
         return self._registry
 
     @property

@@ -50,12 +50,15 @@ class Registry:
         ack_timeout: For `emit_with_ack` where the caller does not say.
         recovery: Brings official clients back, where that is switched on.
         parent: The pattern that it was made by; None for one that the application named.
+        on_unused: Called when nobody holds it any more.
+        after: Once it has ended, finds what bears its name now.
     """
 
     __slots__ = (
         "_users",
         "ack_timeout",
         "adapter",
+        "after",
         "ids",
         "listeners",
         "members",
@@ -81,6 +84,7 @@ class Registry:
         self.ids = count()
         self.recovery = Recovery(self, settings) if settings.connection_state_recovery else None
         self.on_unused: Callable[[Registry], None] | None = None
+        self.after: Callable[[], Registry] | None = None
         self._users = 0
         self.adapter: Adapter = make_adapter(self)
 
@@ -88,7 +92,7 @@ class Registry:
         return (self,)
 
     def hold(self) -> None:
-        """A peer is connected, asks to be or may be recovered."""
+        """A peer is connected, asks to be or may be recovered; or handlers of one that has left still run."""
         self._users += 1
 
     def release(self) -> None:
@@ -170,7 +174,9 @@ class Registries:
         self._parents: list[ParentRegistry] = []
 
     def named(self, name: str) -> Registry:
-        """The namespace of this name, made if there is none. It stays.
+        """The namespace of this name, made if there is none: as one of a pattern if it matches, and else to stay.
+
+        Were it not the pattern's, whose peers come later would meet neither its middleware nor its handlers.
 
         Raises:
             LocalProtocolError: too long, or with a comma or a character that cannot be printed.
@@ -179,13 +185,11 @@ class Registries:
         if registry is None:
             if not is_namespace(name):
                 raise LocalProtocolError("this cannot be the name of a namespace")
+            for parent in self._parents:
+                if isinstance(parent.pattern, re.Pattern) and parent.pattern.fullmatch(name):
+                    return self._child(name, parent)
             registry = self._known[name] = Registry(name, self._make_adapter, self._settings)
         return registry
-
-    def child(self, name: str) -> Registry | None:
-        """The namespace of this name, if a peer has made it by asking for it."""
-        registry = self._known.get(name)
-        return None if registry is None or registry.parent is None else registry
 
     def of_pattern(self, pattern: re.Pattern[str] | NamespaceFunction) -> ParentRegistry:
         """The namespaces of a pattern; the same for the same pattern."""
@@ -257,3 +261,10 @@ class Registries:
         if child.parent is not None:
             child.parent.children.pop(child.name, None)
         child.adapter.close()
+        child.after = lambda: self._after(child)
+
+    def _after(self, child: Registry) -> Registry:
+        """What bears the name of a namespace that has ended; itself, if only a function could tell."""
+        if child.parent is not None and isinstance(child.parent.pattern, re.Pattern):
+            return self.named(child.name)
+        return self._known.get(child.name, child)

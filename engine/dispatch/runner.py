@@ -113,6 +113,8 @@ class Runner:
         self._queue.append(job)
         if not self._running:
             self._running = True
+            # A namespace does not end under the handlers of the last that left it.
+            self._member.registry.hold()
             self._member.session.live.host.spawn(self._run)
 
     async def _done(self) -> None:
@@ -133,6 +135,7 @@ class Runner:
                 if isinstance(job, _Received):
                     handler = self._handler(job.event.name)
                     if handler is not None and handler.concurrent:
+                        self._member.registry.hold()
                         session.live.host.spawn(self._run_beside, handler, job)
                     else:
                         session.event_taken(job.size_bytes)
@@ -146,6 +149,7 @@ class Runner:
             if self._idle is not None:
                 self._idle.set()
                 self._idle = None
+            self._member.registry.release()
 
     def _handler(self, event: str) -> Handler | None:
         listeners = self._member.listeners
@@ -160,6 +164,7 @@ class Runner:
         finally:
             # Only now: what runs counts as waiting, so that a peer cannot start any number of them.
             self._member.session.event_taken(job.size_bytes)
+            self._member.registry.release()
 
     # -- connect and disconnect
 

@@ -332,7 +332,7 @@ async def test_namespace_that_its_only_peer_was_refused_by_ends(how: str) -> Non
     if how == "put out":
         await parent.disconnect_sockets()
         await peer.receive()
-    assert parent.children == frozenset()
+    await until(lambda: parent.children == frozenset())
 
 
 async def test_nothing_is_kept_of_a_namespace_that_has_ended() -> None:
@@ -376,15 +376,106 @@ async def test_application_that_names_a_child_keeps_it_and_its_handlers_go_befor
     assert await other.receive() == '3/tenant-2,1["parent"]'
 
 
-async def test_what_the_application_named_before_is_no_child() -> None:
+async def test_what_the_application_named_before_the_pattern_is_no_child() -> None:
     io = Events()
+    io.of("/tenant-1").on("who", lambda socket: "static")
     parent = io.of(TENANT)
     parent.use(lambda socket: False)
-    io.of("/tenant-1").on("who", lambda socket: "static")
     peer = await Wire(io).connect("/tenant-1")
     peer.send('2/tenant-1,1["who"]')
     assert await peer.receive() == '3/tenant-1,1["static"]'
     assert parent.children == frozenset()
+
+
+@pytest.mark.parametrize(
+    "when", ["before anybody", "after the last", "in disconnect", "in an event", "beside"]
+)
+async def test_naming_a_namespace_of_a_pattern_opens_no_way_round_its_middleware(when: str) -> None:
+    io = Events()
+    parent = io.of(TENANT)
+    gate = anyio.Event()
+
+    @parent.use
+    async def guard(socket: Socket, auth: dict[str, object]) -> bool:
+        return "token" in auth
+
+    async def name(socket: Socket, *args: object) -> None:
+        await gate.wait()
+        await io.of(socket.namespace).emit("left", socket.id)
+
+    wire = Wire(io)
+    if when == "before anybody":
+        await io.of("/tenant-1").emit("nobody")
+    else:
+        if when == "in disconnect":
+            parent.on("disconnect", name)
+        elif when != "after the last":
+            parent.on("x", name, concurrent=when == "beside")
+        peer = wire.open()
+        await peer.connect("/tenant-1", '{"token":1}')
+        peer.send('2/tenant-1,["x"]')
+        await anyio.wait_all_tasks_blocked()
+        peer.lose()
+        if when == "after the last":
+            await io.of("/tenant-1").emit("nobody")
+    gate.set()
+    await anyio.wait_all_tasks_blocked()
+    other = wire.open()
+    assert await answer_of(other, "/tenant-1") == '4/tenant-1,{"message":"Connection refused"}'
+    assert await answer_of(other, "/tenant-1", '{"token":1}') == "in"
+    other.lose()
+    await until(lambda: parent.children == frozenset())
+
+
+@pytest.mark.parametrize("where", ["disconnect", "x"])
+async def test_namespace_of_a_function_does_not_end_under_the_handlers_of_the_last_that_left(
+    where: str,
+) -> None:
+    io = Events()
+
+    def function(name: str, auth: dict[str, object]) -> bool:
+        return "token" in auth
+
+    parent = io.of(function)
+    gate = anyio.Event()
+
+    async def name(socket: Socket, *args: object) -> None:
+        await gate.wait()
+        await io.of(socket.namespace).emit("left", socket.id)
+
+    parent.on(where, name)
+    wire = Wire(io)
+    peer = wire.open()
+    await peer.connect("/x", '{"token":1}')
+    peer.send('2/x,["x"]')
+    await anyio.wait_all_tasks_blocked()
+    peer.lose()
+    assert parent.children == {"/x"}
+    gate.set()
+    await anyio.wait_all_tasks_blocked()
+    assert parent.children == frozenset()
+    assert await answer_of(wire.open(), "/x") == f"4/x,{REFUSED}"
+
+
+async def test_handle_of_a_namespace_that_ended_is_one_of_what_bears_its_name_now() -> None:
+    io = Events()
+    parent = io.of(TENANT)
+    wire = Wire(io)
+    first = await wire.connect("/tenant-1")
+    handle = io.of("/tenant-1")
+    first.lose()
+    await until(lambda: parent.children == frozenset())
+    second = await wire.connect("/tenant-1")
+    await handle.emit("x")
+    assert second.received() == ['2/tenant-1,["x"]']
+    assert list(handle.sockets) == [second.ids["/tenant-1"]]
+    handle.on("who", lambda socket: "handle")
+    second.send('2/tenant-1,1["who"]')
+    assert await second.receive() == '3/tenant-1,1["handle"]'
+    second.lose()
+    # It has handlers of its own now.
+    await anyio.wait_all_tasks_blocked()
+    assert parent.children == {"/tenant-1"}
 
 
 async def test_middleware_of_the_pattern_runs_before_that_of_a_named_child() -> None:
