@@ -65,25 +65,30 @@ class Ack:
         """Acknowledge; wait first while too much is kept for a slow peer.
 
         Raises:
-            LocalProtocolError: it has been given before, or a value cannot be encoded.
+            LocalProtocolError: it has been given before, or a value cannot be encoded, or is too large.
         """
         self._check()
         if self._id is not None:
             messages = self._membership.encode_ack(self._id, args)
             self.given = True
-            await self._membership.send_ack(messages)
+            try:
+                await self._membership.send_ack(messages)
+            except LocalProtocolError:
+                # Too large: it has not been given, and whoever asked still gets an answer.
+                self.given = False
+                raise
 
     def send(self, *args: object) -> None:
         """Acknowledge without waiting.
 
         Raises:
-            LocalProtocolError: it has been given before, or a value cannot be encoded.
+            LocalProtocolError: it has been given before, or a value cannot be encoded, or is too large.
         """
         self._check()
         if self._id is not None:
             messages = self._membership.encode_ack(self._id, args)
-            self.given = True
             self._membership.put(messages)
+            self.given = True
 
     def _check(self) -> None:
         if self.given:

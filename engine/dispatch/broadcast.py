@@ -64,7 +64,8 @@ class BroadcastOperator:
         """Send an event to all of them, encoded once. Waits for nobody: who is too slow is closed ("buffer full").
 
         Raises:
-            LocalProtocolError: a reserved name, or a value that a codec cannot carry; nobody got it.
+            LocalProtocolError: a reserved name, or a value that a codec cannot carry or that is too large; nobody got
+                it. Of the namespaces of a pattern, those before the one whose peers' codec it was did.
         """
         check_event_name(event)
         for registry in self.source.registries():

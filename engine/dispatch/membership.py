@@ -393,9 +393,8 @@ class Membership:
         else:
             self.session.protocol.refuse(self.registry.name)
             content = {"message": "another connection has taken over"}
-            messages = self.codec.encode(
-                SocketPacket(SocketPacketType.CONNECT_ERROR, self.registry.name, content)
-            )
+            packet = SocketPacket(SocketPacketType.CONNECT_ERROR, self.registry.name, content)
+            messages = self.session.encode_own(self.codec, packet)
             self.leave(CloseReason.TRANSPORT_CLOSE)
             self.session.send_nowait(messages)
         self.session.close_if_empty()

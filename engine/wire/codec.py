@@ -47,7 +47,9 @@ class Codec(Protocol):
         ...
 
     def encode(self, packet: SocketPacket) -> list[Message]:
-        """The messages of one packet, to be sent one after the other with nothing between.
+        """The messages of one packet, to be sent one after the other with nothing between; at least one.
+
+        Text among them has no U+001E, which a standard client on long-polling cannot be sent.
 
         Raises:
             LocalProtocolError: the codec cannot carry a value of the packet.

@@ -12,7 +12,7 @@ from asgi_driver import ManualClock, drive, settled
 from event_peer import Wire
 
 from holdfast import Server
-from holdfast.engine.dispatch import Events, Socket
+from holdfast.engine.dispatch import Ack, Events, Socket
 from holdfast.engine.errors import MessageTooLarge
 from holdfast.engine.session.reason import CloseReason
 from holdfast.engine.settings import Settings
@@ -65,6 +65,29 @@ async def test_answer_larger_than_the_bound_becomes_an_error_acknowledgement() -
     peer = await Wire(io).connect()
     peer.send('21["ask"]')
     assert await peer.receive() == '31[{"error":{"message":"internal error"}}]'
+
+
+@pytest.mark.parametrize("waits", [True, False])
+async def test_ack_larger_than_the_bound_is_not_given(waits: bool) -> None:
+    io = Events(Settings(buffer_limit=1_000))
+
+    @io.on("ask")
+    async def handler(socket: Socket, again: bool, ack: Ack) -> None:
+        try:
+            if waits:
+                await ack("x" * 2_000)
+            else:
+                ack.send("x" * 2_000)
+        except MessageTooLarge:
+            assert not ack.given
+            if not again:
+                raise
+            ack.send("again")
+
+    peer = await Wire(io).connect()
+    peer.send('21["ask",true]', '22["ask",false]')
+    assert await peer.receive() == '31["again"]'
+    assert await peer.receive() == '32[{"error":{"message":"internal error"}}]'
 
 
 async def test_member_over_its_bound_is_closed_and_logged_and_the_broadcast_reaches_the_others(
