@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import anyio
+import event_peer
 import pytest
 from event_peer import EventPeer, Wire, until
 
 from holdfast.engine.dispatch import Events, Socket
 from holdfast.engine.errors import AckTimeout, Disconnected, EventError, LocalProtocolError
+from holdfast.engine.host import Host
 from holdfast.engine.settings import Settings
 
 pytestmark = pytest.mark.anyio
@@ -265,8 +267,9 @@ async def test_broadcast_collects_acknowledgements() -> None:
 
 
 async def test_broadcast_that_times_out_says_who_answered() -> None:
-    io = Events()
-    wire, peers, _ = await three(io)
+    clock = event_peer.TestClock()
+    io = Events(host=Host(clock))
+    _, peers, _ = await three(io)
 
     async def emit() -> None:
         with pytest.raises(AckTimeout) as caught:
@@ -278,7 +281,7 @@ async def test_broadcast_that_times_out_says_who_answered() -> None:
         for peer in peers:
             await peer.receive()
         peers[1].send("30[1,2]")
-        wire.clock.move(5.1)
+        clock.move(5.1)
 
 
 async def test_sockets_of_a_room_can_be_moved_and_put_out() -> None:
