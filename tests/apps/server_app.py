@@ -45,7 +45,7 @@ io = Server(
 )
 app = Engine(echo, settings=SETTINGS, app=io)
 
-for namespace in (io, io.of("/custom")):
+for namespace in (io, io.of("/custom"), io.of("/other")):
 
     @namespace.on("connect")
     async def connect(socket: Socket, auth: dict[str, object]) -> None:
@@ -59,6 +59,27 @@ for namespace in (io, io.of("/custom")):
     @namespace.on("ask me")
     async def ask(socket: Socket, *args: object) -> object:
         return ["asked", await socket.emit_with_ack("question", *args, timeout=5)]
+
+    @namespace.on("make")
+    async def make(socket: Socket, size: int) -> bytes:
+        await socket.emit("made", b"\7" * size)
+        return b"\10" * size
+
+    @namespace.on("join")
+    async def join(socket: Socket, *rooms: str) -> None:
+        socket.join(*rooms)
+
+    @namespace.on("leave")
+    async def leave(socket: Socket, room: str) -> None:
+        socket.leave(room)
+
+    @namespace.on("tell")
+    async def tell(socket: Socket, rooms: list[str], excluded: list[str], text: str) -> None:
+        await io.of(socket.namespace).to(*rooms).except_(*excluded).emit("told", text)
+
+    @namespace.on("tell others")
+    async def tell_others(socket: Socket, rooms: list[str], text: str) -> None:
+        await socket.broadcast.to(*rooms).emit("told", text)
 
     @namespace.on("nothing")
     async def nothing(socket: Socket) -> None:

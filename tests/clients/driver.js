@@ -1,72 +1,173 @@
-// Runs a scenario with the published socket.io-client and prints what happens as JSON lines.
-//
-// The scenario comes by standard input: { url, options, steps }. Bytes are written as { "$bytes": base64 }.
+// Runs JavaScript clients as JSON lines tell; the format stands in tests/support/client_driver.py.
 
-import { readFileSync } from "node:fs";
-import { io } from "socket.io-client";
+import { createRequire } from "node:module";
+import { createInterface } from "node:readline";
+import { WebSocket } from "ws";
+import { io as holdfast } from "../../client_js/index.js";
 
-const { url, options, steps } = JSON.parse(readFileSync(0, "utf8"));
+const require = createRequire(import.meta.url);
 
-const print = (value) => process.stdout.write(JSON.stringify(encode(value)) + "\n");
-
-function encode(value) {
-  if (value instanceof Uint8Array || value instanceof ArrayBuffer)
-    return { $bytes: Buffer.from(value).toString("base64") };
-  if (Array.isArray(value)) return value.map(encode);
-  if (value && typeof value === "object")
-    return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, encode(item)]));
-  return value;
+/** A WebSocket that is not to be had at first, so that our client begins by polling. */
+class Later extends WebSocket {
+  constructor(url, ...rest) {
+    if (!url.includes("sid=")) throw new Error("not at first");
+    super(url, ...rest);
+  }
 }
 
-function decode(value) {
-  if (value && typeof value === "object" && "$bytes" in value) return Buffer.from(value.$bytes, "base64");
-  if (Array.isArray(value)) return value.map(decode);
-  if (value && typeof value === "object")
-    return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, decode(item)]));
-  return value;
-}
-
-const seen = [];
-const waiting = [];
-
-/** Something has happened: print it, and let the step go on that waits for it. */
-function note(kind, value) {
-  print({ [kind]: value });
-  seen.push(kind);
-  for (const look of waiting.splice(0)) look();
-}
-
-async function until(kind) {
-  while (!seen.includes(kind)) await new Promise((resolve) => waiting.push(resolve));
-  seen.splice(seen.indexOf(kind), 1);
-}
-
-function connect(namespace, auth) {
-  const socket = io(url + namespace, { reconnection: false, auth, ...options });
-  const engine = socket.io.engine;
-  socket.on("connect", () => note("connect", { namespace, transport: socket.io.engine.transport.name }));
-  socket.on("connect_error", (error) => note("connect_error", { message: error.message, data: error.data }));
-  socket.on("disconnect", (reason) => note("disconnect", reason));
-  socket.onAny((event, ...args) => {
-    if (event === "question") args.pop()(...args.reverse());
-    else note(event, args);
-  });
-  engine.on("upgrade", (transport) => note("upgrade", transport.name));
-  return socket;
-}
-
-let socket;
-const sockets = [];
-
-const actions = {
-  connect: ({ namespace = "/", auth }) => void sockets.push((socket = connect(namespace, auth))),
-  wait: ({ kind }) => until(kind),
-  emit: ({ event, args = [] }) => void socket.emit(event, ...args),
-  ask: ({ event, args = [] }) =>
-    new Promise((resolve) => socket.emit(event, ...args, (...reply) => resolve(print({ reply })))),
-  disconnect: () => void socket.disconnect(),
+const CLIENTS = {
+  "socket.io-client-4.8": ["socket.io-client"],
+  "socket.io-client-4.8-msgpack": ["socket.io-client", () => ({ parser: require("socket.io-msgpack-parser") })],
+  "socket.io-client-4.0": ["socket.io-client-4"],
+  "socket.io-client-3.0": ["socket.io-client-3"],
+  "holdfast-client": [, ({ transports }) => ({ WebSocket: transports[1] ? Later : WebSocket, laterMs: [20] })],
 };
 
-for (const step of steps) await actions[step.do](decode(step));
-// The process ends when everything that this sends has gone out.
-for (const open of sockets) open.disconnect();
+const ENGINES = {
+  "engine.io-client-6.6": "engine.io-client",
+  "engine.io-client-5.0": "engine.io-client-5",
+  "engine.io-client-4.0": "engine.io-client-4",
+};
+
+const isMap = (value) => value && typeof value == "object";
+const mapped = (value, change) =>
+  Array.isArray(value)
+    ? value.map(change)
+    : isMap(value)
+      ? Object.fromEntries(Object.entries(value).map(([key, item]) => [key, change(item)]))
+      : value;
+
+const encode = (value) =>
+  value === undefined
+    ? { $undefined: true }
+    : value instanceof Uint8Array || value instanceof ArrayBuffer
+      ? { $bytes: Buffer.from(value).toString("base64") }
+      : mapped(value, encode);
+
+const decode = (value) =>
+  value?.$undefined ? undefined : value?.$bytes !== undefined ? Buffer.from(value.$bytes, "base64") : mapped(value, decode);
+
+const print = (value) => process.stdout.write(JSON.stringify(value) + "\n");
+const note = (peer, namespace, event, args) => print({ peer, namespace, event, args: args.map(encode) });
+
+class EventPeer {
+  sockets = new Map();
+
+  constructor(number) {
+    this.number = number;
+  }
+
+  async connect({ client, url, transports, namespaces, auth }) {
+    const [name, more = () => ({})] = CLIENTS[client];
+    const module = name && require(name);
+    const io = name ? (module.io ?? module) : holdfast;
+    this.options ??= {
+      transports,
+      forceNew: true,
+      reconnectionDelay: 20,
+      reconnectionDelayMax: 100,
+      randomizationFactor: 0,
+      ...more({ transports }),
+    };
+    const answers = namespaces.map((namespace) => {
+      // Later sockets join the first one's session, as they do for an application that does not say `forceNew`.
+      const first = this.sockets.values().next().value;
+      const socket = first ? first.io.socket(namespace, { auth }) : io(url + namespace, { ...this.options, auth });
+      this.sockets.set(namespace, socket);
+      socket.on("connect", () => note(this.number, namespace, "connect", []));
+      socket.on("disconnect", (reason) => note(this.number, namespace, "disconnect", [reason]));
+      socket.onAny((event, ...args) => {
+        if (event == "question") args.pop()(...args.reverse());
+        else note(this.number, namespace, event, args);
+      });
+      return new Promise((resolve) => {
+        socket.on("connect", () => resolve([namespace, "connected"]));
+        socket.on("connect_error", ({ message, data }) => resolve([namespace, { message, ...(data && { data }) }]));
+      });
+    });
+    return Object.fromEntries(await Promise.all(answers));
+  }
+
+  get engine() {
+    return this.sockets.values().next().value.io.engine;
+  }
+
+  transport = () => this.engine.transport.name;
+
+  async upgraded() {
+    while (this.transport() != "websocket")
+      await new Promise((resolve) => {
+        this.engine.on("upgrade", resolve);
+        this.engine.on("transport", resolve);
+      });
+  }
+
+  emit({ namespace, event, args, times }) {
+    const socket = this.sockets.get(namespace);
+    if (times == 1) socket.emit(event, ...args);
+    else for (let number = 0; number < times; number++) socket.emit(event, number, ...args);
+  }
+
+  ask = ({ namespace, event, args }) =>
+    new Promise((resolve) => this.sockets.get(namespace).emit(event, ...args, (...reply) => resolve(reply)));
+
+  leave({ namespace }) {
+    this.sockets.get(namespace).disconnect();
+  }
+
+  disconnect() {
+    for (const socket of this.sockets.values()) socket.disconnect();
+  }
+}
+
+/** The layer below: what it hears is the event "message". */
+class EnginePeer {
+  constructor(number) {
+    this.number = number;
+  }
+
+  connect({ client, url, transports }) {
+    const module = require(ENGINES[client]);
+    const Socket = module.Socket ?? module;
+    this.engine = new Socket(url, { transports });
+    this.engine.binaryType = "arraybuffer";
+    this.engine.on("message", (data) => note(this.number, "/", "message", [data]));
+    this.engine.on("close", (reason) => note(this.number, "/", "disconnect", [reason]));
+    return new Promise((resolve) => {
+      this.engine.on("open", () => resolve({ "/": "connected" }));
+      this.engine.on("error", (error) => resolve({ "/": { message: error.message } }));
+    });
+  }
+
+  transport = () => this.engine.transport.name;
+
+  async upgraded() {
+    while (this.transport() != "websocket") await new Promise((resolve) => this.engine.on("upgrade", resolve));
+  }
+
+  emit({ args, times }) {
+    if (times == 1) this.engine.send(args[0]);
+    else for (let number = 0; number < times; number++) this.engine.send(`${number}`);
+  }
+
+  disconnect() {
+    this.engine.close();
+  }
+}
+
+const peers = new Map();
+
+async function run({ id, peer: number, do: name, ...values }) {
+  try {
+    if (name == "connect" && !peers.has(number)) peers.set(number, new (values.client in ENGINES ? EnginePeer : EventPeer)(number));
+    const result = await peers.get(number)?.[name](mapped(values, decode));
+    if (name == "disconnect") peers.delete(number);
+    print({ id, result: encode(result ?? null) });
+  } catch (error) {
+    print({ id, error: error.stack });
+  }
+}
+
+createInterface({ input: process.stdin })
+  .on("line", (line) => run(JSON.parse(line)))
+  .on("close", () => process.exit());
