@@ -12,7 +12,16 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["APPS", "SERVERS", "Running", "free_port", "running", "server_command", "until"]
+__all__ = [
+    "APPS",
+    "SERVERS",
+    "UVICORN_WEBSOCKETS",
+    "Running",
+    "free_port",
+    "running",
+    "server_command",
+    "until",
+]
 
 HOST = "127.0.0.1"
 APPS = Path(__file__).resolve().parent.parent / "apps"
@@ -32,6 +41,9 @@ SERVERS: dict[str, list[str]] = {
     "hypercorn-trio": ["hypercorn", "--worker-class=trio", "--graceful-timeout=2"],
 }
 
+# Besides "auto", which is one of them.
+UVICORN_WEBSOCKETS = ["websockets", "websockets-sansio", "wsproto"]
+
 
 def free_port() -> int:
     """A port that nobody listens on now."""
@@ -40,9 +52,9 @@ def free_port() -> int:
         return listener.getsockname()[1]
 
 
-def server_command(name: str, app: str, port: int) -> list[str]:
-    """How to start an application of `tests/apps` on one of the `SERVERS`."""
-    module, *options = SERVERS[name]
+def server_command(name: str, app: str, port: int, *more: str) -> list[str]:
+    """How to start an application of `tests/apps` on one of the `SERVERS`, with ``more`` options."""
+    module, *options = [*SERVERS[name], *more]
     if module == "uvicorn":
         options.append(f"--port={port}")
     else:
