@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
-from client_driver import EVERYBODY, WAYS, Driver, Peer, driving
+from client_driver import EVERYBODY, STANDARD_WAYS, Driver, Peer, driving, ways_of
 from network import Network, network_to
 from real_server import Running, free_port, running, server_command
 
@@ -19,10 +19,15 @@ HERE = Path(__file__).parent
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """`pair` is a client and its server, `way` a transport or the upgrade: all of them, unless a test names its own."""
+    if "pair" not in metafunc.fixturenames:
+        return
     named = {mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")}
-    for name, values in (("pair", EVERYBODY), ("way", WAYS)):
-        if name in metafunc.fixturenames and name not in named:
-            metafunc.parametrize(name, values)
+    if not {"pair", "way"} & named:
+        metafunc.parametrize("pair, way", [(pair, way) for pair in EVERYBODY for way in ways_of(pair)])
+    elif "way" not in named:
+        metafunc.parametrize("way", STANDARD_WAYS)
+    elif "pair" not in named:
+        metafunc.parametrize("pair", EVERYBODY)
 
 
 def _node() -> str:

@@ -3,6 +3,7 @@
 import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
 import { WebSocket } from "ws";
+import { io as compat } from "../../client_js/compat.js";
 import { io as holdfast } from "../../client_js/index.js";
 
 const require = createRequire(import.meta.url);
@@ -15,12 +16,16 @@ class Later extends WebSocket {
   }
 }
 
+// Our own have no WebSocket in Node 20 but what they are given.
+const ours = ({ transports }) => ({ WebSocket: transports[1] ? Later : WebSocket, laterMs: [20] });
+
 const CLIENTS = {
   "socket.io-client-4.8": ["socket.io-client"],
   "socket.io-client-4.8-msgpack": ["socket.io-client", () => ({ parser: require("socket.io-msgpack-parser") })],
   "socket.io-client-4.0": ["socket.io-client-4"],
   "socket.io-client-3.0": ["socket.io-client-3"],
-  "holdfast-client": [, ({ transports }) => ({ WebSocket: transports[1] ? Later : WebSocket, laterMs: [20] })],
+  "holdfast-client": [holdfast, ours],
+  "holdfast-client-compat": [compat, ours],
 };
 
 const ENGINES = {
@@ -58,9 +63,9 @@ class EventPeer {
   }
 
   async connect({ client, url, transports, namespaces, auth }) {
-    const [name, more = () => ({})] = CLIENTS[client];
-    const module = name && require(name);
-    const io = name ? (module.io ?? module) : holdfast;
+    const [found, more = () => ({})] = CLIENTS[client];
+    const module = typeof found == "string" ? require(found) : found;
+    const io = module.io ?? module;
     this.options ??= {
       transports,
       forceNew: true,

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Callable
 
 import pytest
-from client_driver import ELSEWHERE, JAVASCRIPT, PYTHON, UNDEFINED, Peer, joined
+from client_driver import ELSEWHERE, JAVASCRIPT, OURS, PYTHON, UNDEFINED, Peer, joined
 from real_peer import http_client
 from real_server import Running, until
 
@@ -25,7 +25,7 @@ def test_connects_by_the_way_asked_for_with_auth(peer: Peer, server: Running) ->
     assert peer.next("welcome") == ["/", {"token": ["123", None]}]
     if peer.way == "upgrade":
         peer.upgraded()
-    assert peer.transport() == ("polling" if peer.way == "polling" else "websocket")
+    assert peer.transport() == ("websocket" if peer.way == "upgrade" else peer.way)
 
 
 def test_refusal_arrives_with_its_data(peer: Peer, server: Running) -> None:
@@ -140,7 +140,7 @@ def test_reasons_of_a_disconnect(peer: Peer, pair: str, server: Running, by: str
 # -- what not everybody can do
 
 
-@pytest.mark.parametrize("pair", [*JAVASCRIPT, *PYTHON, "holdfast-client"])
+@pytest.mark.parametrize("pair", [*JAVASCRIPT, *PYTHON, *OURS])
 def test_error_of_a_handler_arrives_in_the_documented_shape(guest: Peer) -> None:
     error = {"message": "not today", "code": "E_TODAY", "data": {"until": "tomorrow"}}
     assert guest.ask("fail") == [{"error": error}]
@@ -148,14 +148,14 @@ def test_error_of_a_handler_arrives_in_the_documented_shape(guest: Peer) -> None
     assert isinstance(wrong_arguments["error"]["message"], str)
 
 
-@pytest.mark.parametrize("pair", [*JAVASCRIPT, "holdfast-client", *ELSEWHERE])
+@pytest.mark.parametrize("pair", [*JAVASCRIPT, *OURS, *ELSEWHERE])
 def test_undefined_arrives_as_null(guest: Peer) -> None:
     guest.emit("echo", UNDEFINED, [UNDEFINED], 1)
     assert guest.next("echo") == [None, [None], 1]
     assert guest.ask("ask me", UNDEFINED, 1) == [["asked", [1, None]]]
 
 
-@pytest.mark.parametrize("pair", [*JAVASCRIPT, "holdfast-client", *ELSEWHERE])
+@pytest.mark.parametrize("pair", [*JAVASCRIPT, *OURS, *ELSEWHERE])
 def test_namespaces_come_and_go_within_a_session(guest: Peer, server: Running) -> None:
     joined(guest, server.url, "/custom")
     refused = guest.connect(server.url, "/closed", auth={"name": "Eve"})

@@ -25,13 +25,16 @@ __all__ = [
     "ENGINES",
     "EVERYBODY",
     "JAVASCRIPT",
+    "OURS",
     "PYTHON",
+    "STANDARD_WAYS",
     "UNDEFINED",
     "WAYS",
     "Driver",
     "Peer",
     "driving",
     "joined",
+    "ways_of",
 ]
 
 PATIENCE = 15.0
@@ -40,7 +43,9 @@ WAYS: dict[str, list[str]] = {
     "polling": ["polling"],
     "websocket": ["websocket"],
     "upgrade": ["polling", "websocket"],
+    "stream": ["stream"],
 }
+STANDARD_WAYS = ["polling", "websocket", "upgrade"]
 
 JAVASCRIPT = [
     "socket.io-client-4.8",
@@ -52,7 +57,13 @@ PYTHON = ["python-AsyncClient", "python-AsyncClient-msgpack", "python-Client", "
 ENGINES = ["engine.io-client-6.6", "engine.io-client-5.0", "engine.io-client-4.0"]
 # Behind the @ is the server, if it is not ours. The second shows that the tests ask for what Socket.IO does.
 ELSEWHERE = ["holdfast-client@socket.io", "socket.io-client-4.8@socket.io"]
-EVERYBODY = [*JAVASCRIPT, *PYTHON, "holdfast-client", *ELSEWHERE]
+OURS = ["holdfast-client", "holdfast-client-compat"]
+EVERYBODY = [*JAVASCRIPT, *PYTHON, *OURS, *ELSEWHERE]
+
+
+def ways_of(pair: str) -> list[str]:
+    """By which ways a client can go at its server."""
+    return [*WAYS] if pair in OURS else STANDARD_WAYS
 
 
 def _to_json(value: Any) -> Any:
