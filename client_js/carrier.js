@@ -23,15 +23,13 @@ export const OPENERS = { [WEBSOCKET]: openWebSocket, [STREAM]: openStream, [POLL
  * @param {string} kind
  * @param {number} now
  * @param {number} deadline When it is given up.
- * @param {number} received How far we were when it began.
  */
-export const createCarrier = (kind, now, deadline, received) => ({
+export const createCarrier = (kind, now, deadline) => ({
   kind,
   since: now,
   /** When it last brought something. */
   heard: now,
   deadline,
-  received,
   /** @type {number} */
   state: TRYING,
   /** 1 for the opening one; 0 until a WebSocket has its number. */

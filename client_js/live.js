@@ -179,7 +179,7 @@ export class Live extends Emitter {
       const { plain } = session;
       // The opening race has the time that the application gives it.
       /** @type {Carrier} */
-      const carrier = createCarrier(kind, now, phase == "open" ? now + answerMs : Infinity, inbox.received);
+      const carrier = createCarrier(kind, now, phase == "open" ? now + answerMs : Infinity);
       let attach;
       if (previous) carrier.heard = previous.heard;
       if (previous && kind == POLLING) {
@@ -339,7 +339,11 @@ export class Live extends Emitter {
         if (state == TRYING) carries(carrier, lostFor || "better");
       } else if (state != TRYING) {
         const message = session.receive(number, packet, clock());
-        if (message !== undefined) this.fire("message", message);
+        if (message !== undefined) {
+          // What has brought something was not idle, however short it was held.
+          carrier.since = -Infinity;
+          this.fire("message", message);
+        }
       }
     };
 
@@ -431,7 +435,7 @@ export class Live extends Emitter {
         carrier.ended = true;
         if (carrier != current) carriers.delete(carrier);
         // Someone on the way may answer for the server, at once and with nothing: that must not become a busy loop.
-        idle = now - carrier.since < IDLE_MS && inbox.received == carrier.received ? idle + 1 : 0;
+        idle = now - carrier.since < IDLE_MS ? idle + 1 : 0;
         give(carrier, idle > 2 ? Math.min(PAUSE_MS * idle, IDLE_MS / 2) : 0);
         return;
       }

@@ -180,6 +180,19 @@ test("an event with an attachment that is too long leaves nothing behind", async
   }
 });
 
+test("polls of a plain server that bring something follow each other without a pause", async () => {
+  const pauses = [];
+  const socket = connect("", {
+    transports: ["polling"],
+    setTimeout: (run, ms) => setTimeout(() => run(pauses.push(ms)), ms),
+  });
+  await next(socket, "connect");
+  pauses.length = 0;
+  for (let i = 0; i < 20; i++) await socket.emitWithAck("echo", i);
+  socket.disconnect();
+  assert.deepEqual(pauses, []);
+});
+
 test("a namespace that cannot be written down is refused, and costs the others nothing", async () => {
   const socket = connect();
   await next(socket, "connect");
