@@ -91,7 +91,7 @@ export class Session {
         if (typeof data == "string") checkText(data, this.plain && this.sid);
         else data = new Uint8Array(data.slice());
         // The exact size is worth its cost only near the limit. JSON can make six bytes of one character.
-        if (data.length * 6 > limit) checkSize(utf8Length(encode(data)), limit);
+        if (data.length * 6 > limit) checkSize((this.plain && writer && /** @type {any} */ (data).byteLength) || utf8Length(encode(data)), limit);
         total += data.length;
         return data;
       });

@@ -180,6 +180,17 @@ test("an event with an attachment that is too long leaves nothing behind", async
   }
 });
 
+test("bytes up to the server's limit go over a WebSocket, on which nothing makes them longer", async () => {
+  const socket = connect("", { transports: ["websocket"] });
+  await next(socket, "connect");
+  assert.equal(await socket.emitWithAck("size", new Uint8Array(1_000_000)), 1_000_000);
+  socket.disconnect();
+  const polling = connect("", { transports: ["polling"] });
+  await next(polling, "connect");
+  assert.throws(() => polling.emit("size", new Uint8Array(760_000)), LocalProtocolError);
+  polling.disconnect();
+});
+
 test("polls of a plain server that bring something follow each other without a pause", async () => {
   const pauses = [];
   const socket = connect("", {
