@@ -7,15 +7,18 @@ PY := .venv/bin/python
 CORE := $(wildcard tests/wire tests/session tests/subprotocols)
 HERE := $(shell pwd | cksum | cut -d' ' -f1)
 DEMO := .make/demo-$(HERE)
+EXAMPLES := .make/examples-$(HERE)
 DEV := .make/dev-$(HERE)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test check lint types imports core unit rest js bundle system bench docs build clean setup
+.PHONY: help demo examples example-chat example-whiteboard test check lint types imports core unit rest js bundle system \
+    bench docs build clean setup
 
 help:
 	@echo "make demo    the forced-fallback demo (starts a server and prints its address)"
+	@echo "make examples        a chat and a whiteboard; make example-chat, make example-whiteboard: one of them"
 	@echo "make test    everything: lint, types, imports, Python, JavaScript, Chromium, real servers"
 	@echo "make check   the quick part of it: lint, types, imports, unit tests"
 	@echo "make bench   what a message costs the server, beside python-socketio and a bare ASGI echo"
@@ -27,6 +30,12 @@ help:
 
 demo: $(DEMO) bundle
 	@$(PY) -m holdfast.demo $(ARGS)
+
+examples: $(EXAMPLES) bundle examples/node_modules/.package-lock.json
+	@$(PY) -m examples $(ARGS)
+
+example-chat example-whiteboard: example-%: $(EXAMPLES) bundle examples/node_modules/.package-lock.json
+	@$(PY) -m examples $* $(ARGS)
 
 test: lint types imports docs js bundle system core unit rest
 
@@ -55,7 +64,8 @@ unit: $(DEV)
 	@echo "== unit tests"
 	@$(PY) -m pytest -q -m "not browser and not servers and not slow" $(addprefix --ignore=,$(CORE)) $(ARGS)
 
-rest: $(DEV) tools/node_modules/.package-lock.json tests/clients/node_modules/.package-lock.json
+rest: $(DEV) tools/node_modules/.package-lock.json tests/clients/node_modules/.package-lock.json \
+    examples/node_modules/.package-lock.json
 	@echo "== slow tests, real servers, Chromium"
 	@$(PY) -m pytest -q -m "browser or servers or slow" $(ARGS)
 
@@ -73,14 +83,15 @@ build: $(DEV)
 	@ls -l dist
 
 clean:
-	rm -rf .venv .make build dist client_js/dist client_js/node_modules tools/node_modules tests/clients/node_modules *.egg-info \
+	rm -rf .venv .make build dist client_js/dist client_js/node_modules tools/node_modules tests/clients/node_modules \
+	    examples/node_modules *.egg-info \
 	    .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- what it needs
 
 setup: $(DEV) client_js/node_modules/.package-lock.json tools/node_modules/.package-lock.json \
-    tests/clients/node_modules/.package-lock.json bundle system
+    tests/clients/node_modules/.package-lock.json examples/node_modules/.package-lock.json bundle system
 
 $(PY):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "holdfast needs Python 3.11 or later; run make PYTHON=…")'
@@ -92,11 +103,17 @@ $(DEMO): pyproject.toml | $(PY)
 	@$(PY) -m pip install -qq --disable-pip-version-check --editable '.[demo]'
 	@touch $@
 
+$(EXAMPLES): pyproject.toml | $(PY)
+	@echo "== installing holdfast and FastAPI into .venv"
+	@mkdir -p .make
+	@$(PY) -m pip install -qq --disable-pip-version-check --editable '.[examples]'
+	@touch $@ $(DEMO)
+
 $(DEV): pyproject.toml | $(PY)
 	@echo "== installing holdfast and what its tests need into .venv"
 	@mkdir -p .make
 	@$(PY) -m pip install -qq --disable-pip-version-check --editable '.[demo,dev,trio]'
-	@touch $@ $(DEMO)
+	@touch $@ $(DEMO) $(EXAMPLES)
 
 %/node_modules/.package-lock.json: %/package-lock.json
 	@command -v npm >/dev/null || { echo "npm is missing: install Node.js 20 or later (Debian: apt-get install nodejs npm)"; exit 1; }
@@ -104,7 +121,7 @@ $(DEV): pyproject.toml | $(PY)
 	@cd $* && npm ci --loglevel=error --no-audit --no-fund
 	@touch $@
 
-# demo/ imports `holdfast` as a user does, and pyright finds packages by their folder's name only.
+# demo/ and examples/ import `holdfast` as a user does, and pyright finds packages by their folder's name only.
 .make/typing/holdfast:
 	@mkdir -p .make/typing
 	@ln -sfn ../.. $@

@@ -197,7 +197,7 @@ def test_a_planted_type_error_fails_pyright_in_every_package(checkout: Path) -> 
     wrong = (
         "from holdfast.engine.errors import MessageTooLarge\n\nsize: str = MessageTooLarge(1, 2).size_bytes\n"
     )
-    packages = ("engine", "transports", "compat", "demo")
+    packages = ("engine", "transports", "compat", "demo", "examples")
     for package in packages:
         (checkout / package / "planted.py").write_text(wrong)
     pyright = ROOT / "tools" / "node_modules" / ".bin" / "pyright"

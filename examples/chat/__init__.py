@@ -1,0 +1,1 @@
+"""Usernames, presence, typing, rooms, private messages and history."""

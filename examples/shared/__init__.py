@@ -1,0 +1,1 @@
+"""What both examples need to show themselves: files, and nothing about events."""

@@ -1,0 +1,1 @@
+"""Drawing together, with everything that is drawn travelling as packed binary."""
