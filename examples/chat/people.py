@@ -8,6 +8,7 @@ import unicodedata
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from itertools import count
+from typing import cast
 
 from holdfast import EventError
 
@@ -30,6 +31,7 @@ MAX_TEXT = 1000
 MAX_PEOPLE = 200
 MAX_ROOMS = 30
 MAX_HISTORY = 100
+MAX_TOLD = 200
 MAX_REMEMBERED = 5000
 
 Message = dict[str, object]
@@ -227,8 +229,10 @@ class Chat:
         return message, targets
 
     def heard_by(self, person: Person) -> list[Message]:
-        """What somebody may read: their rooms and their private messages."""
-        return [*person.private, *(message for room in sorted(person.rooms) for message in self.rooms[room])]
+        """What somebody may read, their rooms and their private messages: the last of it, in order."""
+        found = [*person.private, *(message for room in person.rooms for message in self.rooms[room])]
+        # Together they have to fit into what a server keeps for one session.
+        return sorted(found, key=lambda message: cast("int", message["id"]))[-MAX_TOLD:]
 
     def presence(self) -> dict[str, object]:
         """Who is here, and how many are in each room."""

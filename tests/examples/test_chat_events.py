@@ -152,6 +152,17 @@ async def test_history_is_what_was_said_last_in_order(scene: Scene) -> None:
     assert ids == sorted(ids)
 
 
+async def test_the_longest_history_can_be_told(scene: Scene) -> None:
+    rooms = ["a", "b", "c"]
+    ada = await enter(scene, "Ada", *rooms)
+    for number in range(400):
+        room = ["lobby", *rooms][number % 4]
+        await ada.ask("say", f"#{room}", "\N{WAVING HAND SIGN}" * 1000, nonce(number))
+    answer = await (await scene.guest()).ask("join", "Grace", KEYS["Grace"], rooms)
+    assert len(answer["messages"]) == 200
+    assert {message["to"] for message in answer["messages"]} == {"#lobby", "#a", "#b", "#c"}
+
+
 async def test_rooms_are_made_entered_and_left(scene: Scene) -> None:
     ada, grace = await enter(scene, "Ada"), await enter(scene, "Grace")
     assert await ada.ask("enter", "compilers") == []

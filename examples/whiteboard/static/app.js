@@ -8,7 +8,8 @@ import { fit } from "./pictures.js";
 
 const COLOURS = { Ink: "#1b2426", Red: "#d63a3a", Orange: "#e98a15", Green: "#2b9348", Blue: "#2563c9", Violet: "#8a3ffc", Eraser: "#fdfcf9" };
 const WIDTHS = { Fine: 3, Medium: 7, Broad: 16, "Very broad": 40 };
-const PIECE_MS = 40;
+const TELL_MS = 40;
+const MAX_PIECE = 150;
 const NEAR = 2;
 const ADJECTIVES = ["Brave", "Calm", "Clever", "Happy", "Kind", "Lucky", "Quick", "Sunny"];
 const ANIMALS = ["Otter", "Fox", "Heron", "Badger", "Lynx", "Whale", "Robin", "Hare", "Bear", "Seal", "Owl"];
@@ -43,8 +44,8 @@ socket.on("board", (author, packed) => {
 socket.on("item", (packed) => {
   for (const item of unpackItems(packed)) {
     painter.add(item);
-    // It was seen while it was drawn; now it is on the board.
-    if (item.author !== me) painter.sketches.delete(item.author);
+    // It was seen while it was drawn; now it is on the board. (Our own sketches go by their nonce.)
+    painter.sketches.delete(item.author);
   }
   painter.sketch();
   showFacts();
@@ -63,18 +64,12 @@ socket.on("drawing", (author, packed) => {
   if (known) known.points.push(...piece.points);
   else painter.sketches.set(author, { ...piece, points: [...piece.points] });
   painter.sketch();
+  point(author, ...piece.points.slice(-2));
 });
 socket.on("cursor", (author, packed) => {
-  const [x, y] = unpackPoint(packed);
-  if (x === undefined) return drop(author);
-  if (!cursors.has(author)) {
-    const cursor = Object.assign(document.createElement("div"), { className: "cursor" });
-    cursor.append(Object.assign(document.createElement("span"), { textContent: nameOf(author) }));
-    cursor.style.setProperty("--hue", hueOf(author));
-    $("cursors").append(cursor);
-    cursors.set(author, cursor);
-  }
-  Object.assign(cursors.get(author).style, { left: `${x / 16}%`, top: `${y / 10}%` });
+  const at = unpackPoint(packed);
+  if (at.length) point(author, ...at);
+  else drop(author);
 });
 socket.on("people", (now) => {
   people = now;
@@ -84,6 +79,17 @@ socket.on("people", (now) => {
   }
   showPeople();
 });
+
+const point = (author, x, y) => {
+  if (!cursors.has(author)) {
+    const cursor = Object.assign(document.createElement("div"), { className: "cursor" });
+    cursor.append(Object.assign(document.createElement("span"), { textContent: nameOf(author) }));
+    cursor.style.setProperty("--hue", hueOf(author));
+    $("cursors").append(cursor);
+    cursors.set(author, cursor);
+  }
+  Object.assign(cursors.get(author).style, { left: `${x / 16}%`, top: `${y / 10}%` });
+};
 
 const drop = (author) => {
   cursors.get(author)?.remove();
@@ -96,10 +102,10 @@ const drop = (author) => {
 
 /** @type {{nonce: string, width: number, colour: number[], points: number[], sent: number} | null} */
 let stroke = null;
-let sentAt = 0;
-let pointedAt = 0;
-/** Where a picture goes. */
+/** Where the hand was last, and where a picture goes. */
 let pointed = [800, 500];
+/** @type {number | undefined} */
+let timer;
 
 const whereOn = ({ clientX, clientY }) => {
   const { left, top, width, height } = $("sketch").getBoundingClientRect();
@@ -125,14 +131,20 @@ const go = (point) => {
   }
 };
 
-/** Others see it grow. What of this is lost is made good by the whole stroke. */
-const sendPiece = () => {
-  if (performance.now() - sentAt < PIECE_MS || !socket.connected) return;
-  sentAt = performance.now();
-  const { width, colour, points, sent } = stroke;
-  const piece = points.slice(Math.max(0, sent - 2)).slice(-300);
-  stroke.sent = points.length;
-  if (piece.length >= 2) socket.volatile.emit("drawing", packStroke(width, colour, piece));
+/**
+ * Soon: what is new of the stroke, or else where we point. What is lost of it is made good by the whole stroke.
+ *
+ * One event at a time: of two volatile ones at once, the official client drops the second.
+ */
+const tell = () => {
+  timer ??= setTimeout(() => {
+    timer = undefined;
+    if (!socket.connected) return;
+    if (!stroke || stroke.sent === stroke.points.length) return socket.volatile.emit("cursor", packPoint(...pointed));
+    const { width, colour, points, sent } = stroke;
+    stroke.sent = points.length;
+    socket.volatile.emit("drawing", packStroke(width, colour, points.slice(Math.max(0, sent - 2)).slice(-2 * MAX_PIECE)));
+  }, TELL_MS);
 };
 
 const finish = async () => {
@@ -159,14 +171,15 @@ sketch.onpointermove = (event) => {
   if (stroke) {
     const all = event.getCoalescedEvents?.() ?? [];
     for (const each of all.length ? all : [event]) go(whereOn(each));
-    sendPiece();
   }
-  if (performance.now() - pointedAt < PIECE_MS || !socket.connected) return;
-  pointedAt = performance.now();
-  socket.volatile.emit("cursor", packPoint(...pointed));
+  tell();
 };
 sketch.onpointerup = sketch.onpointercancel = () => stroke && finish();
-sketch.onpointerleave = () => socket.connected && socket.volatile.emit("cursor", new ArrayBuffer(0));
+sketch.onpointerleave = () => {
+  clearTimeout(timer);
+  timer = undefined;
+  if (socket.connected) socket.volatile.emit("cursor", new ArrayBuffer(0));
+};
 
 const undo = () => ask(socket, "undo").catch((error) => complain(error.message));
 $("undo").onclick = undo;
