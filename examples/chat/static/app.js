@@ -101,7 +101,9 @@ $("join").onsubmit = (event) => {
   name = $("name").value;
   if (socket.connected) join();
 };
-$("name").value = name;
+// Until here a click would have sent the form to nowhere.
+$("join").querySelector("button").disabled = false;
+if (!$("name").value) $("name").value = name;
 
 socket.on("connect", () => {
   complain("");
