@@ -43,8 +43,9 @@ def online() -> dict[str, object]:
 @io.on("join")
 async def join(socket: Socket, name: object, key: object, rooms: object = None) -> dict[str, object]:
     """Come in, or come back: with the same key the same name is yours."""
-    if "person" in socket.data:
-        raise EventError("You have joined already.", code="JOINED")
+    known = socket.data.get("person")
+    if isinstance(known, Person) and known.name != name:
+        raise EventError(f"You have joined as {known.name}.", code="JOINED")
     wanted = cast("list[object]", rooms)[:MAX_ROOMS] if isinstance(rooms, list) else []
     wanted = [room_of(room) for room in wanted]
     person = chat.admit(name_of(name), token_of(key))

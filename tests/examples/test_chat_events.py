@@ -55,6 +55,13 @@ async def test_a_name_is_one_persons_however_it_is_written(scene: Scene) -> None
     assert await other.refused("join", "Alan", KEYS["Alan"]) == "JOINED"
 
 
+async def test_joining_again_by_the_same_name_changes_nothing(scene: Scene) -> None:
+    ada, grace = await enter(scene, "Ada", "compilers"), await enter(scene, "Grace")
+    answer = await ada.ask("join", "Ada", KEYS["Ada"])
+    assert answer == {"name": "Ada", "rooms": ["compilers", "lobby"], "messages": []}
+    assert {event for event, *_ in grace.all_heard()} == {"presence"}
+
+
 async def test_who_loses_the_connection_and_comes_back_is_not_announced_and_has_missed_nothing(
     scene: Scene,
 ) -> None:
