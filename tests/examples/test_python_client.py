@@ -1,4 +1,4 @@
-"""The examples as a program sees them: python-socketio's client, on both frameworks, by each transport."""
+"""The examples as a program sees them: python-socketio's client, on both frameworks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ STROKE = bytes((7, 10, 20, 30)) + struct.pack("<4h", 1, 2, 30, 40)
 
 @asynccontextmanager
 async def connected(
-    url: str, transport: str, auth: object = None
+    url: str, auth: object = None
 ) -> AsyncIterator[tuple[socketio.AsyncClient, asyncio.Queue[Any]]]:
     client = socketio.AsyncClient(reconnection=False)
     heard: asyncio.Queue[Any] = asyncio.Queue()
@@ -29,8 +29,8 @@ async def connected(
         heard.put_nowait(event)
 
     client.on("*", hear)
-    await client.connect(url, transports=[transport], auth=auth, wait_timeout=TIMEOUT)
     try:
+        await client.connect(url, transports=["websocket"], auth=auth, wait_timeout=TIMEOUT)
         yield client, heard
     finally:
         await client.disconnect()
@@ -46,11 +46,10 @@ async def next_of(heard: asyncio.Queue[Any], event: str) -> list[Any]:
                 return args
 
 
-@pytest.mark.parametrize("transport", ["polling", "websocket"])
 @pytest.mark.parametrize("framework", FRAMEWORKS)
-def test_programs_chat(framework: str, transport: str) -> None:
+def test_programs_chat(framework: str) -> None:
     async def scenario(url: str) -> None:
-        async with connected(url, transport) as (ada, _), connected(url, transport) as (grace, heard):
+        async with connected(url) as (ada, _), connected(url) as (grace, heard):
             answer = await ada.call("join", ("Ada", "ada-" * 5), timeout=TIMEOUT)
             assert answer == {"name": "Ada", "rooms": ["lobby"], "messages": []}
             refused = await grace.call("join", ("Ada", "grace-" * 4), timeout=TIMEOUT)
@@ -63,20 +62,19 @@ def test_programs_chat(framework: str, transport: str) -> None:
         asyncio.run(scenario(server.url))
 
 
-@pytest.mark.parametrize("transport", ["polling", "websocket"])
 @pytest.mark.parametrize("framework", FRAMEWORKS)
-def test_programs_draw(framework: str, transport: str) -> None:
+def test_programs_draw(framework: str) -> None:
     async def scenario(url: str) -> None:
-        async with connected(url, transport, {"key": "ada-" * 5}) as (ada, heard):
+        async with connected(url, {"key": "ada-" * 5}) as (ada, heard):
             [author, board] = await next_of(heard, "board")
             assert board == b""
             id = await ada.call("stroke", ("nonce-" * 3, STROKE), timeout=TIMEOUT)
             item = struct.pack("<III", id, author, 8) + STROKE
             assert await next_of(heard, "item") == [item]
-            async with connected(url, transport, {"key": "grace-" * 4}) as (_, late):
+            async with connected(url, {"key": "grace-" * 4}) as (_, late):
                 assert (await next_of(late, "board"))[1] == item
         with pytest.raises(socketio.exceptions.ConnectionError):
-            async with connected(url, transport):
+            async with connected(url):
                 pass
 
     with start_example("whiteboard", framework) as server:
