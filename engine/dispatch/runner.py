@@ -326,6 +326,11 @@ class Runner:
         elif isinstance(error, WrongArguments):
             # The peer's doing: there is no traceback worth reading.
             logger.warning("in %r: %s", member.registry.name, error)
+        elif isinstance(error, EventError):
+            # Meant for the peer, who has not asked to hear of it.
+            logger.warning(
+                "the handler of %r in %r has nobody to give its error to", event, member.registry.name
+            )
         else:
             logger.error("the handler of %r in %r failed", event, member.registry.name, exc_info=error)
 

@@ -240,12 +240,18 @@ async def test_failure_in_a_thread_is_an_error_answer_and_the_next_event_is_serv
     @io.on("gone")
     def gone(socket: Socket) -> None:
         anyio.from_thread.run_sync(socket.disconnect)
-        anyio.from_thread.run(socket.emit, "late")
+        try:
+            anyio.from_thread.run(socket.emit, "late")
+        finally:
+            ended.append(True)
 
+    ended: list[bool] = []
     peer = await Wire(io).connect()
     peer.send('21["fail"]', '22["gone"]')
     assert await peer.receive() == '31[{"error":{"message":"no","data":[1]}}]'
     assert await peer.receive() == "1"
+    # A task that waits for its thread counts as blocked.
+    await until(lambda: bool(ended))
     await anyio.wait_all_tasks_blocked()
     assert peer.received() == []
 
