@@ -60,7 +60,7 @@ core: $(DEV)
 	@$(PY) -m coverage run -m pytest -q -m "not slow" $(CORE)
 	@$(PY) -m coverage report
 
-unit: $(DEV)
+unit: $(DEV) tests/clients/node_modules/.package-lock.json
 	@echo "== unit tests"
 	@$(PY) -m pytest -q -m "not browser and not servers and not slow" $(addprefix --ignore=,$(CORE)) $(ARGS)
 
