@@ -67,6 +67,7 @@ class Membership:
         "__weakref__",
         "_acks",
         "_held",
+        "_held_bytes",
         "_last_rooms",
         "_left",
         "_missed",
@@ -96,6 +97,7 @@ class Membership:
         self.runner = Runner(self)
         self._own: Listeners | None = None
         self._held: list[Message] = []
+        self._held_bytes = 0
         self._missed: list[Message] = []
         self._acks: dict[int, PendingAck] = {}
         self._left: CloseReason | None = None
@@ -278,9 +280,9 @@ class Membership:
 
     def _hold(self, messages: list[Message]) -> None:
         self._held += messages
+        self._held_bytes += sum([message.size_bytes for message in messages])
         settings = self.session.settings
-        size = sum([message.size_bytes for message in [*self._missed, *self._held]])
-        if size > settings.buffer_limit or len(self._held) > settings.max_pending_events:
+        if self._held_bytes > settings.buffer_limit or len(self._held) > settings.max_pending_events:
             self.session.live.fail(CloseReason.BUFFER_FULL, message="too much waits for a connect handler")
 
     # -- acknowledgements that we wait for
@@ -306,6 +308,8 @@ class Membership:
         self.recovered = True
         self.socket.data = before.socket.data
         self._missed = missed
+        # It goes out together with what is held.
+        self._held_bytes = sum([message.size_bytes for message in missed])
         self.log = log
         self.runner.follow(before.runner)
 
