@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from .base import EVERYBODY, Adapter, AdapterFactory, Answers, Node, NoHandler, Recipient, SocketInfo, Target
+from .base import (
+    EVERYBODY,
+    Adapter,
+    AdapterFactory,
+    Answers,
+    Node,
+    NoHandler,
+    Recipient,
+    RoomChange,
+    SocketInfo,
+    Target,
+)
 from .memory import MemoryAdapter, MemoryHub, deliver
 
 __all__ = [
@@ -15,6 +26,7 @@ __all__ = [
     "NoHandler",
     "Node",
     "Recipient",
+    "RoomChange",
     "SocketInfo",
     "Target",
     "deliver",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 from ..live import SocketHandshake
 from ..wire.codec import Codec
@@ -19,9 +19,14 @@ __all__ = [
     "NoHandler",
     "Node",
     "Recipient",
+    "RoomChange",
     "SocketInfo",
     "Target",
 ]
+
+
+RoomChange = Literal["create-room", "join-room", "leave-room", "delete-room"]
+"""What becomes of a room, in Socket.IO's words."""
 
 
 class NoHandler(LookupError):
@@ -134,11 +139,18 @@ class Node(Protocol):
         """
         ...
 
+    def room_changed(self, change: RoomChange, room: str, id: str) -> None:
+        """A socket of this process has entered a room or left it: first "create-room" if it is the first one there,
+        last "delete-room" if it was the last. Each time when it is done. Never raises.
+        """
+        ...
+
 
 class Adapter(Protocol):
     """Rooms of one namespace. Every socket is a member of the room that has its id as name.
 
     The plain methods are about sockets of this process; the coroutines reach every process, unless the target is local.
+    It tells its `Node` of what changes in the rooms of this process.
     """
 
     def add(self, recipient: Recipient, room: str) -> int:

@@ -70,10 +70,19 @@ class MemoryAdapter:
     # -- sockets of this server
 
     def add(self, recipient: Recipient, room: str) -> int:
-        self._everyone[recipient.id] = recipient
-        self._rooms.setdefault(room, {})[recipient.id] = recipient
-        rooms = self._rooms_of.setdefault(recipient.id, set())
-        rooms.add(room)
+        id = recipient.id
+        self._everyone[id] = recipient
+        members = self._rooms.get(room)
+        is_new = members is None
+        if members is None:
+            members = self._rooms[room] = {}
+        members[id] = recipient
+        rooms = self._rooms_of.setdefault(id, set())
+        if room not in rooms:
+            rooms.add(room)
+            if is_new:
+                self._node.room_changed("create-room", room, id)
+            self._node.room_changed("join-room", room, id)
         return len(rooms)
 
     def remove(self, recipient: Recipient, room: str) -> None:
@@ -90,10 +99,14 @@ class MemoryAdapter:
 
     def _drop(self, id: str, room: str) -> None:
         members = self._rooms.get(room)
-        if members is not None:
-            members.pop(id, None)
-            if not members:
-                del self._rooms[room]
+        if members is None or members.pop(id, None) is None:
+            return
+        is_empty = not members
+        if is_empty:
+            del self._rooms[room]
+        self._node.room_changed("leave-room", room, id)
+        if is_empty:
+            self._node.room_changed("delete-room", room, id)
 
     def rooms(self, recipient: Recipient) -> frozenset[str]:
         return frozenset(self._rooms_of.get(recipient.id, ()))

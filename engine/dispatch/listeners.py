@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ..errors import LocalProtocolError
 from .handlers import Function, Handler
 
@@ -11,6 +13,7 @@ ANY_EVENT = "*"
 CONNECT_EVENTS = ("connect", "connection")
 _ALIASES = {"connection": "connect"}
 _NEVER_CALLED = frozenset(("connect_error", "newListener", "removeListener"))
+_ROOM_CHANGES = ("create-room", "join-room", "leave-room", "delete-room")
 _WITH_REASON = "(socket) or (socket, reason)"
 _SIGNATURES = {
     "connect": "(socket) or (socket, auth)",
@@ -45,7 +48,7 @@ class Listeners:
         parent: What counts where there is nothing here: a socket's namespace, a namespace's pattern.
     """
 
-    __slots__ = ("_any", "_handlers", "_middleware", "_outgoing", "_server_side", "_where", "parent")
+    __slots__ = ("_any", "_handlers", "_middleware", "_outgoing", "_room", "_server_side", "_where", "parent")
 
     def __init__(self, where: str, parent: Listeners | None = None) -> None:
         self.parent = parent
@@ -55,11 +58,19 @@ class Listeners:
         self._middleware: dict[str, list[Handler]] = {}
         self._any: list[Handler] = []
         self._outgoing: list[Handler] = []
+        self._room: dict[str, list[Handler]] = {}
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing is registered here, whatever is above."""
-        return not (self._handlers or self._server_side or self._middleware or self._any or self._outgoing)
+        return not (
+            self._handlers
+            or self._server_side
+            or self._middleware
+            or self._any
+            or self._outgoing
+            or self._room
+        )
 
     def register(
         self, event: str, function: Function, *, concurrent: bool = False, once: bool = False
@@ -182,6 +193,37 @@ class Listeners:
     def outgoing(self) -> list[Handler]:
         """Who hears every event that is sent."""
         return self._outgoing if self.parent is None else self.parent.outgoing() + self._outgoing
+
+    # -- rooms
+
+    def add_room(self, change: str, function: Function) -> None:
+        """Let a plain function hear of what becomes of rooms: (room) or (room, id).
+
+        Raises:
+            LocalProtocolError: there is no such change, or it could never be called.
+        """
+        if change not in _ROOM_CHANGES:
+            raise LocalProtocolError(f"{change!r} is not one of {', '.join(map(repr, _ROOM_CHANGES))}")
+        handler = Handler(change, function, leading=0)
+        if handler.is_async or handler.wants_ack or not (handler.takes(1) or handler.takes(2)):
+            raise LocalProtocolError(
+                f"a listener of {change!r} is a plain `def` that does not wait, and takes (room) or (room, id)"
+            )
+        self._room[change] = [*self._room.get(change, ()), handler]
+
+    def remove_room(self, change: str, function: Function | None = None) -> None:
+        """One, or all; idempotent."""
+        left = [
+            handler
+            for handler in self._room.pop(change, ())
+            if function is not None and handler.function != function
+        ]
+        if left:
+            self._room[change] = left
+
+    def room(self, change: str) -> Sequence[Handler]:
+        """Who hears of it."""
+        return self._room.get(change, ())
 
     # -- events of other servers
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar, overload
 
+from ..adapters import RoomChange
 from ..errors import LocalProtocolError
 from ..host import Host
 from .broadcast import BroadcastOperator, RemoteSocket
@@ -265,6 +266,37 @@ class Namespace(Audience):
     def rooms(self) -> Mapping[str, frozenset[str]]:
         """The ids of this server's sockets by room: a copy. Each socket is alone in the room of its id."""
         return self._bound().adapter.all_rooms()
+
+    @overload
+    def on_room(self, change: RoomChange) -> Callable[[F], F]: ...
+
+    @overload
+    def on_room(self, change: RoomChange, listener: F) -> F: ...
+
+    def on_room(self, change: RoomChange, listener: F | None = None) -> F | Callable[[F], F]:
+        """Let a function hear of what becomes of this server's rooms: ``@io.on_room("create-room")``.
+
+        It takes ``room`` or ``room, id``, and is a plain `def` that does not wait: it is called while the socket enters
+        or leaves. The room that bears a socket's id is one of them. A socket that may be recovered is in its rooms
+        until it is too late.
+
+        Args:
+            change: "join-room" and "leave-room" are about each socket; "create-room" comes before the first one's, and
+                "delete-room" after the last one's.
+
+        Raises:
+            LocalProtocolError: there is no such change, or the function could never be called.
+        """
+
+        def register(function: F) -> F:
+            self._bound().listeners.add_room(change, function)
+            return function
+
+        return register if listener is None else register(listener)
+
+    def off_room(self, change: RoomChange, listener: Function | None = None) -> None:
+        """Remove a listener of this change, or all; idempotent."""
+        self._bound().listeners.remove_room(change, listener)
 
     # -- the other servers
 

@@ -164,10 +164,9 @@ class Log:
         """Its session is over: stay in its rooms for it."""
         member = self.member
         self.info_then = member.info()
-        rooms = member.rooms
         adapter = member.registry.adapter
-        adapter.remove_all(member)
-        for room in rooms:
+        # In its place, not after it: no room is empty meanwhile.
+        for room in member.rooms:
             adapter.add(self, room)
         member.registry.hold()
         self._timer = member.session.live.host.call_later(self._recovery.period, self.expire)
@@ -179,9 +178,10 @@ class Log:
         self._timer = None
         adapter = member.registry.adapter
         rooms = adapter.rooms(self)
-        adapter.remove_all(self)
         for room in rooms:
             adapter.add(member, room)
+        if not rooms:
+            adapter.remove_all(self)
         self.member = member
         member.registry.release()
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import re
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from itertools import count
 from typing import TYPE_CHECKING, Protocol
 
-from ..adapters import EVERYBODY, Adapter, AdapterFactory, Answers, NoHandler, Recipient, deliver
+from ..adapters import EVERYBODY, Adapter, AdapterFactory, Answers, NoHandler, Recipient, RoomChange, deliver
 from ..errors import LocalProtocolError
 from ..settings import Settings
 from ..wire.socketio import SocketPacket, SocketPacketType, is_namespace
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from .membership import Membership
 
 __all__ = ["NamespaceFunction", "ParentRegistry", "Registries", "Registry", "Source"]
+
+logger = logging.getLogger("holdfast.dispatch")
 
 NamespaceFunction = Callable[[str, dict[str, object]], bool | Awaitable[bool]]
 """Says whether there is a namespace of this name for a peer with this ``auth``. A plain function must not wait."""
@@ -134,6 +137,15 @@ class Registry:
         if handler is None:
             raise NoHandler(name)
         return await handler.call(list(args))
+
+    def room_changed(self, change: RoomChange, room: str, id: str) -> None:
+        """See `Node.room_changed`."""
+        for listener in self.listeners.room(change):
+            try:
+                listener.function(*(room, id)[: listener.most])
+            except Exception:
+                # The socket has moved all the same, and whoever moved it has nothing to do with the listener.
+                logger.exception("the listener of %r in %r failed", change, self.name)
 
 
 class ParentRegistry:

@@ -4,7 +4,15 @@ from collections.abc import Callable
 
 import pytest
 
-from holdfast.engine.adapters import EVERYBODY, MemoryAdapter, MemoryHub, NoHandler, SocketInfo, Target
+from holdfast.engine.adapters import (
+    EVERYBODY,
+    MemoryAdapter,
+    MemoryHub,
+    NoHandler,
+    RoomChange,
+    SocketInfo,
+    Target,
+)
 from holdfast.engine.errors import LocalProtocolError
 from holdfast.engine.wire.codec import Codec, JsonCodec, MsgpackCodec
 from holdfast.engine.wire.message import Message
@@ -53,6 +61,9 @@ class Alone:
 
     async def server_event(self, name: str, args: tuple[object, ...]) -> object:
         raise NoHandler(name)
+
+    def room_changed(self, change: RoomChange, room: str, id: str) -> None:
+        """Nobody listens."""
 
 
 class Leaver(Mailbox):
