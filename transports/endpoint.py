@@ -52,6 +52,11 @@ class Endpoint:
         self.app = app
         self._permission = Permission(allow_request)
 
+    @property
+    def session_count(self) -> int:
+        """How many sessions there are at this moment, those among them that wait for their next carrier."""
+        return len(self.table.sessions)
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._lifespan(scope, receive, send)

@@ -225,6 +225,7 @@ class LiveSession:
             StaleAttach: a newer carrier exists; the session is unharmed.
             RemoteProtocolError: the session has been closed for it.
         """
+        before = self._core.transport
         try:
             carrier = self._core.attach(transport, number=number, received=received, now=self.host.now())
         except StaleAttach:
@@ -233,6 +234,8 @@ class LiveSession:
         except RemoteProtocolError as error:
             self._refuse(error)
             raise
+        if transport != before:
+            logger.debug("session %s goes on by %s, after %s", self.name, transport, before)
         attachment = self._serve(carrier)
         self._settle()
         return attachment

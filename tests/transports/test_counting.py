@@ -138,6 +138,19 @@ async def test_tombstones_are_limited() -> None:
         assert received == [None, 1, 1]
 
 
+async def test_change_of_transport_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, logger="holdfast.session")
+    async with open_site("polling") as site:
+        peer, _ = await site.opened()
+        for transport in ("polling", "stream", "stream", "websocket", "polling"):
+            await peer.attach(transport)
+    assert [text.partition("goes on ")[2] for text in caplog.messages if "goes on" in text] == [
+        "by stream, after polling",
+        "by websocket, after stream",
+        "by polling, after websocket",
+    ]
+
+
 async def test_secrets_are_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, logger="holdfast")
     async with open_site() as site:
@@ -161,13 +174,15 @@ async def test_shutdown_tells_every_session_and_takes_no_more(transport: str) ->
         lost, gone = await site.opened()
         gone.cut()
         await settled()
+        # Who may come back is counted, too.
+        assert site.engine.session_count == 2
         site.client.tasks.start_soon(site.engine.shutdown)
         closing = await carrier.closing()
         assert closing.value == {"message": "server shutting down", "received": 1}
         await carrier.ended()
         await settled()
         assert [str(reason) for reason in site.application.ended] == ["server shutting down"] * 2
-        assert not site.engine.table.sessions
+        assert site.engine.session_count == 0
         refusal = site.client.get(peer.url("polling", sid=False))
         assert await refusal.start() == 503
         assert (await (await lost.attach("polling")).refusal()).code == 1
