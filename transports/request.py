@@ -146,6 +146,7 @@ def _handshake(scope: Scope, query: dict[str, str], query_text: str) -> Handshak
         address=(client[0], client[1]) if client else None,
         secure=scope.get("scheme") in ("https", "wss"),
         url=f"{scope['path']}?{query_text}" if query_text else scope["path"],
+        scope=scope,
     )
 
 

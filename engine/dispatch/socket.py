@@ -86,6 +86,7 @@ class Socket:
                 secure=request.secure,
                 url=request.url,
                 time=request.time,
+                scope=request.scope,
             )
         return self._handshake
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 __all__ = ["Handshake", "SocketHandshake"]
 
@@ -20,6 +21,8 @@ class Handshake:
         secure: Whether it came by TLS, as far as the server knows.
         url: Path and query.
         time: When it came.
+        scope: What the ASGI server and the middleware in front know of it, such as ``scope["session"]``,
+            ``scope["user"]`` and ``scope["state"]``.
     """
 
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -28,6 +31,8 @@ class Handshake:
     secure: bool = False
     url: str = "/"
     time: datetime = field(default_factory=lambda: datetime.now(UTC))
+    # Whatever some middleware puts there; and not in a log, where no cookie belongs.
+    scope: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +47,7 @@ class SocketHandshake:
         secure: Whether it came by TLS, as far as the server knows.
         url: Path and query of the request.
         time: When it came.
+        scope: As `Handshake.scope`; empty for a socket of another process.
     """
 
     headers: Mapping[str, str]
@@ -51,6 +57,7 @@ class SocketHandshake:
     secure: bool
     url: str
     time: datetime
+    scope: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False, compare=False)
 
     @property
     def issued(self) -> int:

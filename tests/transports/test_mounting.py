@@ -13,15 +13,17 @@ from asgi_driver import Client, ManualClock, settled
 from counting_peer import client_of
 from fastapi import FastAPI
 from starlette.applications import Starlette
+from starlette.authentication import AuthCredentials, AuthenticationBackend, BaseUser, SimpleUser
 from starlette.middleware import Middleware
+from starlette.middleware.authentication import AuthenticationMiddleware
 from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from holdfast import Engine, Server, Session
+from holdfast import Engine, Handshake, Server, Session, Socket
 from holdfast.transports.client_files import CLIENT_FILES
 
 QUERY = "?EIO=4&transport="
@@ -73,6 +75,52 @@ async def test_under_a_fastapi_mount() -> None:
     app.mount("/socket.io", engine())
     async with client_of(app) as client:
         await works(client, "/socket.io/")
+
+
+class Named(AuthenticationBackend):
+    """Who calls is who the query says."""
+
+    async def authenticate(self, conn: HTTPConnection) -> tuple[AuthCredentials, BaseUser] | None:
+        name = conn.query_params.get("name")
+        return None if name is None else (AuthCredentials(), SimpleUser(name))
+
+
+@pytest.mark.parametrize("transport", ["polling", "websocket"])
+async def test_handlers_see_what_middleware_knows_of_the_request(transport: str) -> None:
+    asked: list[str] = []
+
+    def allow_request(handshake: Handshake) -> bool:
+        asked.append(handshake.scope["user"].display_name)
+        return handshake.scope["user"].is_authenticated
+
+    io = Server(clock=ManualClock(), allow_request=allow_request)
+
+    @io.on("connect")
+    async def connect(socket: Socket) -> None:
+        await socket.emit("hello", socket.handshake.scope["user"].display_name)
+
+    app = Starlette(
+        routes=[Mount("/socket.io", app=io)],
+        middleware=[Middleware(AuthenticationMiddleware, backend=Named())],
+    )
+    url = f"/socket.io/{QUERY}{transport}"
+    async with client_of(app) as client:
+        if transport == "websocket":
+            refused = client.websocket(url)
+            assert (await refused.next())["status"] == 403
+            socket = client.websocket(f"{url}&name=mia")
+            await socket.accept()
+            await socket.receive()
+            socket.send("40")
+            answers = [await socket.receive(), await socket.receive()]
+        else:
+            assert await client.get(url).start() == 403
+            sid = json.loads((await client.get(f"{url}&name=mia").text())[1:])["sid"]
+            await client.post(f"{url}&sid={sid}", "40").text()
+            await settled()
+            answers = (await client.get(f"{url}&sid={sid}").text()).split("\x1e")
+        assert answers[1] == '42["hello","mia"]'
+    assert asked == ["", "mia"]
 
 
 async def test_middleware_takes_a_client_that_leaves_for_no_failure() -> None:
