@@ -7,51 +7,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from published_types import exports, members, source, strings
 
 pytestmark = pytest.mark.servers
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAGE = (ROOT / "docs" / "moving-from-socket.io-client.md").read_text("utf-8")
-PACKAGES = Path(__file__).parent / "node_modules"
 
 VERDICTS = {"same", "compat", "renamed", "no effect", "absent"}
 
 
-def types(path: str) -> str:
-    text = (PACKAGES / path).read_text("utf-8")
-    return re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
-
-
-def members(path: str, kind: str, name: str) -> set[str]:
-    """The public members of one class or interface, as the types declare them."""
-    body = re.search(
-        rf"^export .*?\b{kind} {name}\b[^{{]*?(?:<.*?>[^{{]*?)?\{{\n(.*?)^\}}",
-        types(path),
-        re.DOTALL | re.MULTILINE,
-    )
-    assert body, f"there is no {kind} {name} in {path}"
-    found = re.findall(
-        r"^    (?!private|protected)(?:(?:static|readonly|get|abstract) )*(\w+)\??[<(:]",
-        body[1],
-        re.MULTILINE,
-    )
-    return {member for member in found if not member.startswith("_")}
-
-
-def exports(path: str) -> set[str]:
-    lists = re.findall(r"^export \{([^}]*)\}", types(path), re.MULTILINE)
-    return {item.split(" as ")[-1].strip() for names in lists for item in names.split(",") if item.strip()}
-
-
 def listeners() -> set[str]:
     """The types leave two aliases out."""
-    source = (PACKAGES / "@socket.io/component-emitter/lib/cjs/index.js").read_text("utf-8")
-    return set(re.findall(r"Emitter\.prototype\.(\w+)", source)) - {"emitReserved"}
-
-
-def reasons() -> set[str]:
-    [line] = re.findall(r"type DisconnectReason = (.*);", types(CLIENT + "socket.d.ts"))
-    return set(re.findall(r'"(.*?)"', line))
+    text = source("@socket.io/component-emitter/lib/cjs/index.js")
+    return set(re.findall(r"Emitter\.prototype\.(\w+)", text)) - {"emitReserved"}
 
 
 CLIENT = "socket.io-client/build/esm/"
@@ -65,7 +34,7 @@ def public_names() -> dict[str, set[str]]:
         "Exports": exports(CLIENT + "index.d.ts"),
         "Socket": members(CLIENT + "socket.d.ts", "class", "Socket"),
         "Socket: events": members(CLIENT + "socket.d.ts", "interface", "SocketReservedEvents"),
-        "Socket: reasons of a disconnect": reasons(),
+        "Socket: reasons of a disconnect": strings(CLIENT + "socket.d.ts", "DisconnectReason"),
         "Socket: options": members(CLIENT + "socket.d.ts", "interface", "SocketOptions"),
         "Manager": members(CLIENT + "manager.d.ts", "class", "Manager"),
         "Manager: events": members(CLIENT + "manager.d.ts", "interface", "ManagerReservedEvents"),
