@@ -1,7 +1,7 @@
 """Holdfast: Socket.IO events over whatever network lies between a browser and a Python server."""
 
 from .engine.adapters import Adapter, MemoryHub
-from .engine.dispatch import Ack, BroadcastOperator, Namespace, ParentNamespace, RemoteSocket, Socket
+from .engine.dispatch import Ack, BroadcastOperator, Namespace, Next, ParentNamespace, RemoteSocket, Socket
 from .engine.dispatch.bare import Session
 from .engine.errors import (
     AckTimeout,
@@ -18,12 +18,15 @@ from .engine.live import Handshake, SocketHandshake
 from .engine.session import CloseReason
 from .engine.settings import Cookie, Settings
 from .engine.wire.codec import Codec, JsonCodec, MsgpackCodec
+from .engine.wire.message import Message
+from .engine.wire.socketio import BinaryHeader, SocketPacket, SocketPacketType
 from .transports.app import Engine, Server
 
 __all__ = [
     "Ack",
     "AckTimeout",
     "Adapter",
+    "BinaryHeader",
     "BroadcastOperator",
     "CloseReason",
     "Codec",
@@ -37,9 +40,11 @@ __all__ = [
     "JsonCodec",
     "LocalProtocolError",
     "MemoryHub",
+    "Message",
     "MessageTooLarge",
     "MsgpackCodec",
     "Namespace",
+    "Next",
     "ParentNamespace",
     "RemoteProtocolError",
     "RemoteSocket",
@@ -49,4 +54,6 @@ __all__ = [
     "Settings",
     "Socket",
     "SocketHandshake",
+    "SocketPacket",
+    "SocketPacketType",
 ]

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import logging
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextlib import contextmanager
 from itertools import count
 from time import monotonic
@@ -94,8 +94,11 @@ class Host:
         self._tasks: set[asyncio.Task[None]] = set()
         self._heap: list[tuple[float, int, Timer]] = []
         self._order = count()
+        self._compact_at = 64
         self._changed: anyio.Event | None = None
         self._sleeping_until = 0.0
+        self._running = 0
+        self._idle: anyio.Event | None = None
 
     def now(self) -> float:
         """Seconds on the host's clock."""
@@ -103,14 +106,18 @@ class Host:
 
     def spawn(self, function: Callable[..., Awaitable[None]], *args: Any) -> None:
         """Start a coroutine that nobody waits for. What it raises is logged, once, with its traceback."""
+        self._running += 1
+        self._spawn(self._run, function, args)
+
+    def _spawn(self, function: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> None:
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
             import trio
 
-            trio.lowlevel.spawn_system_task(self._run, function, args)
+            trio.lowlevel.spawn_system_task(function, *args)
             return
-        task = loop.create_task(self._run(function, args))
+        task = loop.create_task(function(*args))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -121,14 +128,34 @@ class Host:
             # Nobody awaits this task, so this is the last place where its failure can be seen; on Trio an
             # exception that left here would end the program.
             logger.exception("a background task failed")
+        finally:
+            self._running -= 1
+            if self._idle is not None and not self._running:
+                self._idle.set()
+
+    @property
+    def running(self) -> int:
+        """How many coroutines that were started by `spawn` have not come to their end."""
+        return self._running
+
+    async def idle(self) -> None:
+        """Return when there is none."""
+        while self._running:
+            self._idle = anyio.Event()
+            await self._idle.wait()
 
     def call_at(self, when: float, call: Callable[[], None]) -> Timer:
         """Call a function that does not wait at ``when``, in the order of the times asked for."""
         timer = Timer(call)
+        if len(self._heap) >= self._compact_at:
+            # Most timers are cancelled long before they are due.
+            self._heap = [entry for entry in self._heap if not entry[2].cancelled]
+            heapq.heapify(self._heap)
+            self._compact_at = max(64, 2 * len(self._heap))
         heapq.heappush(self._heap, (when, next(self._order), timer))
         if self._changed is None:
             self._changed = anyio.Event()
-            self.spawn(self._keep_time)
+            self._spawn(self._keep_time)
         elif when < self._sleeping_until:
             self._changed.set()
         return timer

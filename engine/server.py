@@ -176,11 +176,16 @@ class SessionTable:
         return RequestRefused(ErrorCode.SESSION_UNKNOWN, message)
 
     async def shutdown(self, timeout: float = 5.0) -> None:
-        """Take no more sessions, end all of them, and wait until they have heard of it, at most ``timeout`` seconds."""
+        """Take no more sessions, end all of them, and wait until they have heard of it and their handlers are done.
+
+        Args:
+            timeout: For how many seconds at most. What still runs then is left to itself, and the log says so.
+        """
         self._closing = True
         sessions = list(self.sessions.values())
         for session in sessions:
             session.close(CloseReason.SERVER_SHUTTING_DOWN)
+        until = anyio.current_time() + timeout
         with anyio.move_on_after(timeout):
             for session in sessions:
                 # One that has no carrier now is not waited for; its client learns it by its next request.
@@ -189,6 +194,18 @@ class SessionTable:
         for session in sessions:
             if session.life is not Life.CLOSED:
                 session.fail(CloseReason.SERVER_SHUTTING_DOWN)
+        with anyio.move_on_after(until - anyio.current_time()):
+            await self.host.idle()
+        if self.host.running:
+            logger.warning(
+                "shut down while handlers of %d sockets or sessions still ran; they had %g s",
+                self.host.running,
+                timeout,
+            )
+
+    def reopen(self) -> None:
+        """Take sessions again."""
+        self._closing = False
 
 
 def _same_secret(secret: str, shown: str | None) -> bool:

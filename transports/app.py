@@ -61,6 +61,11 @@ class Server(Events, Endpoint):
         table = SessionTable(settings, host, self.session_opened, codecs=self.codec_names)
         Endpoint.__init__(self, table, path=path, app=app, allow_request=allow_request)
 
+    def start(self) -> None:
+        """See `Endpoint.start`."""
+        super().start()
+        self.join_adapters()
+
     async def shutdown(self) -> None:
         """See `Endpoint.shutdown`. Other servers that share its adapter do not ask this one any more."""
         await super().shutdown()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -105,7 +106,9 @@ class Endpoint:
 
             async def overheard() -> Message:
                 message = await receive()
-                if message["type"] == "lifespan.shutdown":
+                if message["type"] == "lifespan.startup":
+                    self.start()
+                elif message["type"] == "lifespan.shutdown":
                     # Before the application inside puts away what its handlers may still use.
                     await self.shutdown()
                 return message
@@ -115,17 +118,36 @@ class Endpoint:
         while True:
             message = await receive()
             if message["type"] == "lifespan.startup":
+                self.start()
                 await send({"type": "lifespan.startup.complete"})
             elif message["type"] == "lifespan.shutdown":
                 await self.shutdown()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
 
-    async def shutdown(self) -> None:
-        """End all sessions ("server shutting down") and take no new ones.
+    @asynccontextmanager
+    async def lifespan(self, app: object = None) -> AsyncGenerator[None]:
+        """The lifespan of an application that this one is mounted in, which is told of none itself::
 
-        Call it at the end of the outer application's lifespan where this one is mounted: a mounted application is not
-        told of the lifespan. At the root and round another application it is called by itself.
+            app = Starlette(routes=[Mount("/socket.io", app=io)], lifespan=io.lifespan)
+
+        or ``async with io.lifespan():`` within a lifespan of your own. It opens the server, which a `shutdown` before
+        has closed, and shuts it down at its end. At the root and round another application that happens by itself.
+        """
+        self.start()
+        try:
+            yield
+        finally:
+            await self.shutdown()
+
+    def start(self) -> None:
+        """Take sessions again after a `shutdown`; idempotent. A new server takes them already."""
+        self.table.reopen()
+
+    async def shutdown(self) -> None:
+        """End all sessions ("server shutting down"), take no new ones, and wait a few seconds for their handlers.
+
+        `lifespan` calls it where this one is mounted; at the root and round another application it is called by itself.
         """
         await self.table.shutdown()
 

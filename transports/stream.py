@@ -109,7 +109,9 @@ async def _write(session: LiveSession, attachment: Attachment, send: Send, table
             if packets:
                 event = encode_event(attachment.carrier.written or 0, encode_payload(packets, counting=True))
                 size += len(event)
+                attachment.busy = True
                 await send({"type": "http.response.body", "body": event, "more_body": True})
+                attachment.busy = False
             elif attachment.over:
                 return
             else:

@@ -94,7 +94,9 @@ class ASGIApp:
 
         async def overheard() -> Message:
             message = await receive()
-            if message["type"] == "lifespan.shutdown":
+            if message["type"] == "lifespan.startup":
+                self.engineio_server.native.start()
+            elif message["type"] == "lifespan.shutdown":
                 await self.engineio_server.shutdown()
             return message
 

@@ -40,7 +40,7 @@ class Target:
     Attributes:
         rooms: Who is in any of them; None for everybody, an empty set for nobody.
         except_: Who is in any of these is left out.
-        volatile: Who has no carrier at this moment is left out.
+        volatile: Whom it would not reach at once is left out.
         local: Who is not in this process is left out.
     """
 
@@ -79,8 +79,8 @@ class Recipient(Protocol):
         ...
 
     @property
-    def attached(self) -> bool:
-        """Whether it has a carrier at this moment."""
+    def writable(self) -> bool:
+        """Whether what is sent to it now leaves now: a carrier is attached and takes it."""
         ...
 
     @property
@@ -234,6 +234,10 @@ class Adapter(Protocol):
         Raises:
             AckTimeout: not all came in time.
         """
+        ...
+
+    def open(self) -> None:
+        """The server starts again after `close`; idempotent. A new adapter is open."""
         ...
 
     def close(self) -> None:

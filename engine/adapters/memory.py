@@ -34,10 +34,16 @@ class MemoryHub:
 
     def __call__(self, node: Node) -> MemoryAdapter:
         """The adapter of one namespace of one server."""
-        adapters = self._adapters.setdefault(node.name, [])
-        adapter = MemoryAdapter(node, self, adapters)
-        adapters.append(adapter)
+        adapter = MemoryAdapter(node, self)
+        adapter.open()
         return adapter
+
+    def join(self, adapter: MemoryAdapter, name: str) -> list[MemoryAdapter]:
+        """Put an adapter among those of its namespace; idempotent. Returns all of them."""
+        adapters = self._adapters.setdefault(name, [])
+        if adapter not in adapters:
+            adapters.append(adapter)
+        return adapters
 
     def spawn(self, function: Callable[..., Awaitable[None]], *args: object) -> None:
         """Run what nobody waits for."""
@@ -57,11 +63,11 @@ class MemoryAdapter:
 
     __slots__ = ("_adapters", "_everyone", "_hub", "_node", "_rooms", "_rooms_of")
 
-    def __init__(self, node: Node, hub: MemoryHub, adapters: list[MemoryAdapter]) -> None:
+    def __init__(self, node: Node, hub: MemoryHub) -> None:
         self._node = node
         self._hub = hub
         # Of the same namespace: this one and those of the other servers.
-        self._adapters = adapters
+        self._adapters: list[MemoryAdapter] = []
         # Dicts as ordered sets: who came first is served first.
         self._everyone: dict[str, Recipient] = {}
         self._rooms: dict[str, dict[str, Recipient]] = {}
@@ -122,7 +128,7 @@ class MemoryAdapter:
             for id in self._rooms.get(room, ()):
                 found.pop(id, None)
         if target.volatile:
-            return [member for member in found.values() if member.attached]
+            return [member for member in found.values() if member.writable]
         return list(found.values())
 
     def _connected(self, target: Target) -> list[Recipient]:
@@ -237,6 +243,9 @@ class MemoryAdapter:
         if missing:
             raise AckTimeout(f"{missing} servers did not answer in time", answers=answers)
         return answers
+
+    def open(self) -> None:
+        self._adapters = self._hub.join(self, self._node.name)
 
     def close(self) -> None:
         self._hub.forget(self, self._node.name)

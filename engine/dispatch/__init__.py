@@ -5,6 +5,7 @@ from __future__ import annotations
 from .acks import Ack, Answer
 from .broadcast import BroadcastOperator, RemoteSocket
 from .events import Events
+from .handlers import Next
 from .namespace import Namespace, ParentNamespace
 from .session import EventSession
 from .socket import Socket
@@ -17,6 +18,7 @@ __all__ = [
     "EventSession",
     "Events",
     "Namespace",
+    "Next",
     "ParentNamespace",
     "RemoteSocket",
     "Socket",

@@ -73,8 +73,8 @@ class Ack:
             self.given = True
             try:
                 await self._membership.send_ack(messages)
-            except LocalProtocolError:
-                # Too large: it has not been given, and whoever asked still gets an answer.
+            except BaseException:
+                # Too large, or given up before it was sent: whoever asked still gets an answer.
                 self.given = False
                 raise
 
@@ -163,6 +163,11 @@ class AckWaiter:
             self._settled = True
             self._error = error
             self._done.set()
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether `wait` has nothing to wait for."""
+        return self._settled
 
     def expire(self) -> None:
         """The time is over."""

@@ -11,6 +11,7 @@ from ..host import Host
 from ..live import SocketHandshake
 from ..wire.socketio import SocketPacket, SocketPacketType, check_event_name
 from .acks import AckCollector, value_of
+from .names import check_rooms
 from .registry import Source
 
 __all__ = ["BroadcastOperator", "RemoteSocket"]
@@ -35,17 +36,19 @@ class BroadcastOperator:
 
     def to(self, *rooms: str) -> BroadcastOperator:
         """Also who is in any of these rooms; without any `to`, everybody. ``to(*[])`` on its own is nobody."""
+        check_rooms(rooms)
         return self._meaning(replace(self.target, rooms=frozenset(rooms).union(self.target.rooms or ())))
 
     in_ = to
 
     def except_(self, *rooms: str) -> BroadcastOperator:
         """Nobody who is in any of these rooms."""
+        check_rooms(rooms)
         return self._meaning(replace(self.target, except_=self.target.except_.union(rooms)))
 
     @property
     def volatile(self) -> BroadcastOperator:
-        """Only who has a carrier at this moment."""
+        """Only whom it reaches at once: what somebody would get late is dropped."""
         return self._meaning(replace(self.target, volatile=True))
 
     @property
@@ -116,6 +119,7 @@ class BroadcastOperator:
             LocalProtocolError: one is in as many as the setting ``max_rooms_per_socket`` allows; the others have
                 entered.
         """
+        check_rooms(rooms)
         refused: LocalProtocolError | None = None
         for registry in self.source.registries():
             try:
@@ -127,6 +131,8 @@ class BroadcastOperator:
 
     async def sockets_leave(self, *rooms: str) -> None:
         """Let them leave rooms."""
+        check_rooms(rooms)
+        check_rooms(rooms)
         for registry in self.source.registries():
             await registry.adapter.leave(self.target, rooms)
 

@@ -82,6 +82,10 @@ class Events(Namespace):
             LocalProtocolError: too long, or with a comma or a character that cannot be printed.
         """
         if not isinstance(name, str):
+            if not isinstance(name, re.Pattern) and not callable(name):
+                raise LocalProtocolError(
+                    f"a namespace is named by a text, a pattern or a function, and not by {name!r}"
+                )
             return ParentNamespace(self._registries.of_pattern(name), self._host)
         if not name.startswith("/"):
             name = "/" + name
@@ -97,6 +101,8 @@ class Events(Namespace):
             LocalProtocolError: its name cannot be one, it belongs to a server already, or one of its events has a
                 handler.
         """
+        if not isinstance(namespace, Namespace):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
+            raise LocalProtocolError('register_namespace takes an object: register_namespace(Chat("/chat"))')
         handlers = namespace._own_handlers()  # pyright: ignore[reportPrivateUsage]
         registry = self._registries.named(namespace.name)
         namespace._bind(registry, self._host, handlers)  # pyright: ignore[reportPrivateUsage]
@@ -104,6 +110,10 @@ class Events(Namespace):
             # One of a pattern is not kept here: it lives as long as its sockets do.
             self._namespaces[namespace.name] = namespace
         return namespace
+
+    def join_adapters(self) -> None:
+        """What a server calls when it starts again; idempotent."""
+        self._registries.open()
 
     def leave_adapters(self) -> None:
         """What a server calls when its sessions have ended; idempotent."""

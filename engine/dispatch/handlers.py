@@ -16,12 +16,15 @@ from anyio import to_thread
 from ..errors import HoldfastError, LocalProtocolError
 from .acks import Ack
 
-__all__ = ["Function", "Handler", "HandlerCancelled", "WrongArguments", "guarded"]
+__all__ = ["Function", "Handler", "HandlerCancelled", "Next", "WrongArguments", "guarded"]
 
 T = TypeVar("T")
 
 # An application's handler takes what its event carries; only its author knows the types.
 Function = Callable[..., object]
+
+Next = Callable[[], Awaitable[object]]
+"""What event middleware is given to go on: `Namespace.use_event`."""
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _OPTIONAL = re.compile(r"(?:\w+\.)*Optional\[(.*)\]")

@@ -142,8 +142,8 @@ class Membership:
     # -- rooms
 
     @property
-    def attached(self) -> bool:
-        return self.session.live.attached
+    def writable(self) -> bool:
+        return self.session.live.writable
 
     @property
     def rooms(self) -> frozenset[str]:
@@ -200,6 +200,13 @@ class Membership:
             messages = self.encode_event(name, args, id)
             self._tell(name, args)
             await self._send(messages)
+
+    async def wait_for_room(self, seconds: float) -> None:
+        """Wait so long until `emit` would not wait."""
+        live = self.session.live
+        if self.life is Life.CONNECTED and not live.has_room:
+            with live.host.move_on_after(seconds):
+                await live.wait_for_room()
 
     def _tell(self, name: str, args: tuple[object, ...]) -> None:
         outgoing = self.listeners.outgoing()
@@ -270,11 +277,16 @@ class Membership:
         elif self.life is Life.PENDING:
             self._hold(messages)
 
-    async def send_ack(self, messages: list[Message]) -> None:
-        """Send an acknowledgement; nobody misses it when the peer is gone."""
+    async def send_ack(self, messages: list[Message], *, as_guest: bool = False) -> None:
+        """Send an acknowledgement; nobody misses it when the peer is gone.
+
+        Args:
+            as_guest: This coroutine is not the application's: see `LiveSession.send_as_guest`.
+        """
         if self.life is Life.CONNECTED:
+            live = self.session.live
             try:
-                await self.session.live.send(*messages)
+                await (live.send_as_guest if as_guest else live.send)(*messages)
             except SessionClosed:
                 return
 

@@ -11,6 +11,7 @@ from ..host import Host
 from .broadcast import BroadcastOperator, RemoteSocket
 from .handlers import Function
 from .listeners import Listeners
+from .names import check_name
 from .registry import ParentRegistry, Registry
 from .socket import Socket
 
@@ -84,6 +85,7 @@ class Audience:
             self._bound().listeners.register(event, function, concurrent=concurrent)
             return function
 
+        check_name(event)
         return register if handler is None else register(handler)
 
     def event(self, handler: F) -> F:
@@ -171,7 +173,7 @@ class Audience:
 
     @property
     def volatile(self) -> BroadcastOperator:
-        """Who has a carrier at this moment."""
+        """Whom it reaches at once: what somebody would get late is dropped."""
         return self._everybody.volatile
 
     @property
@@ -217,6 +219,8 @@ class Namespace(Audience):
         name: A leading slash is added where it is missing.
     """
 
+    # For classes that forget to call our constructor.
+    _name = "/"
     _registry: Registry | None = None
 
     def __init__(self, name: str = "/") -> None:
@@ -319,6 +323,7 @@ class Namespace(Audience):
             self._bound().listeners.register_server_side(event, function)
             return function
 
+        check_name(event)
         return register if handler is None else register(handler)
 
     async def server_side_emit(self, event: str, *args: object) -> None:
@@ -359,5 +364,5 @@ class ParentNamespace(Audience):
 
     @property
     def children(self) -> frozenset[str]:
-        """The names that somebody is connected to at this moment."""
+        """The names of those that exist at this moment: somebody is connected, or the application has named them."""
         return frozenset(self._parent.children)

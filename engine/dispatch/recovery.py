@@ -209,7 +209,7 @@ class Log:
         return self._recovery.limit_bytes
 
     @property
-    def attached(self) -> bool:
+    def writable(self) -> bool:
         return False
 
     @property

@@ -261,6 +261,11 @@ class Registries:
                 child.on_unused = self._drop
         return child
 
+    def open(self) -> None:
+        """The server starts again: join the others; idempotent."""
+        for registry in self._known.values():
+            registry.adapter.open()
+
     def close(self) -> None:
         """The server is no more: leave the others that share its rooms; idempotent."""
         for registry in self._known.values():

@@ -174,6 +174,7 @@ class Runner:
             # It left before its turn came: nobody has heard of it, so nobody has to hear that it is gone.
             return
         args: list[object] = [member.socket, member.socket.handshake.auth]
+        has_begun = False
         try:
             for middleware in job.middleware:
                 if await middleware.call(args if middleware.takes(2) else args[:1]) is False:
@@ -181,6 +182,7 @@ class Runner:
                 if not member.is_pending:
                     return
             result = None
+            has_begun = True
             if job.handler is not None:
                 member.enter()
                 result = await job.handler.call(args if job.handler.takes(2) else args[:1])
@@ -189,7 +191,11 @@ class Runner:
         except Exception as error:
             # The application's failure must not leave its peer without an answer.
             self._log("connect", error)
-            member.refuse(FAILED)
+            if member.is_pending:
+                member.refuse(FAILED)
+            elif has_begun:
+                # Most likely it failed because the peer had left.
+                member.push_disconnect()
         else:
             if result is False:
                 member.refuse(REFUSED)
@@ -246,7 +252,7 @@ class Runner:
             # It has not come to its handler, or that failed and middleware answers in its stead.
             ack.given = True
         try:
-            await self._member.send_ack(self._member.encode_ack(event.ack_id, _answer(result)))
+            await self._member.send_ack(self._member.encode_ack(event.ack_id, _answer(result)), as_guest=True)
         except LocalProtocolError as error:
             if ack is not None:
                 ack.given = False
@@ -313,10 +319,10 @@ class Runner:
             answer = error_answer(error)
         member = self._member
         try:
-            await member.send_ack(member.encode_ack(event.ack_id, (answer,)))
+            await member.send_ack(member.encode_ack(event.ack_id, (answer,)), as_guest=True)
         except LocalProtocolError as unsendable:
             self._log(course.name, unsendable)
-            await member.send_ack(member.encode_failure(event.ack_id))
+            await member.send_ack(member.encode_failure(event.ack_id), as_guest=True)
 
     def _log(self, event: str, error: Exception) -> None:
         member = self._member

@@ -13,6 +13,7 @@ from .acks import AckWaiter
 from .broadcast import BroadcastOperator
 from .handlers import Function
 from .listeners import CONNECT_EVENTS, Listeners
+from .names import check_name, check_rooms
 from .socket_operator import SocketOperator
 
 if TYPE_CHECKING:
@@ -106,6 +107,7 @@ class Socket:
         Raises:
             LocalProtocolError: more than the setting ``max_rooms_per_socket``; it has entered none of them.
         """
+        check_rooms(rooms)
         member = self._membership
         before = member.rooms if len(rooms) > 1 else frozenset[str]()
         try:
@@ -118,6 +120,7 @@ class Socket:
 
     def leave(self, *rooms: str) -> None:
         """Leave rooms."""
+        check_rooms(rooms)
         for room in rooms:
             self._membership.leave_room(room)
 
@@ -163,6 +166,10 @@ class Socket:
         timer = None if timeout is None else self.session.host.call_later(timeout, waiter.expire)
         membership.expect(id, waiter)
         try:
+            if timeout is not None:
+                await membership.wait_for_room(timeout)
+                if waiter.is_settled:
+                    return await waiter.wait()
             await membership.emit(event, args, id)
             return await waiter.wait()
         finally:
@@ -194,7 +201,7 @@ class Socket:
 
     @property
     def volatile(self) -> SocketOperator:
-        """This socket, if it has a carrier at this moment: what it would get late is dropped."""
+        """This socket, if it can be reached at once: what it would get late is dropped."""
         return SocketOperator(self, self._membership, is_volatile=True)
 
     def timeout(self, seconds: float) -> SocketOperator:
@@ -234,6 +241,7 @@ class Socket:
             self._listeners_for(event).register(event, function, concurrent=concurrent)
             return function
 
+        check_name(event)
         return register if handler is None else register(handler)
 
     def once(self, event: str, handler: Function) -> None:

@@ -35,7 +35,7 @@ class SocketOperator:
 
     @property
     def volatile(self) -> SocketOperator:
-        """If it has a carrier at this moment: what it would get late is dropped."""
+        """If it can be reached at once: what it would get late is dropped."""
         return replace(self, is_volatile=True)
 
     def timeout(self, seconds: float) -> SocketOperator:
@@ -72,7 +72,7 @@ class SocketOperator:
             return
         check_event_name(event)
         member = self.membership
-        if member.attached and not member.is_gone:
+        if member.writable and not member.is_gone:
             packet = SocketPacket(SocketPacketType.EVENT, member.registry.name, [event, *args])
             deliver([member], packet, _VOLATILE)
         # Nothing here waits, but those who write must have their turn between two.
@@ -88,6 +88,6 @@ class SocketOperator:
         Raises:
             AckTimeout: none came in time; or it is volatile and was dropped.
         """
-        if self.is_volatile and not self.membership.attached:
+        if self.is_volatile and not self.membership.writable:
             raise AckTimeout("there was no carrier to send the event on at once")
         return await self.socket.emit_with_ack(event, *args, timeout=self.timeout_seconds)

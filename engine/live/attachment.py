@@ -26,9 +26,13 @@ class Attachable(Protocol):
 
 
 class Attachment:
-    """A carrier and the coroutine that serves it."""
+    """A carrier and the coroutine that serves it.
 
-    __slots__ = ("_bell", "_guest", "_session", "_writing", "carrier", "scope", "write")
+    Attributes:
+        busy: Whether something is being written to it at this moment.
+    """
+
+    __slots__ = ("_bell", "_guest", "_session", "busy", "carrier", "scope", "write")
 
     def __init__(self, carrier: Carrier, session: Attachable) -> None:
         self.carrier = carrier
@@ -37,7 +41,7 @@ class Attachment:
         self._session = session
         self._bell: Event | None = None
         self._guest: anyio.CancelScope | None = None
-        self._writing = False
+        self.busy = False
 
     @property
     def writes(self) -> bool:
@@ -60,9 +64,9 @@ class Attachment:
         A frame that was taken and not written would shift every number after it, so a write that is cut short, by
         an error or a cancellation, ends this carrier.
         """
-        if self._writing or self.write is None:
+        if self.busy or self.write is None:
             return
-        self._writing = True
+        self.busy = True
         try:
             while packets := self.take():
                 await self.write(packets)
@@ -72,13 +76,13 @@ class Attachment:
             self.scope.cancel()
             raise
         finally:
-            self._writing = False
+            self.busy = False
             if self.over:
                 self.ring()
 
     async def flush_as_guest(self) -> None:
         """`flush` on a handler's coroutine, which goes on when this carrier is cut."""
-        if self._writing or self.write is None:
+        if self.busy or self.write is None:
             return
         with anyio.CancelScope() as self._guest:
             await self.flush()
@@ -86,7 +90,7 @@ class Attachment:
 
     async def drained(self) -> None:
         """Return when no guest is writing any more."""
-        while self._writing:
+        while self.busy:
             self._bell = bell = make_event()
             await bell.wait()
 
@@ -102,7 +106,7 @@ class Attachment:
 
     async def wait(self) -> None:
         """Return when there may be something to write, or when this carrier does not write any more."""
-        if self.over or (not self._writing and self._session.has_packets(self)):
+        if self.over or (not self.busy and self._session.has_packets(self)):
             return
         self._bell = bell = make_event()
         await bell.wait()

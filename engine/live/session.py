@@ -135,6 +135,13 @@ class LiveSession:
         return self._core.writer is not None
 
     @property
+    def writable(self) -> bool:
+        """Whether what is sent now leaves now: a carrier is attached and not held up, and not much waits already."""
+        writer = self._core.writer
+        attachment = None if writer is None else self._attachments.get(writer)
+        return attachment is not None and not attachment.busy and self.has_room
+
+    @property
     def is_open(self) -> bool:
         return self._core.life is Life.OPEN
 
@@ -176,21 +183,36 @@ class LiveSession:
             self._settle()
             raise
 
+    @property
+    def has_room(self) -> bool:
+        """Whether less than half of the session's bound is kept for a slow peer."""
+        return self.buffered_bytes * 2 <= self._core.limit_bytes
+
     async def wait_for_room(self) -> None:
-        """Wait while more than half of the session's bound is kept for a slow peer. Otherwise it returns at once."""
-        while self.is_open and self.buffered_bytes * 2 > self._core.limit_bytes:
+        """Return when the session has room; at once if it has."""
+        while self.is_open and not self.has_room:
             if self._room is None:
                 self._room = make_event()
             await self._room.wait()
 
     async def send(self, *messages: Message) -> None:
-        """Send, and write on this coroutine if none is writing; wait first while more than half of the session's bound
-        is kept for a slow peer.
+        """Send; wait first while more than half of the session's bound is kept for a slow peer.
+
+        It may be cancelled: then nothing is sent, or all of it.
 
         Raises:
             SessionClosed: the session is over, before or while waiting; the messages are not delivered.
             MessageTooLarge: as `send_nowait`.
             LocalProtocolError: as `send_nowait`.
+        """
+        await self.wait_for_room()
+        self._put(messages)
+        self._settle()
+
+    async def send_as_guest(self, *messages: Message) -> None:
+        """`send`, and write on this coroutine if none is writing, which saves waking the carrier's own.
+
+        Not for one that the application may cancel: a frame that is cut short in the middle ends the carrier.
         """
         await self.wait_for_room()
         self._put(messages)

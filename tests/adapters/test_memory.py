@@ -29,10 +29,10 @@ class Mailbox:
 
     limit_bytes = 1_000_000
 
-    def __init__(self, id: str, codec: Codec = JSON, *, attached: bool = True) -> None:
+    def __init__(self, id: str, codec: Codec = JSON, *, writable: bool = True) -> None:
         self.id = id
         self.codec = codec
-        self.attached = attached
+        self.writable = writable
         self.connected = True
         self.messages: list[Message] = []
 
@@ -119,7 +119,7 @@ async def test_packet_that_one_codec_cannot_carry_reaches_nobody() -> None:
 
 
 async def test_volatile_broadcast_leaves_out_who_has_no_carrier() -> None:
-    a, b = Mailbox("a"), Mailbox("b", attached=False)
+    a, b = Mailbox("a"), Mailbox("b", writable=False)
     await rooms_of(a, b).broadcast(event("e"), Target(volatile=True))
     assert [len(mailbox.messages) for mailbox in (a, b)] == [1, 0]
 

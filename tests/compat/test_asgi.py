@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, MutableMapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -206,3 +207,22 @@ async def test_the_end_of_the_application_ends_its_sessions() -> None:
         await sio.shutdown()
         assert await peer.exchange.closed()
     assert reasons == [socketio.AsyncServer.reason.SERVER_DISCONNECT]
+
+
+async def test_server_starts_again_with_the_next_lifespan() -> None:
+    sio = socketio.AsyncServer(async_mode="asgi")
+    app = socketio.ASGIApp(sio)
+    for _ in range(2):
+        messages = [{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}]
+        statuses: list[int | None] = []
+
+        async def receive(messages: list[dict[str, str]] = messages) -> dict[str, str]:
+            return messages.pop(0)
+
+        async def send(message: MutableMapping[str, Any], statuses: list[int | None] = statuses) -> None:
+            if message["type"] == "lifespan.startup.complete":
+                async with drive(app) as client:
+                    statuses.append(await client.get("/socket.io/?EIO=4&transport=polling").start())
+
+        await app({"type": "lifespan"}, receive, send)
+        assert statuses == [200]

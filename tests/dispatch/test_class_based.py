@@ -212,3 +212,30 @@ async def test_two_classes_can_share_a_namespace() -> None:
     assert await answer(peer, '2/x,1["one"]') == '3/x,1["one"]'
     assert await answer(peer, '2/x,2["two"]') == '3/x,2["two"]'
     assert set(one.sockets) == set(two.sockets) == {peer.ids["/x"]}
+
+
+def test_what_names_nothing_is_refused_with_the_remedy() -> None:
+    io = Events()
+
+    async def chat(socket: Socket, text: str) -> None: ...
+
+    for wrong, remedy in (
+        (lambda: io.on(chat), '@io.on("chat")'),
+        (lambda: io.on(5, chat), "a text"),
+        (lambda: io.on("", chat), "a text"),
+        (lambda: io.of(5), "a text, a pattern or a function"),
+        (lambda: io.register_namespace(Namespace), "takes an object"),
+        (lambda: io.to(["a", "b"]), "to(*rooms)"),
+        (lambda: io.except_(("a", "b")), "to(*rooms)"),
+    ):
+        with pytest.raises(LocalProtocolError) as caught:
+            wrong()  # type: ignore[no-untyped-call]
+        assert remedy in str(caught.value)
+
+
+def test_class_that_does_not_call_our_constructor_is_of_the_main_namespace() -> None:
+    class Mine(Namespace):
+        def __init__(self) -> None:
+            self.mine = 1
+
+    assert Mine().name == "/"

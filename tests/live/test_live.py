@@ -16,10 +16,10 @@ def live_of(site: Site, sid: str) -> LiveSession:
     return site.engine.table.sessions[sid]
 
 
-async def test_message_is_written_before_send_returns() -> None:
+async def test_message_is_written_before_a_guest_goes_on() -> None:
     async with open_site() as site:
-        _, carrier = await site.opened()
-        await site.session.send("at once")
+        peer, carrier = await site.opened()
+        await live_of(site, peer.sid).send_as_guest(Message("at once"))
         assert not carrier.is_quiet()
         assert await carrier.take(1) == ["at once"]
 
@@ -97,14 +97,14 @@ async def test_who_waits_for_room_is_told_that_the_session_has_ended() -> None:
         assert outcome == ["told"]
 
 
-async def test_send_to_a_dead_peer_returns_when_the_carrier_is_cut() -> None:
+async def test_guest_that_writes_to_a_dead_peer_goes_on_when_the_carrier_is_cut() -> None:
     async with open_site() as site:
         peer, carrier = await site.opened()
         carrier.socket.hang()  # type: ignore[attr-defined]
         returned = anyio.Event()
 
         async def talk() -> None:
-            await site.session.send("held")
+            await live_of(site, peer.sid).send_as_guest(Message("held"))
             returned.set()
 
         site.client.tasks.start_soon(talk)
@@ -116,19 +116,40 @@ async def test_send_to_a_dead_peer_returns_when_the_carrier_is_cut() -> None:
         assert await resumed.take(1) == ["held"]
 
 
-async def test_write_that_its_sender_abandons_ends_the_carrier_and_loses_nothing() -> None:
+async def test_write_that_a_guest_abandons_ends_the_carrier_and_loses_nothing() -> None:
     async with open_site() as site:
         peer, carrier = await site.opened()
         carrier.socket.hang()  # type: ignore[attr-defined]
         with anyio.CancelScope() as scope:
             site.client.tasks.start_soon(_cancel, scope)
-            await site.session.send("abandoned")
+            await live_of(site, peer.sid).send_as_guest(Message("abandoned"))
         assert scope.cancelled_caught
         await settled()
         assert site.session.is_open
         assert not live_of(site, peer.sid).attached
         resumed = await peer.attach("websocket")
         assert await resumed.take(1) == ["abandoned"]
+
+
+async def test_send_that_is_given_up_costs_the_session_nothing() -> None:
+    """A time limit round a send to a slow peer is the application's right."""
+    async with open_site(buffer_limit=10_000) as site:
+        peer, carrier = await site.opened()
+        carrier.socket.hang()  # type: ignore[attr-defined]
+        sent: list[int] = []
+        with anyio.CancelScope() as scope:
+            site.client.tasks.start_soon(_cancel, scope)
+            for number in range(20):
+                await site.session.send("x" * 1000)
+                sent.append(number)
+        assert scope.cancelled_caught
+        assert 0 < len(sent) < 20
+        await settled()
+        assert live_of(site, peer.sid).attached
+        assert not live_of(site, peer.sid).writable
+        carrier.cut()
+        resumed = await peer.attach("websocket")
+        assert await resumed.take(len(sent)) == ["x" * 1000] * len(sent)
 
 
 async def _cancel(scope: anyio.CancelScope) -> None:

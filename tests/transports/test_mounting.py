@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, MutableMapping
 from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
 import pytest
-from asgi_driver import Client, ManualClock, settled
+from asgi_driver import Client, ManualClock, drive, settled
 from counting_peer import client_of
 from fastapi import FastAPI
 from starlette.applications import Starlette
@@ -316,3 +316,33 @@ async def test_app_inside_that_knows_no_lifespan_is_not_asked_to_have_one() -> N
         lifespan.close()
         await works(client, "/engine.io/")
         assert await client.get("/").text() == "bare"
+
+
+async def test_lifespan_of_the_outer_application_opens_and_closes_a_mounted_server() -> None:
+    io = Server()
+    app = Starlette(routes=[Mount("/socket.io", app=io)], lifespan=io.lifespan)
+    for _ in range(2):
+        async with app.router.lifespan_context(app), drive(app) as client:
+            assert await client.get(f"/socket.io/{QUERY}polling").start() == 200
+        async with drive(app) as client:
+            assert await client.get(f"/socket.io/{QUERY}polling").start() == 503
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+async def test_server_starts_again_with_the_next_lifespan(wrapped: bool) -> None:
+    io = Server(app=Starlette() if wrapped else None)
+    for _ in range(2):
+        messages = [{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}]
+        told: list[str] = []
+
+        async def receive(messages: list[dict[str, str]] = messages) -> dict[str, str]:
+            return messages.pop(0)
+
+        async def send(message: MutableMapping[str, Any], told: list[str] = told) -> None:
+            told.append(message["type"])
+            if message["type"] == "lifespan.startup.complete":
+                async with drive(io) as client:
+                    assert await client.get(f"/socket.io/{QUERY}polling").start() == 200
+
+        await io({"type": "lifespan"}, receive, send)
+        assert told == ["lifespan.startup.complete", "lifespan.shutdown.complete"]

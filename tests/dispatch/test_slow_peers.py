@@ -1,0 +1,156 @@
+"""What a peer that takes nothing costs: itself, and nobody's patience."""
+
+from __future__ import annotations
+
+import anyio
+import pytest
+from event_peer import EventPeer, Wire, until
+
+from holdfast import AckTimeout, Settings, Socket
+from holdfast.engine.dispatch import Events
+
+pytestmark = pytest.mark.anyio
+
+LARGE = "x" * 1_000
+
+
+async def stuck(**settings: int) -> tuple[Wire, EventPeer, Socket]:
+    """A peer whose carrier is held up in a write."""
+    io = Events(Settings(**settings)) if settings else Events()
+    wire = Wire(io)
+    peer = await wire.connect()
+    attachment = peer._attachment  # pyright: ignore[reportPrivateUsage]
+    attachment.busy = True
+    [socket] = io.sockets.values()
+    return wire, peer, socket
+
+
+async def test_volatile_event_is_dropped_for_one_who_takes_nothing() -> None:
+    wire, peer, socket = await stuck(buffer_limit=10_000)
+    for _ in range(100):
+        await wire.events.volatile.emit("everybody", LARGE)
+        await socket.volatile.emit("it", LARGE)
+        await wire.events.to(socket.id).volatile.emit("its room", LARGE)
+    assert socket.connected
+    assert peer.session.buffered_bytes == 0
+    with pytest.raises(AckTimeout):
+        await socket.volatile.emit_with_ack("it")
+    peer._attachment.busy = False  # pyright: ignore[reportPrivateUsage]
+    await wire.events.volatile.emit("again", 1)
+    assert peer.received() == ['2["again",1]']
+
+
+async def test_volatile_event_is_dropped_where_much_waits_already() -> None:
+    wire, peer, socket = await stuck(buffer_limit=10_000)
+    peer._attachment.busy = False  # pyright: ignore[reportPrivateUsage]
+    for _ in range(8):
+        await wire.events.emit("kept", LARGE)
+    await socket.volatile.emit("dropped", LARGE)
+    assert all("kept" in str(message) for message in peer.received())
+
+
+async def test_time_limit_of_an_acknowledgement_holds_while_there_is_no_room() -> None:
+    wire, peer, socket = await stuck(buffer_limit=10_000)
+    for _ in range(8):
+        await wire.events.emit("fills", LARGE)
+    outcome: list[str] = []
+
+    async def ask() -> None:
+        try:
+            await socket.emit_with_ack("never sent", timeout=2)
+        except AckTimeout:
+            outcome.append("timeout")
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(ask)
+        await anyio.wait_all_tasks_blocked()
+        assert outcome == []
+        wire.clock.move(3)
+    assert outcome == ["timeout"]
+    assert len(peer.received()) == 8
+
+
+async def test_emit_that_is_given_up_is_not_sent_and_costs_nothing() -> None:
+    wire, peer, socket = await stuck(buffer_limit=10_000)
+    for _ in range(8):
+        await wire.events.emit("fills", LARGE)
+    with anyio.CancelScope() as scope:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(socket.emit, "given up")
+            await anyio.wait_all_tasks_blocked()
+            scope.cancel()
+    assert socket.connected
+    assert len(peer.received()) == 8
+
+
+async def test_who_left_during_connect_is_seen_off_even_if_connect_failed_of_it() -> None:
+    io = Events()
+    story: list[str] = []
+    may_go_on = anyio.Event()
+
+    @io.on("connect")
+    async def connect(socket: Socket) -> None:
+        story.append("connect")
+        await may_go_on.wait()
+        await socket.emit("hello")
+
+    @io.on("disconnect")
+    async def disconnect(socket: Socket, reason: str) -> None:
+        story.append(reason)
+
+    wire = Wire(io)
+    peer = wire.open()
+    peer.send("0")
+    await until(lambda: bool(story))
+    peer.lose()
+    may_go_on.set()
+    await until(lambda: len(story) == 2)
+    assert story == ["connect", "transport close"]
+
+
+async def test_shutdown_waits_for_handlers_and_the_server_starts_again() -> None:
+    io = Events()
+    story: list[str] = []
+
+    @io.on("disconnect")
+    async def disconnect(socket: Socket, reason: str) -> None:
+        for _ in range(20):
+            await anyio.lowlevel.checkpoint()
+        story.append(reason)
+
+    wire = Wire(io)
+    peer = await wire.connect()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(wire.table.shutdown)
+        await anyio.wait_all_tasks_blocked()
+        peer.received()
+        peer.lose()
+    assert story == ["server shutting down"]
+    wire.table.reopen()
+    assert (await wire.connect()).session.is_open
+
+
+async def test_shutdown_names_what_it_leaves_behind(caplog: pytest.LogCaptureFixture) -> None:
+    io = Events()
+    never = anyio.Event()
+
+    @io.on("stay")
+    async def stay(socket: Socket) -> None:
+        await never.wait()
+
+    wire = Wire(io)
+    peer = await wire.connect()
+    peer.send('2["stay"]')
+    await anyio.wait_all_tasks_blocked()
+    peer.lose()
+    await wire.table.shutdown(timeout=0.01)
+    assert "handlers of 1 sockets or sessions still ran" in caplog.text
+    never.set()
+
+
+async def test_cancelled_timers_are_not_kept_until_they_are_due() -> None:
+    wire = Wire(Events())
+    host = wire.table.host
+    for _ in range(10_000):
+        host.call_later(3600, lambda: None).cancel()
+    assert len(host._heap) < 1_000  # pyright: ignore[reportPrivateUsage]
