@@ -50,7 +50,8 @@ const commands = {
       socket._pid = state.pid;
       socket._lastOffset = state.offset;
     }
-    socket.connect();
+    // One that is active says so itself when its manager opens; said twice, a Node server ends the connection.
+    if (!socket.active || manager._readyState === "closed") socket.connect();
   },
   state: ({ namespace }) => ({ pid: sockets[namespace]._pid, offset: sockets[namespace]._lastOffset }),
   emit: ({ namespace, args }) => void sockets[namespace].emit("say", ...args),
