@@ -19,7 +19,9 @@ const INTERNAL = `
   note upgrade doubtful attach plain race carries lost dropped failed offer refuse refresh rounds until failures lives running
   raced allowed asked probed progress ended heard kind busy bring pump fire run buffered listener takesError isNewNetwork
   wake stated writer carrying due untold end post next number state rounds last current meta write
-  _carried _stepped _session _sent _told _encode _send _flags _readyState _reconnecting _opened _closed _packet _release
+  core phase current slack highest reserved clock carriers control connector session give ask lose isRefused isAsking ping doubt
+  stepSoon prepare opened proved polled repoll blocked bye dismiss seat isOurs want openers createRequests ways attempt doubted
+  note _rtt _carried _stepped _session _sent _told _encode _send _flags _readyState _reconnecting _opened _closed _packet _release
 `;
 
 /** The page's global has the public names, and nothing of a module's machinery. */
@@ -78,6 +80,7 @@ const bundle = async (file, options) => {
 export const buildBundles = async () => {
   await bundle("holdfast.esm.min.js", { entryPoints: ["index.js"], format: "esm" });
   await bundle("holdfast.min.js", { stdin: { contents: GLOBAL, resolveDir: root }, format: "iife" });
+  await bundle("holdfast.websocket.esm.min.js", { entryPoints: ["websocket.js"], format: "esm" });
   await bundle("holdfast.compat.esm.min.js", { entryPoints: ["compat.js"], format: "esm" });
   await bundle("holdfast.compat.min.js", { stdin: { contents: COMPAT_GLOBAL, resolveDir: root }, format: "iife" });
 };

@@ -4,18 +4,10 @@
  * It is TRYING until it has completed a round trip, then ATTACHED, then REPLACED; a WebSocket that takes over from standard
  * polling is UPGRADING while the last poll comes home.
  */
-import { openPoll } from "./transports/polling.js";
-import { openStream } from "./transports/stream.js";
-import { openWebSocket } from "./transports/websocket.js";
-import { POLLING, STREAM, WEBSOCKET } from "./wire/kinds.js";
-
 export const TRYING = 0;
 export const ATTACHED = 1;
 export const REPLACED = 2;
 export const UPGRADING = 3;
-
-/** @type {Record<string, typeof openPoll>} */
-export const OPENERS = { [WEBSOCKET]: openWebSocket, [STREAM]: openStream, [POLLING]: openPoll };
 
 /** @typedef {ReturnType<typeof createCarrier> & {error?: Error}} Carrier `error`: what it has ended with. */
 
@@ -36,13 +28,17 @@ export const createCarrier = (kind, now, deadline) => ({
   number: 1,
   /** Whether its attach is on the way. */
   asked: false,
-  /** When it was probed; 0 when there is no doubt. */
+  /** When it was asked to prove itself; 0 when that was answered. */
   probed: 0,
+  /** Whether that was for a reason. */
+  doubted: false,
   /** Where both streams were when the last doubt was answered. */
   progress: -1,
   /** Characters it has brought. */
   length: 0,
   /** Whether it has ended and still stands for the session: a poll until the next, or until what replaces it answers. */
   ended: false,
+  /** What `inspect` says of it. @type {import("./connector.js").Attempt | undefined} */
+  attempt: undefined,
   io: /** @type {import("./transports/http.js").Carrier} */ ({ close() {} }),
 });

@@ -1,41 +1,47 @@
 /**
  * Which transport next: the only place that decides it. No I/O; time is an argument.
  *
- * While nothing carries, it is a race: the first choice at once, the last resort a moment later, or at once when the first
- * choice is known not to work. While something carries, what would be better is probed, one at a time. A verdict against
- * a transport has a time limit, and says nothing if at that time the last resort failed as well: then it was the network.
+ * The policy is the table in docs/hostile-networks.md, row by row; test/connector.test.js has a test of each row.
  */
 import { pause } from "./options.js";
-import { KINDS } from "./wire/kinds.js";
+import { KINDS, STREAM } from "./wire/kinds.js";
 
-/** Head start of the first choice before the last resort starts too. */
+/** Head start of the first choice before the last resort starts too; and the most of it, on a slow network. */
 const RACE_MS = 250;
+const SLOW_RACE_MS = 1000;
+/** How long a verdict counts when the next page begins. */
+const REMEMBER_MS = 600_000;
+/** So many tries are told by `inspect`. */
+const ATTEMPTS = 30;
 
 /**
  * @typedef {object} Verdict What is known of one kind of transport.
  * @property {import("./wire/kinds.js").Kind} kind
  * @property {boolean} allowed By the options and by the server.
  * @property {number} until Not to be tried before.
- * @property {number} failures
+ * @property {number} failures In a row.
  * @property {number} lives How often in a row it has died young.
  * @property {boolean} running It is being tried.
  * @property {boolean} raced It has failed in this race.
  */
-
-/**
- * @param {Verdict} verdict
- * @param {number} now
- */
-const isReady = ({ allowed, running, until }, now) => allowed && !running && until <= now;
+/** @typedef {{at: string, transport: string, ms: number, verdict: string}} Attempt `ms`: until it carried, or had failed. */
 
 export class Connector {
   /** How often the last resort has failed in this race. */
   rounds = 0;
+  /** The last round trip that was measured, in ms. @type {number | undefined} */
+  rtt;
 
-  /** @param {import("./options.js").Options} options */
-  constructor({ transports, usefulMs, demoteMs, laterMs, random }) {
+  /**
+   * @param {import("./options.js").Options} options
+   * @param {string[]} [known] The kinds of transport that there are.
+   * @param {string} [place] What is remembered is remembered of this server.
+   */
+  constructor({ transports, usefulMs, demoteMs, laterMs, random, storage, network, wall }, known = KINDS, place = "") {
     /** In the order of preference. @type {Verdict[]} */
     const verdicts = KINDS.map((kind) => ({ kind, allowed: false, until: 0, failures: 0, lives: 0, running: false, raced: false }));
+    /** The last ones. @type {Attempt[]} */
+    const attempts = [];
     /** What carries the session. @type {Verdict | undefined} */
     let carrying;
     let since = 0;
@@ -52,25 +58,31 @@ export class Connector {
     /** What is tried when all else fails. @returns {Verdict | undefined} */
     const last = () => verdicts.filter(({ allowed }) => allowed).pop();
 
+    /** @param {number} now */
+    const stagger = (now) => now + Math.min(Math.max(RACE_MS, 4 * (this.rtt ?? 0)), SLOW_RACE_MS);
+
     /** @param {string[]} kinds What this server offers. */
     this.offer = (kinds) => {
-      for (const verdict of verdicts) verdict.allowed = kinds.includes(verdict.kind) && transports.includes(verdict.kind);
+      for (const verdict of verdicts) verdict.allowed = [kinds, transports, known].every((list) => list.includes(verdict.kind));
     };
 
     /**
      * Nothing carries any more, or yet.
      * @param {number} now
-     * @param {string} [kind] What was carrying well; else the WebSocket.
+     * @param {Verdict} [choice] What to begin with; else the WebSocket, if nothing is held against it.
      */
-    this.race = (now, kind = KINDS[0]) => {
+    const race = (now, choice = verdicts[0].failures ? last() : undefined) => {
       carrying = undefined;
-      first = of(kind);
-      joins = now + RACE_MS;
+      first = choice ?? verdicts[0];
+      joins = stagger(now);
       this.rounds = 0;
       for (const verdict of verdicts) verdict.running = verdict.raced = false;
       const resort = last();
       if (resort) resort.until = 0;
     };
+
+    /** @param {number} now A session is to be opened. */
+    this.race = (now) => race(now);
 
     /**
      * @param {string} kind
@@ -81,6 +93,7 @@ export class Connector {
       since = now;
       carrying.failures = 0;
       carrying.running = false;
+      remember();
     };
 
     /**
@@ -100,7 +113,7 @@ export class Connector {
       // What is good for a moment each time must not be had again and again without a pause.
       const isLast = verdict == last();
       if (!isLast || !isYoung) short = 0;
-      this.race(now, clean ? kind : undefined);
+      race(now, clean ? verdict : verdicts.find((other) => isReady(other, now) && !other.failures));
       if (isLast && short++) verdict.until = now + pause(short - 2);
     };
 
@@ -115,6 +128,7 @@ export class Connector {
       if (carrying || verdict != last()) {
         verdict.until = now + laterMs[Math.min(verdict.failures++, laterMs.length - 1)];
         verdict.raced = !carrying;
+        if (carrying) remember();
       } else {
         verdict.until = now + pause(this.rounds++) * (0.5 + random());
         joins = verdict.until + RACE_MS;
@@ -142,24 +156,38 @@ export class Connector {
     };
 
     /**
-     * The network has changed: what is known of it is worth nothing.
+     * Waiting is over.
      * @param {number} now
+     * @param {boolean} [isNewNetwork] What is known of the old one is worth nothing.
      */
-    this.refresh = (now) => {
-      for (const verdict of verdicts) verdict.until = verdict.failures = verdict.lives = 0;
-      joins = now + RACE_MS;
+    this.refresh = (now, isNewNetwork) => {
+      for (const verdict of verdicts) {
+        verdict.until = verdict.lives = 0;
+        if (isNewNetwork) verdict.failures = 0;
+      }
+      joins = stagger(now);
+      remember();
     };
 
     /**
      * What to try now. Each is taken as being tried from here on.
      * @param {number} now
+     * @param {boolean} [mayHold] Whether a request may be held open.
      * @returns {string[]}
      */
-    this.next = (now) =>
-      (carrying ? better(now, carrying) : runners(now)).map((verdict) => {
-        verdict.running = true;
-        return verdict.kind;
-      });
+    this.next = (now, mayHold = true) =>
+      (carrying ? better(now, carrying) : runners(now))
+        .filter(({ kind }) => mayHold || kind != STREAM)
+        .map((verdict) => {
+          verdict.running = true;
+          return verdict.kind;
+        });
+
+    /**
+     * @param {Verdict} verdict
+     * @param {number} now
+     */
+    const isReady = ({ allowed, running, until }, now) => allowed && !running && until <= now;
 
     /** @param {number} now */
     const runners = (now) => {
@@ -192,6 +220,48 @@ export class Connector {
       return Math.min(...[...times, last() ? joins : 0].map((at) => (at > now ? at : Infinity)));
     };
 
+    /**
+     * Something is tried.
+     * @param {string} transport
+     * @param {number} now
+     * @returns {Attempt} To be completed; until then `ms` is when it began.
+     */
+    this.note = (transport, now) => {
+      const attempt = { at: new Date(wall()).toISOString(), transport, ms: now, verdict: "trying" };
+      attempts.push(attempt);
+      if (attempts.length > ATTEMPTS) attempts.shift();
+      return attempt;
+    };
+
+    /**
+     * @param {number} now
+     * @returns What a support person wants to see of it.
+     */
+    this.inspect = (now) => ({
+      rtt: this.rtt,
+      attempts: attempts.map((attempt) => ({ ...attempt, ...(attempt.verdict == "trying" && { ms: Math.round(now - attempt.ms) }) })),
+      held: Object.fromEntries(verdicts.filter(({ failures, until }) => failures || until > now).map(({ kind, until }) => [kind, Math.max(0, Math.round(until - now))])),
+    });
+
+    const key = () => `holdfast ${place} ${network()}`;
+
+    /** Keep for the next page what counts against a transport in this network. */
+    const remember = () => {
+      const failed = verdicts.flatMap(({ kind, failures }) => (failures ? kind : []));
+      try {
+        if (failed.length) storage?.setItem(key(), JSON.stringify({ at: wall(), failed }));
+        else storage?.removeItem(key());
+      } catch {
+        // A full or a forbidden storage: it is known here at least.
+      }
+    };
+
     this.offer(KINDS);
+    try {
+      const { at, failed } = JSON.parse(storage?.getItem(key()) ?? "{}");
+      if (Math.abs(wall() - at) < REMEMBER_MS) for (const kind of failed) of(kind).failures = 1;
+    } catch {
+      // Not what we have written.
+    }
   }
 }

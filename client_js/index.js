@@ -2,12 +2,11 @@
  * The public names, and nothing else.
  */
 import { createIo, resolve } from "./lookup.js";
-import { Manager } from "./manager.js";
-import { OpenSession } from "./opensession.js";
+import { Manager as Base } from "./manager.js";
+import { OpenSession as BareSession } from "./opensession.js";
+import { EVERY_WAY } from "./ways.js";
 
-export { Manager } from "./manager.js";
 export { Socket } from "./socket.js";
-export { OpenSession } from "./opensession.js";
 export {
   DisconnectedError,
   EventError,
@@ -17,6 +16,28 @@ export {
   RemoteProtocolError,
   TimeoutError,
 } from "./errors.js";
+
+/** One session shared by the sockets of all namespaces, opened again when it is lost. */
+export class Manager extends Base {
+  /**
+   * @param {string} url An origin.
+   * @param {import("./manager.js").ManagerOptions} [opts]
+   */
+  constructor(url, opts) {
+    super(url, opts, { ways: EVERY_WAY });
+  }
+}
+
+/** A session without events. */
+export class OpenSession extends BareSession {
+  /**
+   * @param {string} origin
+   * @param {Partial<import("./options.js").Options>} [opts]
+   */
+  constructor(origin, opts) {
+    super(origin, opts, EVERY_WAY);
+  }
+}
 
 /** A socket, connected to the namespace that the URL's path names. */
 export const io = createIo(Manager);

@@ -4,22 +4,18 @@
  * Every input - a packet, an end, a timer, a message to send - changes something and then calls `step`, which does
  * whatever is due and sets the one timer for what is due next. There are no other timers and no other loops.
  */
-import { ATTACHED, OPENERS, REPLACED, TRYING, UPGRADING, createCarrier } from "./carrier.js";
+import { ATTACHED, REPLACED, TRYING, UPGRADING, createCarrier } from "./carrier.js";
 import { Connector } from "./connector.js";
 import { Emitter } from "./emitter.js";
-import { GapError, HoldfastError, LocalProtocolError, RefusedError, RemoteProtocolError, check } from "./errors.js";
+import { GapError, HoldfastError, LocalProtocolError, RefusedError, check } from "./errors.js";
 import { withDefaults } from "./options.js";
 import { watchPage } from "./page.js";
-import { createPoster } from "./poster.js";
 import { Session } from "./session/session.js";
-import { post } from "./transports/post.js";
 import { POLLING, STREAM, WEBSOCKET } from "./wire/kinds.js";
 import { SEPARATOR, decodeObject, decodePacket, packet } from "./wire/packet.js";
 
 /** @typedef {import("./wire/packet.js").Data} Data */
 /** @typedef {import("./carrier.js").Carrier} Carrier */
-/** A poll that is answered sooner, with nothing, was not held. */
-const IDLE_MS = 1000;
 /** For the answer of what the server has attached already. */
 const HURRY_MS = 1000;
 /** How long a replaced carrier is still read. */
@@ -30,10 +26,46 @@ const SLACK_MS = 4000;
 const BUFFER_BYTES = 1e6;
 /** Until there may be room again; and the least pause of all, so that a deadline that has passed cannot become a busy loop. */
 const PAUSE_MS = 20;
+/** A timer later than this, or a clock further on: the machine or the page has slept. Looked at this often. */
+const SLEPT_MS = 2000;
+const LOOK_MS = 5000;
 
 /** @typedef {{from: string | null, to: string, reason: string}} Change What carries now, and why not what did before. */
 /** @typedef {{description?: Error, unconfirmed: any[]}} Details What was said for it, and what the server may not have got. */
-/** @typedef {{open: [], message: [data: Data], ping: [], transport: [change: Change], close: [reason: string, details: Details]}} LiveEvents */
+/**
+ * @typedef {"connecting" | "connected" | "stalled" | "recovering" | "offline" | "closed"} Status
+ *   `stalled`: what carries is asked to prove itself and has not yet; `recovering`: the session lives and nothing carries it;
+ *   `offline`: nothing carries, and the browser says that there is no network.
+ */
+/** @typedef {{open: [], message: [data: Data], ping: [], transport: [change: Change], status: [status: Status], close: [reason: string, details: Details]}} LiveEvents */
+
+/**
+ * @typedef {object} Core What the requests know of a session and may do with it.
+ * @property {import("./options.js").Options} options
+ * @property {Session} session
+ * @property {Connector} connector
+ * @property {() => number} clock
+ * @property {Set<Carrier>} carriers
+ * @property {string[]} control Encoded packets that do not wait behind messages.
+ * @property {"opening" | "open" | "closed"} phase As `readyState`.
+ * @property {Carrier | undefined} current What carries the session.
+ * @property {number} slack How long what carries took to be attached: patience on a slow network.
+ * @property {number} highest The highest number whose attach was sent.
+ * @property {number} reserved The number kept for polling while a WebSocket with the next one races it.
+ * @property {(kind: string, sid?: string) => string} url
+ * @property {(kind: string, previous?: Carrier, wait?: number) => void} start
+ * @property {(carrier: Carrier, ms: number) => void} give
+ * @property {(carrier: Carrier) => void} ask
+ * @property {(carrier: Carrier, error?: Error) => void} lose
+ * @property {(carrier: Carrier, reason: string) => void} carries
+ * @property {(error: Error | undefined) => boolean} isRefused
+ * @property {() => boolean} isAsking
+ * @property {(reason: string, error?: Error) => void} end
+ * @property {(carrier: Carrier) => void} ping
+ * @property {() => void} doubt
+ * @property {(now: number) => void} write
+ * @property {() => void} stepSoon
+ */
 
 /**
  * What it knows and does is the constructor's own, but for a few members.
@@ -44,6 +76,8 @@ export class Live extends Emitter {
   transport = { name: "" };
   /** @type {"opening" | "open" | "closed"} */
   readyState = "opening";
+  /** @type {Status} */
+  status = "connecting";
   /** The engine's own id: a secret, unlike a socket's. */
   id = "";
   /** Called when all that was due is done. @type {(() => void) | undefined} @internal */
@@ -51,42 +85,33 @@ export class Live extends Emitter {
 
   /**
    * @param {string} origin
-   * @param {Partial<import("./options.js").Options>} [given]
+   * @param {Partial<import("./options.js").Options> | undefined} given
+   * @param {import("./ways.js").Ways} ways What it can be carried by.
    * @param {Connector} [known] What is known of the network already.
    */
-  constructor(origin, given, known) {
+  constructor(origin, given, { openers, createRequests }, known) {
     super();
     const options = withDefaults(given);
     const base = (origin + options.path).replace(/\/?$/, options.addTrailingSlash === false ? "?" : "/?");
     const { now: clock, answerMs, probeMs } = options;
-    const connector = known ?? new Connector(options);
+    const connector = known ?? new Connector(options, Object.keys(openers), base);
     const session = new Session();
     const { inbox, outbox } = session;
     /** @internal */
     this._session = session;
-    const poster = createPoster(options, session, () => to(POLLING));
-    /** As `readyState`. @type {"opening" | "open" | "closed"} */
-    let phase = "opening";
     /** @type {Set<Carrier>} */
     const carriers = new Set();
-    /** What carries the session. @type {Carrier | undefined} */
-    let current;
+    /** @type {string[]} */
+    const control = [];
     /** Why that what carried last does not any more. */
     let lostFor = "";
     let lostAt = 0;
-    /** The number kept for polling while a WebSocket with the next one races it. */
-    let reserved = 0;
-    /** The highest number whose attach was sent. */
-    let highest = 1;
-    /** Encoded packets that do not wait behind messages. @type {string[]} */
-    const control = [];
     let isDue = false;
-    /** How many polls in a row were not held. */
-    let idle = 0;
     /** When there may be room in the WebSocket again. */
     let roomAt = 0;
-    /** How long what carries took to be attached: patience on a slow network. */
-    let slack = 0;
+    /** When the timer should run, and by how much the clock on the wall was ahead of ours then. */
+    let timerAt = Infinity;
+    let ahead = NaN;
     /** @type {any} */
     let timer;
     let unwatch = () => {};
@@ -94,7 +119,7 @@ export class Live extends Emitter {
     this.open = () => {
       lostAt = clock();
       connector.race(lostAt);
-      if (options.page) unwatch = watchPage(this.wake, () => this.close("transport close", true));
+      if (options.page) unwatch = watchPage(options.network, this.wake, () => this.close("transport close", true));
       step();
     };
 
@@ -110,7 +135,7 @@ export class Live extends Emitter {
      * @internal
      */
     this._send = (messages, meta) => {
-      if (phase == "closed") throw new LocalProtocolError("closed");
+      if (core.phase == "closed") throw new LocalProtocolError("closed");
       session.send(messages, meta);
       stepSoon();
     };
@@ -120,7 +145,7 @@ export class Live extends Emitter {
      * @param {boolean} [isNewNetwork] What was known of it is worth nothing.
      */
     this.wake = (isNewNetwork) => {
-      if (isNewNetwork || !current) connector.refresh(clock());
+      if (isNewNetwork || !core.current) connector.refresh(clock(), isNewNetwork);
       doubt();
       step();
     };
@@ -136,28 +161,26 @@ export class Live extends Emitter {
     };
 
     /** @internal */
-    this._carried = () => !!current;
+    this._carried = () => !!core.current;
+
+    /** @returns What a support person wants to see of it. Nothing secret. */
+    this.inspect = () => ({
+      session: core.phase,
+      isHoldfast: !session.plain,
+      sent: outbox.last,
+      acknowledged: outbox.acked,
+      received: inbox.received,
+    });
 
     /** @param {boolean} [isLeaving] */
     const bye = (isLeaving) => {
-      if (phase != "open") return;
-      const io = current?.io;
-      if (io?.send && !isLeaving) {
+      if (core.phase != "open") return;
+      const io = core.current?.io;
+      if (io?.send && !(isLeaving && requests)) {
         flush(io);
         io.send("1");
-      } else {
-        endBy(session.post(control, clock()), session.sid, isLeaving);
-      }
+      } else requests?.bye(isLeaving);
     };
-
-    /**
-     * Close a session by POST.
-     * @param {string} body What goes first.
-     * @param {string} sid
-     * @param {boolean} [isLeaving]
-     */
-    const endBy = (body, sid, isLeaving) =>
-      post(options, to(POLLING, sid), (body && body + SEPARATOR) + "1", isLeaving).catch(() => {});
 
     /** @param {import("./transports/http.js").Carrier} io A WebSocket. */
     const flush = (io) => session.frames(control, clock()).forEach((frame) => io.send?.(frame));
@@ -166,7 +189,7 @@ export class Live extends Emitter {
      * @param {string} kind
      * @param {string} [sid]
      */
-    const to = (kind, sid = session.sid) =>
+    const url = (kind, sid = session.sid) =>
       base + new URLSearchParams({ ...options.query, EIO: "4", transport: kind, holdfast: "1", ...(sid && { sid }) });
 
     /**
@@ -176,30 +199,13 @@ export class Live extends Emitter {
      */
     const start = (kind, previous, wait) => {
       const now = clock();
-      const { plain } = session;
+      const isOpen = core.phase == "open";
       // The opening race has the time that the application gives it.
       /** @type {Carrier} */
-      const carrier = createCarrier(kind, now, phase == "open" ? now + answerMs : Infinity);
-      let attach;
-      if (previous) carrier.heard = previous.heard;
-      if (previous && kind == POLLING) {
-        carrier.state = ATTACHED;
-        // A plain poll is held until the next ping; its silence is seen by the heartbeat.
-        carrier.deadline = plain ? Infinity : now + (wait ?? session.pingInterval) + answerMs;
-        current = carrier;
-        carriers.delete(previous);
-      }
-      if (phase == "open" && !plain) {
-        carrier.number = 0;
-        if (kind != WEBSOCKET) {
-          const probe = (kind == STREAM && current && !previous) || undefined;
-          carrier.number = numberFor(kind, previous);
-          if (probe) give(carrier, 2 * probeMs + slack);
-          else ask(carrier);
-          // What JSON leaves out is not said; only the first poll, that proves polling, is not held.
-          attach = session.attachment(carrier.number, { probe: probe && true, wait: previous ? wait : kind == POLLING ? 0 : undefined });
-        }
-      }
+      const carrier = createCarrier(kind, now, isOpen ? now + answerMs : Infinity);
+      if (!previous || kind != POLLING) carrier.attempt = connector.note(kind, now);
+      if (isOpen && !session.plain) carrier.number = 0;
+      const attach = requests && kind != WEBSOCKET ? requests.prepare(carrier, previous, wait) : undefined;
       carriers.add(carrier);
       /** @type {(handle: (carrier: Carrier, value: any) => void) => (value?: any) => void} */
       const on = (handle) => (value) => {
@@ -207,21 +213,8 @@ export class Live extends Emitter {
         handle(carrier, value);
         stepSoon();
       };
-      carrier.io = OPENERS[kind](options, to(kind), attach, { open: on(opened), data: on(hear), end: on(lose) });
+      carrier.io = openers[kind](options, url(kind), attach, { open: on(opened), data: on(hear), end: on(lose) });
     };
-
-    /**
-     * @param {string} kind
-     * @param {Carrier} [previous]
-     */
-    const numberFor = (kind, previous) =>
-      // Polls go on under one number, so that a better carrier that is being probed meanwhile keeps a higher one.
-      kind == POLLING && previous && previous.number > 1 && previous.number >= highest
-        ? previous.number
-        : // A WebSocket that has sent its attach must not be overtaken by the poll that races it.
-          !current && reserved && isAsking()
-          ? reserved
-          : session.attach();
 
     /**
      * @param {Carrier} carrier
@@ -246,14 +239,10 @@ export class Live extends Emitter {
 
     /** @param {Carrier} carrier */
     const opened = (carrier) => {
-      if (phase != "open") return;
-      if (carrier.kind == STREAM) {
-        if (current && current.kind != STREAM) {
-          give(carrier, probeMs + slack);
-          bring("2" + carrier.number);
-        }
-      } else if (current) {
-        give(carrier, probeMs + slack);
+      if (core.phase != "open") return;
+      if (carrier.kind == STREAM) requests?.opened(carrier);
+      else if (core.current) {
+        give(carrier, probeMs + core.slack);
         carrier.io.send?.("2probe");
       } else attachSocket(carrier);
     };
@@ -265,12 +254,12 @@ export class Live extends Emitter {
     const ask = (carrier) => {
       carrier.asked = true;
       carrier.since = clock();
-      highest = Math.max(highest, carrier.number);
+      core.highest = Math.max(core.highest, carrier.number);
     };
 
     /** @param {Carrier} carrier A WebSocket. */
     const attachSocket = (carrier) => {
-      reserved = current ? 0 : session.attach();
+      core.reserved = core.current ? 0 : session.attach();
       carrier.number = session.attach();
       ask(carrier);
       give(carrier, answerMs);
@@ -286,9 +275,9 @@ export class Live extends Emitter {
       carrier.length += data.length;
       try {
         if (typeof data != "string") return take(carrier, packet("4", data));
-        const single = session.plain && phase == "open" && carrier.kind == WEBSOCKET;
+        const single = session.plain && core.phase == "open" && carrier.kind == WEBSOCKET;
         for (const part of single ? [data] : data.split(SEPARATOR)) {
-          if (phase == "closed") return;
+          if (core.phase == "closed") return;
           take(carrier, decodePacket(part, session.plain));
         }
       } catch (error) {
@@ -312,19 +301,21 @@ export class Live extends Emitter {
       const text = /** @type {string} */ (packet.data);
       if (type == "0") {
         check(state == TRYING);
-        if (phase == "open") dismiss(carrier, text);
-        else {
+        if (core.phase == "open") {
+          drop(carrier, "later than another");
+          requests?.dismiss(text);
+        } else {
           session.open(text, kind == WEBSOCKET);
           connector.offer([kind, ...session.transports]);
           this.id = session.sid;
-          this.readyState = phase = "open";
+          this.readyState = core.phase = "open";
           carries(carrier, "open");
           // Who hears of the transport may have closed it.
-          if (phase == "open") this.fire("open");
+          if (isOpen()) this.fire("open");
         }
         return;
       }
-      check(phase == "open");
+      check(isOpen());
       if (type == "1") {
         const { code, message = "closed", received } = text ? decodeObject(text) : {};
         throw new RefusedError(code > 5 ? code : 1, message, received);
@@ -347,25 +338,27 @@ export class Live extends Emitter {
       }
     };
 
+    const isOpen = () => core.phase == "open";
+
     /**
      * @param {Carrier} carrier
      * @param {string} text
      */
     const pong = (carrier, text) => {
+      const now = clock();
       if (carrier.probed) {
+        connector.rtt = now - carrier.probed;
         carrier.probed = 0;
-        carrier.progress = progress();
-        session.calm(clock());
+        if (carrier.doubted) {
+          carrier.doubted = false;
+          carrier.progress = progress();
+          session.calm(now);
+        }
       } else if (carrier.state == TRYING) {
-        if (carrier.kind == STREAM) {
-          if (text == "" + carrier.number) {
-            give(carrier, answerMs);
-            ask(carrier);
-            bring("", carrier);
-          }
-        } else if (text == "probe") {
+        if (carrier.kind == STREAM) requests?.proved(carrier, text);
+        else if (text == "probe") {
           if (!session.plain) attachSocket(carrier);
-          else if (current) carrier.state = UPGRADING;
+          else if (core.current) carrier.state = UPGRADING;
         }
       }
     };
@@ -379,6 +372,8 @@ export class Live extends Emitter {
      * @param {string} reason
      */
     const carries = (carrier, reason) => {
+      const now = clock();
+      const { attempt } = carrier;
       const from = this.transport.name;
       const to = carrier.kind;
       for (const other of carriers) {
@@ -386,18 +381,23 @@ export class Live extends Emitter {
         if (other.state == TRYING) {
           hurry(other, answerMs);
           // In the opening race a request cannot be taken back: its answer is, when it comes.
-          if (reason == "open" ? other.kind == WEBSOCKET : other.number && other.number < carrier.number) drop(other);
+          if (reason == "open" ? other.kind == WEBSOCKET : other.number && other.number < carrier.number) drop(other, "slower than another");
         } else {
           other.state = REPLACED;
+          if (other.attempt) other.attempt.verdict = "replaced";
           give(other, LINGER_MS);
         }
       }
       carrier.state = ATTACHED;
       carrier.deadline = Infinity;
-      current = carrier;
-      slack = Math.min(clock() - carrier.since, SLACK_MS);
+      core.current = carrier;
+      core.slack = Math.min(now - carrier.since, SLACK_MS);
       this.transport = { name: to };
-      connector.carries(to, clock());
+      if (attempt) {
+        attempt.ms = Math.round(now - attempt.ms);
+        attempt.verdict = "carries";
+      }
+      connector.carries(to, now);
       if (from != to || lostFor) this.fire("transport", { from: from || null, to, reason });
       lostFor = "";
     };
@@ -405,23 +405,23 @@ export class Live extends Emitter {
     /**
      * Give up a try that says nothing about its transport.
      * @param {Carrier} carrier
+     * @param {string} why
      */
-    const drop = (carrier) => {
+    const drop = (carrier, why) => {
       carriers.delete(carrier);
       connector.dropped(carrier.kind);
+      if (carrier.state == TRYING) judge(carrier, why);
       carrier.io.close();
     };
 
     /**
-     * Close a session that was opened by the slower one in the race.
-     * @param {Carrier} carrier
-     * @param {string} text Its open packet.
+     * @param {Carrier} carrier It is over.
+     * @param {string} verdict
      */
-    const dismiss = (carrier, text) => {
-      const { sid, holdfast } = decodeObject(text);
-      drop(carrier);
-      if (sid == session.sid) return;
-      endBy(holdfast ? "7" + JSON.stringify({ key: holdfast.key, received: 0 }) : "", sid);
+    const judge = ({ attempt, state }, verdict) => {
+      if (!attempt) return;
+      if (state == TRYING) attempt.ms = Math.round(clock() - attempt.ms);
+      attempt.verdict = verdict;
     };
 
     /**
@@ -431,20 +431,14 @@ export class Live extends Emitter {
     const lose = (carrier, error) => {
       const now = clock();
       const { kind, state } = carrier;
-      if (kind == POLLING && state != TRYING && !error) {
-        carrier.ended = true;
-        if (carrier != current) carriers.delete(carrier);
-        // Someone on the way may answer for the server, at once and with nothing: that must not become a busy loop.
-        idle = now - carrier.since < IDLE_MS ? idle + 1 : 0;
-        give(carrier, idle > 2 ? Math.min(PAUSE_MS * idle, IDLE_MS / 2) : 0);
-        return;
-      }
+      if (kind == POLLING && state != TRYING && !error) return requests?.polled(carrier);
       carriers.delete(carrier);
       session.end(carrier.number);
       carrier.io.close();
+      judge(carrier, error?.message ?? "ended");
       if (error) inbox.untold();
       if (isRefused(error, carrier)) return;
-      if (carrier == current) {
+      if (carrier == core.current) {
         if (isAsking()) {
           // The server ends what it replaces, and that can be heard before the answer of what replaces it.
           hurryAll();
@@ -452,7 +446,7 @@ export class Live extends Emitter {
           carrier.error = error;
           return;
         }
-        current = undefined;
+        core.current = undefined;
         lostAt = now;
         lostFor = error?.message ?? "ended";
         if (session.plain) end(error && kind != WEBSOCKET ? "transport error" : "transport close", error);
@@ -460,7 +454,7 @@ export class Live extends Emitter {
       } else if (state == TRYING || state == UPGRADING) {
         connector.failed(kind, now);
         if (error instanceof RefusedError && error.code == 6) hurryAll();
-        if (phase == "opening" && !carriers.size && (connector.rounds || connector.deadline(now) == Infinity)) {
+        if (core.phase == "opening" && !carriers.size && (connector.rounds || connector.deadline(now) == Infinity)) {
           end("transport error", error);
         }
       }
@@ -480,8 +474,8 @@ export class Live extends Emitter {
     const isRefused = (error, carrier) => {
       if (!(error instanceof RefusedError)) return false;
       const { code } = error;
-      if (code === 0 && carrier && phase == "opening") connector.refuse(carrier.kind);
-      if (!(code > 0 && code < 6) || (code == 1 && phase != "open")) return false;
+      if (code === 0 && carrier && core.phase == "opening") connector.refuse(carrier.kind);
+      if (!(code > 0 && code < 6) || (code == 1 && !isOpen())) return false;
       end(code == 3 ? "parse error" : "transport close", error);
       return true;
     };
@@ -491,59 +485,44 @@ export class Live extends Emitter {
      * @param {Error} [error]
      */
     const end = (reason, error) => {
-      if (phase == "closed") return;
-      this.readyState = phase = "closed";
+      if (core.phase == "closed") return;
+      this.readyState = core.phase = "closed";
       options.clearTimeout(timer);
       unwatch();
-      for (const { io } of carriers) io.close();
+      requests?.seat.want(false);
+      for (const carrier of carriers) {
+        judge(carrier, reason);
+        carrier.io.close();
+      }
       carriers.clear();
-      current = undefined;
+      core.current = undefined;
+      tellStatus();
       // Only a refusal says it.
       const unconfirmed = outbox.after(/** @type {any} */ (error)?.received).map(({ meta, data }) => meta ?? data);
       this.fire("close", reason, { description: error, unconfirmed });
     };
 
-    /** There is reason to doubt what carries: let it prove itself, unless it is asked already. */
-    const doubt = () => {
-      const carrier = current;
-      if (!carrier || carrier.probed || session.plain) return;
-      const { kind, number, io } = carrier;
-      if (kind == POLLING) {
-        // A poll proves itself by being answered: another one, that is not held, takes its place.
-        session.calm(clock());
-        io.close();
-        start(kind, carrier, 0);
-        give(current ?? carrier, probeMs + slack);
-      } else {
-        carrier.probed = clock();
-        if (kind == STREAM) bring("2" + number);
-        else control.push("2" + number);
-      }
+    /**
+     * Ask what carries to prove itself, unless it is asked already.
+     * @param {Carrier} carrier
+     * @param {boolean} [isUrgent] Not to wait for a POST in flight.
+     */
+    const ping = (carrier, isUrgent) => {
+      if (carrier.probed || session.plain || carrier.kind == POLLING) return;
+      carrier.probed = clock();
+      const packet = "2" + carrier.number;
+      if (isUrgent && requests && carrier.kind == STREAM) requests.bring(packet);
+      else control.push(packet);
     };
 
-    /**
-     * A POST that does not wait for the one in flight.
-     * @param {string} note
-     * @param {Carrier} [carrier] To be attached with it.
-     */
-    const bring = (note, carrier) =>
-      follow(poster.bring(session.note(note, carrier?.number)), (error) => {
-        if (carrier?.state == TRYING) lose(carrier, error);
-      });
-
-    /**
-     * @param {Promise<void>} posted
-     * @param {(error: Error) => void} failed
-     */
-    const follow = (posted, failed) =>
-      posted
-        .catch((error) => {
-          if (phase == "closed") return;
-          inbox.untold();
-          if (error instanceof RemoteProtocolError) end("parse error", error);
-          else if (!isRefused(error)) failed(error);
-        })
-        .finally(stepSoon);
+    /** There is reason to doubt what carries. */
+    const doubt = () => {
+      const carrier = core.current;
+      if (!carrier || carrier.doubted || session.plain) return;
+      if (carrier.kind == POLLING) return requests?.repoll(carrier);
+      carrier.doubted = true;
+      ping(carrier, true);
+    };
 
     /** One step for all that happens at once: messages sent in a row, a poll's answer and its end. */
     const stepSoon = () => {
@@ -555,26 +534,67 @@ export class Live extends Emitter {
     const step = () => {
       isDue = false;
       const now = clock();
+      wakeUp(now);
       for (const carrier of carriers) {
         if (carrier.deadline <= now && !carrier.ended) {
-          if (carrier.state == REPLACED) drop(carrier);
+          if (carrier.state == REPLACED) drop(carrier, "");
           else fail(carrier, "timeout");
         }
       }
+      const { current } = core;
       if (current?.ended && current.kind != POLLING && !isAsking()) lose(current, current.error);
-      const limit = lostAt + (phase == "open" ? session.grace : options.timeout);
-      if (!current && now >= limit) end(phase == "open" ? "transport close" : "transport error", new HoldfastError("timeout"));
+      const limit = lostAt + (isOpen() ? session.grace : options.timeout);
+      if (!core.current && now >= limit) end(isOpen() ? "transport close" : "transport error", new HoldfastError("timeout"));
       checkCurrent(now);
       write(now);
       this._stepped?.();
-      if (phase == "closed") return;
+      tellStatus();
+      if (core.phase == "closed") return;
+      // Plain polls are the standard's, and held.
+      requests?.seat.want(isOpen() && !session.plain && core.current?.kind != WEBSOCKET, base);
       // After the next poll: its number is lower than that of what is to take over from it.
-      for (const kind of connector.next(now)) start(kind);
+      for (const kind of connector.next(now, !requests || requests.seat.isOurs)) start(kind);
       options.clearTimeout(timer);
       const deadlines = [...carriers].map(({ ended, deadline }) => (ended && deadline <= now ? Infinity : deadline));
-      const at = Math.min(current ? nextAt(current, now) : limit, connector.deadline(now), ...deadlines);
-      if (at < Infinity) timer = options.setTimeout(step, at > now ? Math.ceil(at - clock()) : PAUSE_MS);
+      timerAt = Math.min(core.current ? nextAt(core.current, now) : limit, connector.deadline(now), now + LOOK_MS, ...deadlines);
+      timer = options.setTimeout(step, timerAt > now ? Math.ceil(timerAt - clock()) : PAUSE_MS);
     };
+
+    /**
+     * Time in which nothing here could run is nobody's fault.
+     * @param {number} now
+     */
+    const wakeUp = (now) => {
+      const wall = options.wall() - now;
+      const slept = Math.max(now - timerAt, wall - ahead);
+      ahead = wall;
+      timerAt = Infinity;
+      if (!(slept > SLEPT_MS)) return;
+      for (const carrier of carriers) {
+        carrier.deadline = Math.max(carrier.deadline, now + answerMs);
+        if (carrier.probed) carrier.probed = now;
+      }
+      doubt();
+    };
+
+    const tellStatus = () => {
+      const { phase, current } = core;
+      const isOffline = globalThis.navigator?.onLine === false;
+      const status =
+        phase == "closed" ? phase : current ? (isStalled(current) ? "stalled" : "connected") : isOffline ? "offline" : phase == "open" ? "recovering" : "connecting";
+      if (status == this.status) return;
+      this.status = status;
+      this.fire("status", status);
+    };
+
+    /** @param {Carrier} carrier @returns {number} Since when it owes an answer: what comes meanwhile is as good. */
+    const owes = ({ probed, heard }) => (probed ? Math.max(probed, heard) : Infinity);
+
+    /** @param {Carrier} carrier @returns {number} Behind what has not left yet, the question has not been asked. */
+    const patience = ({ io }) => (io.bufferedAmount ? session.pingInterval + session.pingTimeout : probeMs);
+
+    /** @param {Carrier} carrier */
+    const isStalled = (carrier) => clock() >= owes(carrier) + probeMs / 2 + core.slack;
 
     /**
      * @param {Carrier} carrier
@@ -583,7 +603,7 @@ export class Live extends Emitter {
     const doubtAt = ({ kind, heard }) =>
       Math.min(
         kind == POLLING && !session.plain ? Infinity : heard + session.pingInterval + session.pingTimeout,
-        session.doubtful(options.doubtMs + slack),
+        session.doubtful(options.doubtMs + core.slack),
       );
 
     /**
@@ -592,60 +612,70 @@ export class Live extends Emitter {
      * @returns {number} When it wants attention.
      */
     const nextAt = (carrier, now) => {
-      const { probed, kind, io } = carrier;
+      const { kind, io } = carrier;
       // What cannot be written now must not set the timer to now.
-      const blocked = io.send ? roomAt : poster.busy ? Infinity : poster.next;
-      return Math.min(probed ? probed + probeMs + slack : doubtAt(carrier), blocked > now ? blocked : kind == POLLING ? Infinity : inbox.due);
+      const blocked = io.send || !requests ? roomAt : requests.blocked();
+      const owed = owes(carrier) + core.slack;
+      const look = owed < Infinity ? owed + (isStalled(carrier) ? patience(carrier) : probeMs / 2) : doubtAt(carrier);
+      return Math.min(look, blocked > now ? blocked : kind == POLLING ? Infinity : inbox.due);
     };
 
     /** @param {number} now */
     const checkCurrent = (now) => {
-      const carrier = current;
-      if (!carrier || phase != "open") return;
-      if (carrier.probed) {
-        if (now >= carrier.probed + probeMs + slack) fail(carrier, "timeout");
+      const carrier = core.current;
+      if (!carrier || !isOpen()) return;
+      const owed = owes(carrier);
+      if (owed < Infinity) {
+        if (now >= owed + patience(carrier) + core.slack) fail(carrier, "timeout");
       } else if (now >= doubtAt(carrier)) {
         if (session.plain) end("ping timeout");
         // It answers probes, and yet nothing moves: the server has another in mind.
         else if (carrier.progress == progress()) fail(carrier, "timeout");
         else doubt();
-      } else if (carrier.kind == STREAM && carrier.length > options.rotateLength) {
-        carrier.length = -Infinity;
-        start(STREAM, carrier);
       }
     };
 
-    /**
-     * @param {number} now
-     * @returns {void}
-     */
+    /** @param {number} now */
     const write = (now) => {
-      const carrier = current;
-      if (!carrier || phase != "open") return;
+      const carrier = core.current;
+      if (!carrier || !isOpen()) return;
       const { io } = carrier;
-      if (io.send) {
-        roomAt = /** @type {number} */ (io.bufferedAmount) > BUFFER_BYTES ? now + PAUSE_MS : 0;
-        if (!roomAt) flush(io);
-        return;
-      }
-      const upgrading = [...carriers].find(({ state }) => state == UPGRADING);
-      if (upgrading) {
-        if (!carrier.ended || poster.busy) return;
-        upgrading.io.send?.("5");
-        session.upgrade();
-        carriers.delete(carrier);
-        carries(upgrading, "better");
-        return write(now);
-      }
-      if (carrier.ended && carrier.deadline <= now && !isAsking()) start(POLLING, carrier);
-      const due = control.length || outbox.last > outbox.acked || (carrier.kind == STREAM && inbox.due <= now);
-      if (due && !poster.busy && now >= poster.next) {
-        follow(poster.pump(control), (error) => {
-          if (session.plain) end("transport error", error);
-          else doubt();
-        });
-      }
+      if (!io.send) return requests?.write(carrier, now);
+      roomAt = /** @type {number} */ (io.bufferedAmount) > BUFFER_BYTES ? now + PAUSE_MS : 0;
+      if (roomAt) return;
+      // Something is said anyway: the answer to a question that goes with it tells the round trip, and that it lives.
+      if (inbox.due <= now || control.length) ping(carrier);
+      flush(io);
     };
+
+    /** @type {Core} */
+    const core = {
+      options,
+      session,
+      connector,
+      clock,
+      carriers,
+      control,
+      phase: "opening",
+      current: undefined,
+      slack: 0,
+      highest: 1,
+      reserved: 0,
+      url,
+      start,
+      give,
+      ask,
+      lose,
+      carries,
+      isRefused,
+      isAsking,
+      end,
+      ping,
+      doubt,
+      write,
+      stepSoon,
+    };
+    const requests = createRequests?.(core);
   }
 
   /** Whether a message would leave at once. Applications read it, as they do with Socket.IO's own engine. */

@@ -26,12 +26,21 @@ import { SocketDecoder } from "./wire/socketio.js";
 /** @typedef {import("./options.js").Options & Partial<EventOptions>} Complete With the defaults of the session. */
 
 /**
+ * @typedef {object} Parts What it is made of.
+ * @property {import("./ways.js").Ways} ways
+ * @property {typeof Socket} [OneSocket]
+ * @property {typeof Live} [Engine]
+ * @property {typeof SocketDecoder} [Decoder]
+ */
+
+/**
  * @typedef {object} ManagerEvents
  * @property {[]} open
  * @property {[reason: string, details: import("./live.js").Details]} close
  * @property {[error: Error]} error It could not be opened.
  * @property {[]} ping
  * @property {[change: import("./live.js").Change]} transport
+ * @property {[status: import("./live.js").Status]} status
  * @property {[attempt: number]} reconnect_attempt
  * @property {[attempts: number]} reconnect
  * @property {[error: Error]} reconnect_error
@@ -47,6 +56,8 @@ export class Manager extends Emitter {
   engine;
   /** @type {Map<string, Socket>} */
   nsps = new Map();
+  /** `closed`: there is no session, and none will be opened without being asked for. @type {import("./live.js").Status} */
+  status = "closed";
   /** @type {"closed" | "opening" | "open"} @internal */
   _readyState = "closed";
   /** @internal */
@@ -54,17 +65,15 @@ export class Manager extends Emitter {
 
   /**
    * @param {string} url An origin.
-   * @param {ManagerOptions} [given]
-   * @param {typeof Socket} [OneSocket] Other parts than its own.
-   * @param {typeof Live} [Engine]
-   * @param {typeof SocketDecoder} [Decoder]
+   * @param {ManagerOptions | undefined} given
+   * @param {Parts} parts
    */
-  constructor(url, given, OneSocket = Socket, Engine = Live, Decoder = SocketDecoder) {
+  constructor(url, given, { ways, OneSocket = Socket, Engine = Live, Decoder = SocketDecoder }) {
     super(true);
     const { nsps } = this;
     /** @type {Complete} */
     const opts = (this.opts = { reconnection: true, ...withDefaults(given) });
-    const connector = new Connector(opts);
+    const connector = new Connector(opts, Object.keys(ways.openers), url + opts.path);
     let attempts = 0;
     /** Whether the application has closed it, or the server has for good. */
     let isEnding = false;
@@ -101,7 +110,7 @@ export class Manager extends Emitter {
     const start = (done) => {
       isEnding = false;
       this._readyState = "opening";
-      const engine = (this.engine = new Engine(url, opts, connector));
+      const engine = (this.engine = new Engine(url, opts, ways, connector));
       const decoder = new Decoder();
       engine.on("open", () => {
         this._readyState = "open";
@@ -111,6 +120,7 @@ export class Manager extends Emitter {
         attempts = 0;
       });
       for (const name of /** @type {const} */ (["ping", "transport"])) engine.on(name, (...args) => this.fire(name, ...args));
+      engine.on("status", tellStatus);
       engine.on("message", (message) => {
         try {
           const packet = decoder.decode(message);
@@ -138,8 +148,18 @@ export class Manager extends Emitter {
           if (done && !isEnding) return done(error);
         }
         reconnect();
+        tellStatus();
       });
+      tellStatus();
       engine.open();
+    };
+
+    const tellStatus = () => {
+      const status = this._readyState != "closed" ? /** @type {Live} */ (this.engine).status : !this._reconnecting ? "closed" : globalThis.navigator?.onLine === false ? "offline" : "connecting";
+      // The end of a session is not the end of it all before that is decided.
+      if (status == this.status || (status == "closed" && this._readyState != "closed")) return;
+      this.status = status;
+      this.fire("status", status);
     };
 
     const reconnect = () => {
@@ -166,7 +186,7 @@ export class Manager extends Emitter {
         });
       };
       timer = opts.setTimeout(attempt, Math.min(delay, reconnectionDelayMax));
-      if (opts.page) unwatch = watchPage((isNewNetwork) => isNewNetwork && attempt(), () => {});
+      if (opts.page) unwatch = watchPage(opts.network, () => (globalThis.navigator?.onLine === false ? tellStatus() : attempt()));
     };
 
     /** Do not open again by itself. */
@@ -182,13 +202,40 @@ export class Manager extends Emitter {
       attempts = 0;
       stop();
       this.engine?.close();
+      tellStatus();
     };
+
+    /**
+     * @returns What to ask a user for who cannot connect: which ways were tried, with what outcome, and how it stands. Plain
+     *   values, without secrets.
+     */
+    this.inspect = () => ({
+      status: this.status,
+      transport: this.transport,
+      url,
+      userAgent: globalThis.navigator?.userAgent,
+      ...connector.inspect(opts.now()),
+      ...this.engine?.inspect(),
+    });
 
     /** A socket is of no use any more; the session closes with the last one. @internal */
     this._release = () => isUsed() || this.close();
 
     const isUsed = () => [...nsps.values()].some(({ active }) => active);
 
+    /** How long the last round trip took that was measured, in ms. @type {() => number | undefined} @internal */
+    this._rtt = () => connector.rtt;
+
     if (opts.autoConnect !== false) this.open();
+  }
+
+  /** What carries the session now, or "". */
+  get transport() {
+    return this.status == "connected" || this.status == "stalled" ? this.engine?.transport.name : "";
+  }
+
+  /** How long the last round trip took that was measured, in ms. */
+  get rtt() {
+    return this._rtt();
   }
 }

@@ -10,10 +10,11 @@ import { Live } from "./live.js";
 export class OpenSession extends Live {
   /**
    * @param {string} origin
-   * @param {Partial<import("./options.js").Options>} [options]
+   * @param {Partial<import("./options.js").Options> | undefined} options
+   * @param {import("./ways.js").Ways} ways
    */
-  constructor(origin, options) {
-    super(origin, options);
+  constructor(origin, options, ways) {
+    super(origin, options, ways);
     const { fire } = this;
     /** @type {Data[]} */
     const messages = [];

@@ -10,9 +10,13 @@ import { KINDS } from "./wire/kinds.js";
  * @property {typeof globalThis.fetch} [fetch]
  * @property {any} [XMLHttpRequest]
  * @property {() => number} now
+ * @property {() => number} wall The time of day, in ms.
  * @property {(run: () => void, ms: number) => any} setTimeout
  * @property {(timer: any) => void} clearTimeout
  * @property {() => number} random
+ * @property {Pick<Storage, "getItem" | "setItem" | "removeItem">} [storage] Where is kept what does not work in this network.
+ * @property {() => string} network Something that differs where the network does, as far as the browser tells.
+ * @property {any} [locks] The locks of the browser's tabs, where they share its connections to a server.
  */
 
 /**
@@ -35,6 +39,18 @@ import { KINDS } from "./wire/kinds.js";
  */
 
 /** @typedef {SessionOptions & Environment} Options */
+
+/** @returns {any} */
+const navigatorOf = () => globalThis.navigator ?? {};
+
+/** Only a page's: elsewhere it is missing, or asked about on the console. */
+const storage = () => {
+  try {
+    return globalThis.document && globalThis.localStorage;
+  } catch {
+    return undefined;
+  }
+};
 
 /**
  * @param {Partial<Options>} [options]
@@ -59,6 +75,10 @@ export const withDefaults = (options) => ({
   setTimeout: (run, ms) => setTimeout(run, ms),
   clearTimeout: (timer) => clearTimeout(timer),
   random: Math.random,
+  wall: () => Date.now(),
+  storage: storage(),
+  network: () => navigatorOf().connection?.type ?? "",
+  locks: globalThis.location && navigatorOf().locks,
   ...options,
 });
 

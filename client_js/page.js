@@ -2,20 +2,28 @@
  * The life of a page: when to look whether the network is still there, and when to say good-bye.
  */
 
+/** The last two happen to the document; they are seen on their way down. */
+const EVENTS = ["online", "offline", "pageshow", "pagehide", "resume", "visibilitychange"];
+
 /**
+ * @param {() => string} network Something that differs where the network does.
  * @param {(isNewNetwork: boolean) => void} wake
- * @param {() => void} leave The page will not come back.
+ * @param {() => void} [leave] The page will not come back.
  * @returns {() => void} Stop watching.
  */
-export const watchPage = (wake, leave) => {
+export const watchPage = (network, wake, leave) => {
   const target = /** @type {any} */ (globalThis);
-  const handle = (/** @type {any} */ event) => {
-    if (event.type == "pagehide") event.persisted || leave();
-    else if (event.type != "visibilitychange" || !document.hidden) wake(event.type == "online");
+  let known = network();
+  const handle = (/** @type {any} */ { type, persisted }) => {
+    // Its other changes are guesses of how fast the network is.
+    const isNew = type == "change" && known != (known = network());
+    if (type == "pagehide") persisted || leave?.();
+    else if (type == "visibilitychange" ? !document.hidden : type != "change" || isNew) wake(isNew || type == "online");
   };
-  const events = ["online", "pageshow", "pagehide", "visibilitychange", "resume"];
-  // The last two happen to the document; they are seen on their way down.
-  const each = (/** @type {string} */ verb) => events.forEach((name) => target[verb + "EventListener"]?.(name, handle, true));
-  each("add");
-  return () => each("remove");
+  const each = (/** @type {string} */ verb) => {
+    for (const name of EVENTS) target[verb]?.(name, handle, true);
+    target.navigator?.connection?.[verb]?.("change", handle);
+  };
+  each("addEventListener");
+  return () => each("removeEventListener");
 };

@@ -10,9 +10,10 @@ import { post } from "./transports/post.js";
 /**
  * @param {import("./options.js").Options} options
  * @param {import("./session/session.js").Session} session
+ * @param {import("./connector.js").Connector} connector It is told the round trip.
  * @param {() => string} url
  */
-export const createPoster = (options, session, url) => {
+export const createPoster = (options, session, connector, url) => {
   let failures = 0;
   const poster = {
     /** Whether one is in flight. */
@@ -26,7 +27,9 @@ export const createPoster = (options, session, url) => {
      * @throws {Error} It failed, or was refused.
      */
     async bring(body) {
+      const since = options.now();
       const text = await post(options, url(), body);
+      connector.rtt = options.now() - since;
       if (session.plain) return;
       if (text[0] != "7") throw new HoldfastError("not an answer");
       session.answer(text.slice(1), 0, false, options.now());

@@ -23,6 +23,8 @@ BUNDLE = (
     "holdfast.esm.min.js.map",
     "holdfast.min.js",
     "holdfast.min.js.map",
+    "holdfast.websocket.esm.min.js",
+    "holdfast.websocket.esm.min.js.map",
 )
 
 _NOT_SOURCES = {"node_modules", "dist", "test"}

@@ -3,6 +3,7 @@
  */
 import { resolve } from "../lookup.js";
 import { Manager as Base } from "../manager.js";
+import { EVERY_WAY } from "../ways.js";
 import { addAliases } from "./emitter.js";
 import { Engine } from "./engine.js";
 import { decoderOf, toOwn } from "./options.js";
@@ -19,7 +20,8 @@ export class Manager extends Base {
     const own = toOwn(opts ?? {}, searchParams);
     const { parser } = own;
     own._sent = (/** @type {{nsp: string, args?: any[]}} */ { nsp, args }) => args && /** @type {any} */ (this.nsps.get(nsp))?._told(args);
-    super(origin, own, /** @type {any} */ (Socket), Engine, decoderOf(parser, (packet) => this.fire(/** @type {any} */ ("packet"), packet)));
+    const Decoder = decoderOf(parser, (packet) => this.fire(/** @type {any} */ ("packet"), packet));
+    super(origin, own, { ways: EVERY_WAY, OneSocket: /** @type {any} */ (Socket), Engine, Decoder });
     addAliases(this);
     const encoder = parser && new parser.Encoder();
     /** @type {((packet: import("../wire/socketio.js").SocketPacket) => any[]) | undefined} @internal */

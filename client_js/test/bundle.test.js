@@ -15,10 +15,10 @@ import { World } from "./world.js";
 
 /** Bytes of the whole client in one script tag, as gzip -9 leaves them; and with the names of socket.io-client. */
 const BUDGETS = {
-  "holdfast.min.js": 10_000,
-  "holdfast.esm.min.js": 10_000,
-  "holdfast.compat.min.js": 11_450,
-  "holdfast.compat.esm.min.js": 11_550,
+  "holdfast.min.js": 12_000,
+  "holdfast.esm.min.js": 12_000,
+  "holdfast.compat.min.js": 13_500,
+  "holdfast.compat.esm.min.js": 13_500,
 };
 
 const file = (name) => new URL(`../dist/${name}`, import.meta.url);

@@ -79,10 +79,10 @@ test("a WebSocket that dies twice within five seconds rests", () => {
     connector.carries("websocket", now);
     connector.lost("websocket", (now += 1000), false);
   }
-  assert.deepEqual(connector.next(now), ["polling"]);
-  connector.carries("polling", now);
   assert.deepEqual(connector.next(now), ["stream"]);
   connector.failed("stream", now);
+  assert.deepEqual(connector.next(now), ["polling"]);
+  connector.carries("polling", now);
   assert.deepEqual(connector.next(now + 29_999).includes("websocket"), false);
   connector.dropped("stream");
   connector.failed("stream", now + 29_999);

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { Live } from "../live.js";
+import { EVERY_WAY } from "../ways.js";
 import { World, settle } from "./world.js";
 
 const URL = "http://server.test";
@@ -8,7 +9,7 @@ const URL = "http://server.test";
 /** A client in a world of its own. */
 const start = async ({ seed, weather, options, ms = 0, world = new World(seed) } = {}) => {
   Object.assign(world.weather, weather);
-  const live = new Live(URL, { ...world.options, ...options });
+  const live = new Live(URL, { ...world.options, ...options }, EVERY_WAY);
   const log = { transports: [], messages: [], closed: undefined };
   live.on("transport", ({ to }) => log.transports.push(to));
   live.on("message", (message) => log.messages.push(message));

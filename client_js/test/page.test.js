@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { Live } from "../live.js";
+import { EVERY_WAY } from "../ways.js";
 import { World } from "./world.js";
 
 /** A page with nothing but events. */
@@ -13,7 +14,7 @@ const withPage = async (run) => {
   });
   const fire = (type, more) => target.dispatchEvent(Object.assign(new Event(type), more));
   const world = new World();
-  const live = new Live("http://server.test", { ...world.options, page: true });
+  const live = new Live("http://server.test", { ...world.options, page: true }, EVERY_WAY);
   live.open();
   const log = [];
   live.on("transport", ({ to, reason }) => log.push([to, reason]));

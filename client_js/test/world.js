@@ -37,6 +37,7 @@ export class World {
       WebSocket: this.WebSocket,
       fetch: (url, init) => this.fetch(url, init),
       now: () => this.time,
+      wall: () => 1.8e12 + this.time,
       setTimeout: (run, ms) => this.after(ms, run),
       clearTimeout: (timer) => this.#timers.delete(timer),
       random: this.random,

@@ -1,0 +1,202 @@
+/**
+ * The part of a session that travels by HTTP: polls, streams, POSTs, and what only they need.
+ *
+ * It is a half of live.js, and changes what is in `core`; without it a session goes by WebSocket alone.
+ */
+import { ATTACHED, TRYING, UPGRADING } from "./carrier.js";
+import { createPoster } from "./poster.js";
+import { createSeat } from "./seat.js";
+import { post } from "./transports/post.js";
+import { POLLING, STREAM } from "./wire/kinds.js";
+import { RemoteProtocolError } from "./errors.js";
+import { SEPARATOR, decodeObject } from "./wire/packet.js";
+
+/** @typedef {import("./carrier.js").Carrier} Carrier */
+/** @typedef {import("./live.js").Core} Core */
+/** @typedef {ReturnType<typeof createRequests>} Requests */
+
+/** A poll that is answered sooner, with nothing, was not held. */
+const IDLE_MS = 1000;
+/** The pause between polls that may not be held, because other tabs need the connections. */
+const BRIEF_MS = 400;
+/** The least pause after polls that were not held. */
+const PAUSE_MS = 20;
+
+/** @param {Core} core */
+export const createRequests = (core) => {
+  const { options, session, carriers, control, connector, clock } = core;
+  const { answerMs, probeMs } = options;
+  const { inbox, outbox } = session;
+  const poster = createPoster(options, session, connector, () => core.url(POLLING));
+  const seat = createSeat(options, () => core.stepSoon());
+  /** How many polls in a row were not held. */
+  let idle = 0;
+
+  /**
+   * @param {Carrier} carrier
+   * @param {Carrier} [previous]
+   */
+  const numberFor = ({ kind }, previous) =>
+    // Polls go on under one number, so that a better carrier that is being probed meanwhile keeps a higher one.
+    kind == POLLING && previous && previous.number > 1 && previous.number >= core.highest
+      ? previous.number
+      : // A WebSocket that has sent its attach must not be overtaken by the poll that races it.
+        !core.current && core.reserved && core.isAsking()
+        ? core.reserved
+        : session.attach();
+
+  /**
+   * @param {Promise<void>} posted
+   * @param {(error: Error) => void} failed
+   */
+  const follow = (posted, failed) =>
+    posted
+      .catch((error) => {
+        if (core.phase == "closed") return;
+        inbox.untold();
+        if (error instanceof RemoteProtocolError) core.end("parse error", error);
+        else if (!core.isRefused(error)) failed(error);
+      })
+      .finally(core.stepSoon);
+
+  /**
+   * Close a session by POST.
+   * @param {string} body What goes first.
+   * @param {string} sid
+   * @param {boolean} [isLeaving]
+   */
+  const endBy = (body, sid, isLeaving) =>
+    post(options, core.url(POLLING, sid), (body && body + SEPARATOR) + "1", isLeaving).catch(() => {});
+
+  const requests = {
+    /** Other tabs may not be left without a connection. */
+    seat,
+
+    /**
+     * @param {Carrier} carrier About to be opened.
+     * @param {Carrier} [previous] The poll before it, or the stream that it is to replace.
+     * @param {number} [wait] How long the server may hold a poll.
+     * @returns {string | undefined} Its attach.
+     */
+    prepare(carrier, previous, wait) {
+      const { kind } = carrier;
+      const { plain } = session;
+      const now = clock();
+      if (previous) {
+        carrier.heard = previous.heard;
+        if (!seat.isOurs) wait = 0;
+        if (kind == POLLING) {
+          carrier.state = ATTACHED;
+          // A plain poll is held until the next ping; its silence is seen by the heartbeat.
+          carrier.deadline = plain ? Infinity : now + (wait ?? session.pingInterval) + answerMs;
+          core.current = carrier;
+          carriers.delete(previous);
+        }
+      }
+      if (core.phase != "open" || plain) return;
+      const probe = (kind == STREAM && core.current && !previous) || undefined;
+      carrier.number = numberFor(carrier, previous);
+      if (probe) core.give(carrier, 2 * probeMs + core.slack);
+      else core.ask(carrier);
+      // What JSON leaves out is not said; only the first poll, that proves polling, is not held.
+      return session.attachment(carrier.number, { probe: probe && true, wait: previous ? wait : kind == POLLING ? 0 : undefined });
+    },
+
+    /** @param {Carrier} carrier A stream, whose head is here. */
+    opened(carrier) {
+      if (core.current && core.current.kind != STREAM) {
+        core.give(carrier, probeMs + core.slack);
+        requests.bring("2" + carrier.number);
+      }
+    },
+
+    /**
+     * @param {Carrier} carrier A stream that is being tried.
+     * @param {string} text What it answered.
+     */
+    proved(carrier, text) {
+      if (text == "" + carrier.number) {
+        core.give(carrier, answerMs);
+        core.ask(carrier);
+        requests.bring("", carrier);
+      }
+    },
+
+    /** @param {Carrier} carrier A poll that came home. */
+    polled(carrier) {
+      carrier.ended = true;
+      if (carrier != core.current) carriers.delete(carrier);
+      // Someone on the way may answer for the server, at once and with nothing: that must not become a busy loop.
+      idle = clock() - carrier.since < IDLE_MS ? idle + 1 : 0;
+      core.give(carrier, seat.isOurs ? (idle > 2 ? Math.min(PAUSE_MS * idle, IDLE_MS / 2) : 0) : BRIEF_MS);
+    },
+
+    /**
+     * A poll proves itself by being answered: another one, that is not held, takes its place.
+     * @param {Carrier} carrier
+     */
+    repoll(carrier) {
+      session.calm(clock());
+      carrier.io.close();
+      core.start(POLLING, carrier, 0);
+      core.give(/** @type {Carrier} */ (core.current), probeMs + core.slack);
+    },
+
+    /**
+     * A POST that does not wait for the one in flight.
+     * @param {string} note
+     * @param {Carrier} [carrier] To be attached with it.
+     */
+    bring(note, carrier) {
+      follow(poster.bring(session.note(note, carrier?.number)), (error) => {
+        if (carrier?.state == TRYING) core.lose(carrier, error);
+      });
+    },
+
+    /**
+     * @param {Carrier} carrier What carries, by HTTP.
+     * @param {number} now
+     * @returns {void}
+     */
+    write(carrier, now) {
+      const upgrading = [...carriers].find(({ state }) => state == UPGRADING);
+      if (upgrading) {
+        if (!carrier.ended || poster.busy) return;
+        upgrading.io.send?.("5");
+        session.upgrade();
+        carriers.delete(carrier);
+        core.carries(upgrading, "better");
+        return core.write(now);
+      }
+      if (carrier.kind == STREAM && carrier.length > options.rotateLength) {
+        carrier.length = -Infinity;
+        core.start(STREAM, carrier);
+      }
+      if (carrier.ended && carrier.deadline <= now && !core.isAsking()) core.start(POLLING, carrier);
+      const isOwed = carrier.kind == STREAM && inbox.due <= now;
+      if ((control.length || outbox.last > outbox.acked || isOwed) && !poster.busy && now >= poster.next) {
+        if (isOwed) core.ping(carrier);
+        follow(poster.pump(control), (error) => {
+          if (session.plain) core.end("transport error", error);
+          else core.doubt();
+        });
+      }
+    },
+
+    /** When it can be written again; what cannot be written now must not set the timer to now. */
+    blocked: () => (poster.busy ? Infinity : poster.next),
+
+    /** @param {boolean} [isLeaving] */
+    bye: (isLeaving) => endBy(session.post(control, clock()), session.sid, isLeaving),
+
+    /**
+     * Close a session that was opened by the slower one in the race.
+     * @param {string} text Its open packet.
+     */
+    dismiss(text) {
+      const { sid, holdfast } = decodeObject(text);
+      if (sid != session.sid) endBy(holdfast ? "7" + JSON.stringify({ key: holdfast.key, received: 0 }) : "", sid);
+    },
+  };
+  return requests;
+};

@@ -1,0 +1,34 @@
+/**
+ * The client for where a WebSocket always gets through: the same names, and nothing that travels by HTTP.
+ */
+import { createIo } from "./lookup.js";
+import { Manager as Base } from "./manager.js";
+import { openWebSocket } from "./transports/websocket.js";
+import { WEBSOCKET } from "./wire/kinds.js";
+
+export { Socket } from "./socket.js";
+export {
+  DisconnectedError,
+  EventError,
+  HoldfastError,
+  LocalProtocolError,
+  RefusedError,
+  RemoteProtocolError,
+  TimeoutError,
+} from "./errors.js";
+
+/** One session shared by the sockets of all namespaces, opened again when it is lost. */
+export class Manager extends Base {
+  /**
+   * @param {string} url An origin.
+   * @param {import("./manager.js").ManagerOptions} [opts]
+   */
+  constructor(url, opts) {
+    super(url, opts, { ways: { openers: { [WEBSOCKET]: openWebSocket } } });
+  }
+}
+
+/** A socket, connected to the namespace that the URL's path names. */
+export const io = createIo(Manager);
+
+export { io as connect };
