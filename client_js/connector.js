@@ -177,7 +177,7 @@ export class Connector {
      */
     this.next = (now, mayHold = true) =>
       (carrying ? better(now, carrying) : runners(now))
-        .filter(({ kind }) => mayHold || kind != STREAM)
+        .filter((verdict) => mayHold || verdict.kind != STREAM || verdict == last())
         .map((verdict) => {
           verdict.running = true;
           return verdict.kind;
