@@ -217,7 +217,7 @@ export class Connector {
      */
     this.deadline = (now) => {
       const times = verdicts.map(({ allowed, running, until }) => (allowed && !running ? until : 0));
-      return Math.min(...[...times, last() ? joins : 0].map((at) => (at > now ? at : Infinity)));
+      return Math.min(...[...times, !carrying && last() ? joins : 0].map((at) => (at > now ? at : Infinity)));
     };
 
     /**

@@ -351,7 +351,7 @@ export class Live extends Emitter {
         carrier.probed = 0;
         if (carrier.doubted) {
           carrier.doubted = false;
-          carrier.progress = progress();
+          carrier.progress = session.doubtful(0) < Infinity ? progress() : -1;
           session.calm(now);
         }
       } else if (carrier.state == TRYING) {
@@ -626,7 +626,9 @@ export class Live extends Emitter {
       if (!carrier || !isOpen()) return;
       const owed = owes(carrier);
       if (owed < Infinity) {
-        if (now >= owed + patience(carrier) + core.slack) fail(carrier, "timeout");
+        if (now < owed + patience(carrier) + core.slack) return;
+        requests?.giveUp();
+        fail(carrier, "timeout");
       } else if (now >= doubtAt(carrier)) {
         if (session.plain) end("ping timeout");
         // It answers probes, and yet nothing moves: the server has another in mind.

@@ -15,11 +15,18 @@ import { post } from "./transports/post.js";
  */
 export const createPoster = (options, session, connector, url) => {
   let failures = 0;
+  /** @type {Set<AbortController>} */
+  const inFlight = new Set();
   const poster = {
     /** Whether one is in flight. */
     busy: false,
     /** When the next may go; 0 when nothing has failed. */
     next: 0,
+
+    /** Those in flight are on a network that is dead. */
+    giveUp() {
+      for (const abort of inFlight) abort.abort();
+    },
 
     /**
      * @param {string} body
@@ -28,7 +35,9 @@ export const createPoster = (options, session, connector, url) => {
      */
     async bring(body) {
       const since = options.now();
-      const text = await post(options, url(), body);
+      const abort = new AbortController();
+      inFlight.add(abort);
+      const text = await post(options, url(), body, abort).finally(() => inFlight.delete(abort));
       connector.rtt = options.now() - since;
       if (session.plain) return;
       if (text[0] != "7") throw new HoldfastError("not an answer");

@@ -66,7 +66,7 @@ export const createRequests = (core) => {
    * @param {boolean} [isLeaving]
    */
   const endBy = (body, sid, isLeaving) =>
-    post(options, core.url(POLLING, sid), (body && body + SEPARATOR) + "1", isLeaving).catch(() => {});
+    post(options, core.url(POLLING, sid), (body && body + SEPARATOR) + "1", undefined, isLeaving).catch(() => {});
 
   const requests = {
     /** Other tabs may not be left without a connection. */
@@ -182,6 +182,8 @@ export const createRequests = (core) => {
         });
       }
     },
+
+    giveUp: poster.giveUp,
 
     /** When it can be written again; what cannot be written now must not set the timer to now. */
     blocked: () => (poster.busy ? Infinity : poster.next),

@@ -15,6 +15,8 @@ export class Outbox {
   written = 0;
   /** The highest number given. */
   last = 0;
+  /** Of what is kept, in characters and bytes. */
+  size = 0;
 
   constructor() {
     /** @type {Entry[]} The messages after `acked`. */
@@ -30,6 +32,7 @@ export class Outbox {
      */
     this.append = (data, meta) => {
       kept.push({ data, meta, at: 0 });
+      this.size += data.length;
       return ++this.last;
     };
 
@@ -39,7 +42,7 @@ export class Outbox {
      */
     this.acknowledge = (number) => {
       check(number <= this.written);
-      kept.splice(0, number - this.acked);
+      for (const { data } of kept.splice(0, number - this.acked)) this.size -= data.length;
       this.acked = Math.max(this.acked, number);
     };
 

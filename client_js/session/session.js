@@ -24,6 +24,8 @@ import { Outbox } from "./outbox.js";
 const ENVELOPE_BYTES = 200;
 /** A WebSocket message is not filled beyond this; one message may be longer. */
 const FRAME_LENGTH = 16384;
+/** A slow network takes so many characters in a ms. */
+const SLOW = 30;
 
 export class Session {
   outbox = new Outbox();
@@ -267,11 +269,11 @@ export class Session {
     const room = () => Math.min(FRAME_LENGTH, this.maxPayload / 3 - ENVELOPE_BYTES);
 
     /**
-     * @param {number} ms How long the oldest message may stay unacknowledged on the writer, and how long we may lack what
-     *   the server says it has written.
+     * @param {number} ms How long the oldest message may stay unacknowledged, beyond the time that a slow network needs for
+     *   all of them, and how long we may lack what the server says it has written.
      * @returns {number} When there is reason to doubt the current carrier.
      */
-    this.doubtful = (ms) => (this.plain ? Infinity : Math.min(writer ? outbox.since() : Infinity, lackingSince) + ms);
+    this.doubtful = (ms) => (this.plain ? Infinity : Math.min(outbox.since() + Math.floor(outbox.size / SLOW), lackingSince) + ms);
 
     /**
      * The doubt was answered.

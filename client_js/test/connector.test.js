@@ -1,11 +1,49 @@
+/**
+ * The policy, row by row as docs/choosing-a-transport.md has it.
+ */
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import test from "node:test";
 import { Connector } from "../connector.js";
 import { withDefaults } from "../options.js";
+import { KINDS } from "../wire/kinds.js";
 
-const make = (options = {}) => new Connector(withDefaults({ random: () => 0.5, ...options }));
+const rows = new Set();
 
-test("on a quick network there is a WebSocket and nothing else", () => {
+/** @param {number} number @param {string} name @param {() => void} run */
+const row = (number, name, run) => {
+  rows.add(number);
+  test(`row ${number}: ${name}`, run);
+};
+
+const make = (options = {}, place) =>
+  new Connector(withDefaults({ random: () => 0.5, wall: () => 1.8e12, network: () => "wifi", ...options }), KINDS, place);
+
+/** A race that polling has won, with a WebSocket that was refused. */
+const onPolling = (options) => {
+  const connector = make(options);
+  connector.race(0);
+  connector.next(0);
+  connector.failed("websocket", 20);
+  connector.next(20);
+  connector.carries("polling", 30);
+  return connector;
+};
+
+const on = (kind, now = 0, options) => {
+  const connector = make(options);
+  connector.race(now);
+  connector.next(now);
+  connector.carries(kind, now);
+  return connector;
+};
+
+const memory = () => {
+  const kept = new Map();
+  return { kept, getItem: (key) => kept.get(key) ?? null, setItem: (key, value) => kept.set(key, value), removeItem: (key) => kept.delete(key) };
+};
+
+row(1, "a WebSocket at once, and nothing else", () => {
   const connector = make();
   connector.race(0);
   assert.deepEqual(connector.next(0), ["websocket"]);
@@ -14,16 +52,20 @@ test("on a quick network there is a WebSocket and nothing else", () => {
   assert.deepEqual(connector.next(1e6), []);
 });
 
-test("polling joins after 250 ms, without waiting for the WebSocket to fail", () => {
-  const connector = make();
-  connector.race(0);
-  connector.next(0);
-  assert.equal(connector.deadline(0), 250);
-  assert.deepEqual(connector.next(250), ["polling"]);
-  assert.deepEqual(connector.next(251), []);
-});
+for (const [rtt, joins] of [[undefined, 250], [10, 250], [100, 400], [2000, 1000]]) {
+  row(2, `with round trips of ${rtt} ms polling joins after ${joins} ms`, () => {
+    const connector = make();
+    connector.rtt = rtt;
+    connector.race(0);
+    connector.next(0);
+    assert.equal(connector.deadline(0), joins);
+    assert.deepEqual(connector.next(joins - 1), []);
+    assert.deepEqual(connector.next(joins), ["polling"]);
+    assert.deepEqual(connector.next(joins + 1), []);
+  });
+}
 
-test("polling starts at once when the WebSocket has failed", () => {
+row(3, "polling starts at once when the WebSocket has failed", () => {
   const connector = make();
   connector.race(0);
   connector.next(0);
@@ -31,46 +73,132 @@ test("polling starts at once when the WebSocket has failed", () => {
   assert.deepEqual(connector.next(20), ["polling"]);
 });
 
-test("from polling the stream is probed first, then the WebSocket, each again later", () => {
-  const connector = make();
-  connector.race(0);
-  connector.next(0);
-  connector.failed("websocket", 20);
-  connector.next(20);
-  connector.carries("polling", 30);
-  assert.deepEqual(connector.next(30), ["stream"]);
-  assert.deepEqual(connector.next(31), [], "one at a time");
-  connector.failed("stream", 1530);
-  assert.deepEqual(connector.next(1530), []);
-  assert.deepEqual(connector.next(5020), ["websocket"]);
-  connector.failed("websocket", 5100);
-  assert.deepEqual(connector.next(6529), []);
-  assert.deepEqual(connector.next(6530), ["stream"]);
-  connector.failed("stream", 8000);
-  assert.deepEqual(connector.next(20099), []);
-  assert.deepEqual(connector.next(20100), ["websocket"]);
-  connector.carries("websocket", 20200);
-  assert.deepEqual(connector.next(1e6), []);
+row(4, "with a WebSocket that failed here lately, polling at once; it is probed again while that carries", () => {
+  const connector = onPolling();
+  connector.lost("polling", 60_000, false);
+  connector.race(60_000);
+  assert.deepEqual(connector.next(60_000), ["polling"]);
+  assert.deepEqual(connector.next(61_000), []);
+  connector.carries("polling", 61_000);
+  assert.deepEqual(connector.next(61_000), ["stream"]);
+  connector.failed("stream", 61_500);
+  assert.deepEqual(connector.next(61_500), ["websocket"]);
 });
 
-test("from a stream only the WebSocket is better", () => {
-  const connector = make();
-  connector.race(0);
-  connector.carries("stream", 0);
-  assert.deepEqual(connector.next(0), ["websocket"]);
-});
-
-test("a WebSocket that had worked is tried at once when it is lost", () => {
-  const connector = make();
-  connector.race(0);
-  connector.next(0);
-  connector.carries("websocket", 0);
+row(5, "a WebSocket that had worked is tried at once when it is lost, and polling 250 ms later", () => {
+  const connector = on("websocket");
   connector.lost("websocket", 60_000, false);
   assert.deepEqual(connector.next(60_000), ["websocket"]);
   assert.equal(connector.deadline(60_000), 60_250);
+  assert.deepEqual(connector.next(60_250), ["polling"]);
 });
 
-test("a WebSocket that dies twice within five seconds rests", () => {
+row(5, "a lost stream is had again first, where the WebSocket does not work", () => {
+  const connector = onPolling();
+  connector.next(30);
+  connector.carries("stream", 50);
+  connector.next(5020);
+  connector.failed("websocket", 7000);
+  connector.lost("stream", 8000, false);
+  assert.deepEqual(connector.next(8000), ["stream"]);
+  assert.deepEqual(connector.next(8249), []);
+  assert.deepEqual(connector.next(8250), ["polling"]);
+});
+
+row(6, "a stream that ended in order is had again, without a verdict", () => {
+  const connector = on("stream");
+  connector.lost("stream", 1000, true);
+  assert.deepEqual(connector.next(1000), ["stream"]);
+  assert.deepEqual(connector.next(1250), ["polling"]);
+  connector.carries("stream", 1300);
+  connector.lost("stream", 1400, true);
+  assert.deepEqual(connector.next(1400), ["stream"], "however young");
+});
+
+row(7, "when nothing gets through, no verdict is kept, and pauses grow to two seconds", () => {
+  const connector = make();
+  connector.race(0);
+  let now = 0;
+  const pauses = [];
+  for (let i = 0; i < 8; i++) {
+    assert.deepEqual(connector.next(now), ["websocket"]);
+    connector.failed("websocket", now);
+    assert.deepEqual(connector.next(now), ["polling"]);
+    connector.failed("polling", now);
+    assert.deepEqual(connector.next(now), []);
+    pauses.push(connector.deadline(now) - now);
+    now = connector.deadline(now);
+  }
+  assert.deepEqual(pauses, [50, 100, 200, 400, 800, 1600, 2000, 2000]);
+  connector.race(now);
+  assert.deepEqual(connector.next(now), ["websocket"], "nothing is held against it");
+});
+
+row(7, "pauses are jittered", () => {
+  const pauses = [0, 0.999].map((value) => {
+    const connector = make({ transports: ["polling"], random: () => value });
+    connector.race(0);
+    connector.next(0);
+    connector.failed("polling", 0);
+    return Math.round(connector.deadline(0));
+  });
+  assert.deepEqual(pauses, [25, 75]);
+});
+
+row(8, "a transport that is allowed alone is tried again and again, but not without a pause", () => {
+  const connector = make({ transports: ["websocket"] });
+  let now = 0;
+  connector.race(now);
+  const pauses = [];
+  for (let i = 0; i < 9; i++) {
+    const since = now;
+    while (!connector.next(now).length) now = connector.deadline(now);
+    pauses.push(now - since);
+    connector.carries("websocket", now);
+    connector.lost("websocket", ++now, false);
+  }
+  assert.deepEqual(pauses, [0, 0, 50, 100, 200, 400, 800, 1600, 2000]);
+});
+
+row(9, "from polling the stream is probed first, then the WebSocket, one at a time", () => {
+  const connector = onPolling();
+  assert.deepEqual(connector.next(30), ["stream"]);
+  assert.deepEqual(connector.next(31), []);
+  connector.failed("stream", 1530);
+  assert.deepEqual(connector.next(1530), []);
+  assert.deepEqual(connector.next(5020), ["websocket"]);
+  assert.deepEqual(connector.next(1e6), []);
+});
+
+row(10, "from a stream only the WebSocket is better", () => {
+  assert.deepEqual(on("stream").next(0), []);
+  const connector = on("stream");
+  connector.dropped("websocket");
+  assert.deepEqual(connector.next(0), ["websocket"]);
+});
+
+row(11, "over a WebSocket nothing is tried", () => {
+  assert.deepEqual(on("websocket").next(1e9), []);
+  assert.equal(on("websocket").deadline(1e9), Infinity);
+});
+
+row(12, "what fails is tried again after 5, 15, 30, 60 and 60 s", () => {
+  const connector = onPolling();
+  connector.refuse("stream");
+  connector.refresh(100, true);
+  let now = 100;
+  const pauses = [];
+  for (let i = 0; i < 5; i++) {
+    assert.deepEqual(connector.next(now), ["websocket"]);
+    connector.failed("websocket", now);
+    pauses.push(connector.deadline(now) - now);
+    now = connector.deadline(now);
+    assert.deepEqual(connector.next(now - 1), []);
+  }
+  assert.deepEqual(pauses, [5000, 15_000, 30_000, 60_000, 60_000]);
+});
+
+row(13, "a WebSocket that dies twice within five seconds rests", () => {
   const connector = make();
   let now = 0;
   for (let i = 0; i < 2; i++) {
@@ -89,44 +217,116 @@ test("a WebSocket that dies twice within five seconds rests", () => {
   assert.deepEqual(connector.next(now + 30_000), ["websocket"]);
 });
 
-test("when nothing gets through, no verdict is kept, and pauses grow to two seconds", () => {
-  const connector = make();
-  connector.race(0);
-  let now = 0;
-  const pauses = [];
-  for (let i = 0; i < 8; i++) {
-    assert.deepEqual(connector.next(now), ["websocket"]);
-    connector.failed("websocket", now);
-    assert.deepEqual(connector.next(now), ["polling"]);
-    connector.failed("polling", now);
-    assert.deepEqual(connector.next(now), []);
-    pauses.push(connector.deadline(now) - now);
-    now = connector.deadline(now);
+row(13, "one that has lived longer in between does not", () => {
+  const connector = on("websocket");
+  for (const lived of [1000, 6000, 1000]) {
+    connector.lost("websocket", lived, false);
+    assert.deepEqual(connector.next(lived), ["websocket"]);
+    connector.carries("websocket", 0);
   }
-  assert.deepEqual(pauses, [50, 100, 200, 400, 800, 1600, 2000, 2000]);
 });
 
-test("pauses are jittered", () => {
-  const pauses = [0, 0.999].map((value) => {
-    const connector = make({ transports: ["polling"], random: () => value });
-    connector.race(0);
-    connector.next(0);
-    connector.failed("polling", 0);
-    return Math.round(connector.deadline(0));
-  });
-  assert.deepEqual(pauses, [25, 75]);
+row(14, "no stream while other tabs hold what may be held; the WebSocket is probed all the same", () => {
+  const connector = onPolling();
+  assert.deepEqual(connector.next(30, false), []);
+  connector.refresh(40, true);
+  assert.deepEqual(connector.next(40, true), ["stream"]);
 });
 
-test("a stream that ended in order is had again, without a verdict", () => {
-  const connector = make();
+row(14, "a stream that is allowed alone needs no leave", () => {
+  const connector = make({ transports: ["stream"] });
   connector.race(0);
-  connector.carries("stream", 0);
-  connector.lost("stream", 1000, true);
-  assert.deepEqual(connector.next(1000), ["stream"]);
-  assert.deepEqual(connector.next(1250), ["polling"]);
+  assert.deepEqual(connector.next(0, false), ["stream"]);
 });
 
-test("what the server does not offer is not tried", () => {
+row(15, "a new network makes every verdict void", () => {
+  const connector = onPolling();
+  connector.next(10);
+  connector.failed("stream", 30);
+  connector.refresh(40, true);
+  assert.deepEqual(connector.next(40), ["stream"]);
+  connector.failed("stream", 50);
+  assert.deepEqual(connector.next(50), ["websocket"]);
+  connector.refresh(60, true);
+  connector.race(70);
+  assert.deepEqual(connector.next(70), ["websocket"], "first again");
+});
+
+row(16, "what failed is known to the next page, for ten minutes, here", () => {
+  const storage = memory();
+  let wall = 1.8e12;
+  const options = { storage, wall: () => wall };
+  const visit = (more, place = "https://a.test/socket.io") => {
+    const connector = make({ ...options, ...more }, place);
+    connector.race(0);
+    return connector.next(0);
+  };
+  const first = make(options, "https://a.test/socket.io");
+  first.race(0);
+  first.next(0);
+  first.next(250);
+  first.carries("polling", 300);
+  assert.equal(storage.kept.size, 0, "on a good network nothing is kept");
+  first.dropped("websocket");
+  first.next(300);
+  first.failed("stream", 400);
+  first.next(400);
+  first.failed("websocket", 2500);
+  wall += 599_000;
+  assert.deepEqual(visit(), ["polling"]);
+  assert.deepEqual(visit({}, "https://b.test/socket.io"), ["websocket"], "another server");
+  assert.deepEqual(visit({ network: () => "cellular" }), ["websocket"], "another network");
+  assert.deepEqual(visit({ storage: undefined }), ["websocket"]);
+  wall += 2000;
+  assert.deepEqual(visit(), ["websocket"], "too long ago");
+});
+
+row(16, "what works again is held against no longer", () => {
+  const storage = memory();
+  const connector = onPolling({ storage });
+  assert.equal(storage.kept.size, 1);
+  connector.next(30);
+  connector.dropped("stream");
+  connector.next(5020);
+  connector.carries("websocket", 5100);
+  assert.equal(storage.kept.size, 0);
+});
+
+for (const kept of ["", "null", "[]", '{"at":1800000000000}', '{"at":1800000000000,"failed":["constructor"]}', '{"at":"x","failed":7}', "not JSON"]) {
+  row(16, `a storage with ${kept || "nothing"} in it is no obstacle`, () => {
+    const connector = make({ storage: { ...memory(), getItem: () => kept } });
+    connector.race(0);
+    assert.deepEqual(connector.next(0), ["websocket"]);
+  });
+}
+
+row(16, "neither is one that throws", () => {
+  const fail = () => {
+    throw new Error("denied");
+  };
+  const connector = onPolling({ storage: { getItem: fail, setItem: fail, removeItem: fail } });
+  assert.deepEqual(connector.next(30), ["stream"]);
+});
+
+row(17, "a page that is woken does not wait, and does not forget", () => {
+  const connector = make({ transports: ["websocket", "polling"] });
+  connector.race(0);
+  connector.next(0);
+  connector.failed("websocket", 0);
+  connector.next(0);
+  connector.failed("polling", 10);
+  assert.deepEqual(connector.next(11), []);
+  connector.refresh(12, false);
+  assert.deepEqual(connector.next(12), ["websocket"]);
+
+  const other = onPolling();
+  other.lost("polling", 60_000, false);
+  other.refresh(60_010, false);
+  other.race(60_010);
+  assert.deepEqual(other.next(60_010), ["polling"]);
+});
+
+row(18, "what the server does not offer is not tried", () => {
   const connector = make();
   connector.race(0);
   connector.next(0);
@@ -137,32 +337,33 @@ test("what the server does not offer is not tried", () => {
   assert.deepEqual(connector.next(1e6), []);
 });
 
-test("a transport that is allowed alone is tried again and again, but not without a pause", () => {
-  const connector = make({ transports: ["websocket"] });
-  let now = 0;
-  connector.race(now);
-  const times = [];
-  for (let i = 0; i < 5; i++) {
-    assert.deepEqual(connector.next(now), ["websocket"]);
-    connector.carries("websocket", now);
-    connector.lost("websocket", now + 1, false);
-    times.push(Math.max(connector.deadline(now + 1), now + 1) - now - 1);
-    now = connector.next(now + 1).length ? (connector.dropped("websocket"), now + 1) : connector.deadline(now + 1);
-  }
-  assert.ok(times.at(-1) >= 50, String(times));
+row(18, "what the options do not allow is not tried", () => {
+  const connector = make({ transports: ["polling"] });
+  connector.race(0);
+  assert.deepEqual(connector.next(0), ["polling"]);
+  connector.offer(KINDS);
+  connector.carries("polling", 10);
+  assert.deepEqual(connector.next(1e6), []);
 });
 
-test("a new network makes every verdict void", () => {
+test("every row of the tables has its test, and every test its row", () => {
+  const text = readFileSync(new URL("../../docs/choosing-a-transport.md", import.meta.url), "utf8");
+  const told = [...text.matchAll(/^\| (\d+) \|/gm)].map(([, number]) => +number);
+  assert.deepEqual([...rows].toSorted((a, b) => a - b), told);
+});
+
+test("inspect tells what was tried, with what outcome, and what is held against a transport", () => {
   const connector = make();
   connector.race(0);
+  const attempt = connector.note("websocket", 0);
   connector.next(0);
-  connector.failed("websocket", 0);
-  connector.next(0);
-  connector.carries("polling", 10);
-  connector.next(10);
-  connector.failed("stream", 10);
-  connector.refresh(20);
-  assert.deepEqual(connector.next(20), ["stream"]);
-  connector.failed("stream", 20);
-  assert.deepEqual(connector.next(20), ["websocket"]);
+  assert.deepEqual(connector.inspect(40).attempts, [{ at: "2027-01-15T08:00:00.000Z", transport: "websocket", ms: 40, verdict: "trying" }]);
+  attempt.ms = 50;
+  attempt.verdict = "HTTP 403";
+  connector.failed("websocket", 50);
+  connector.next(50);
+  connector.carries("polling", 60);
+  assert.deepEqual(connector.inspect(1050), { rtt: undefined, attempts: [{ ...attempt }], held: { websocket: 4000 } });
+  for (let number = 0; number < 100; number++) connector.note("stream", 1100);
+  assert.equal(connector.inspect(1100).attempts.length, 30, "not without end");
 });

@@ -12,23 +12,29 @@ const withPage = async (run) => {
     removeEventListener: target.removeEventListener.bind(target),
     document: { visibilityState: "visible" },
   });
-  const fire = (type, more) => target.dispatchEvent(Object.assign(new Event(type), more));
+  let network = "wifi";
+  const connection = new EventTarget();
+  Object.defineProperty(globalThis, "navigator", { value: { connection, onLine: true }, configurable: true, writable: true });
+  const fire = (type, more) => {
+    if (type == "change") network += "!";
+    (type == "change" ? connection : target).dispatchEvent(Object.assign(new Event(type), more));
+  };
   const world = new World();
-  const live = new Live("http://server.test", { ...world.options, page: true }, EVERY_WAY);
+  const live = new Live("http://server.test", { ...world.options, network: () => network, page: true }, EVERY_WAY);
   live.open();
   const log = [];
   live.on("transport", ({ to, reason }) => log.push([to, reason]));
   live.on("close", (reason) => log.push(reason));
   await world.advance(100);
   try {
-    await run({ world, live, fire, log, session: [...world.sessions.values()][0] });
+    await run({ world, live, fire, log, connection, session: [...world.sessions.values()][0] });
   } finally {
     live.close();
-    for (const name of ["addEventListener", "removeEventListener", "document"]) delete globalThis[name];
+    for (const name of ["addEventListener", "removeEventListener", "document", "navigator"]) delete globalThis[name];
   }
 };
 
-for (const type of ["online", "pageshow", "visibilitychange", "resume"]) {
+for (const type of ["online", "offline", "pageshow", "visibilitychange", "resume", "change"]) {
   test(`on ${type} a carrier that has died meanwhile is found out within two seconds`, () =>
     withPage(async ({ world, fire, log }) => {
       world.weather.black = true;
@@ -74,4 +80,30 @@ test("when the network is back, nobody waits for a pause to end", () =>
     await world.advance(60);
     assert.equal(live.writable, true);
     assert.equal(log.length, 2);
+  }));
+
+test("what the browser guesses of the network's speed changes nothing", () =>
+  withPage(async ({ world, connection }) => {
+    const before = world.requests.length;
+    connection.dispatchEvent(new Event("change"));
+    await world.advance(100);
+    assert.equal(world.requests.length, before);
+  }));
+
+test("without a network it says so, and goes on by itself when there is one", () =>
+  withPage(async ({ world, live, fire }) => {
+    const statuses = [];
+    live.on("status", (status) => statuses.push(status));
+    world.weather.down = true;
+    navigator.onLine = false;
+    fire("offline");
+    world.cut();
+    await world.advance(20_000);
+    assert.deepEqual(statuses, ["offline"]);
+    world.weather.down = false;
+    navigator.onLine = true;
+    fire("online");
+    await world.advance(60);
+    assert.deepEqual(statuses, ["offline", "recovering", "connected"].filter((status) => statuses.includes(status)));
+    assert.equal(live.status, "connected");
   }));

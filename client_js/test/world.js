@@ -51,6 +51,11 @@ export class World {
     return timer;
   }
 
+  /** The machine stands still: no timer runs, and afterwards all are late. */
+  sleep(ms) {
+    this.time += ms;
+  }
+
   async advance(ms) {
     const end = this.time + ms;
     await settle();
@@ -112,7 +117,15 @@ export class World {
   hear(session, run) {
     const before = session.server.heard.length;
     run();
-    for (const data of session.server.heard.slice(before)) this.onMessage(session, data);
+    const heard = session.server.heard.slice(before);
+    for (const data of heard) this.onMessage(session, data);
+    if (heard.length) {
+      this.after(1000, () => {
+        const { server } = session;
+        if (server.writer?.kind == "websocket") server.writer.out.push("8" + server.received);
+        this.pump(session);
+      });
+    }
     this.pump(session);
   }
 

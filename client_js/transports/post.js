@@ -7,12 +7,12 @@ import { request } from "./http.js";
  * @param {import("../options.js").Options} options
  * @param {string} url
  * @param {string} body
+ * @param {AbortController} [abort] It is used for nothing else.
  * @param {boolean} [keepalive] A last word, that outlives the page.
  * @returns {Promise<string>} The server's answer.
  * @throws {Error} It failed, was refused, or took longer than `answerMs`.
  */
-export const post = async (options, url, body, keepalive) => {
-  const abort = new AbortController();
+export const post = async (options, url, body, abort = new AbortController(), keepalive) => {
   const timer = options.setTimeout(() => abort.abort(), options.answerMs);
   try {
     const response = await request(options, url, {
