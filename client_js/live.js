@@ -103,6 +103,22 @@ export class Live extends Emitter {
     const carriers = new Set();
     /** @type {string[]} */
     const control = [];
+    /** What it does is added below. */
+    const core = /** @type {Core} */ ({
+      options,
+      session,
+      connector,
+      clock,
+      carriers,
+      control,
+      phase: "opening",
+      current: undefined,
+      slack: 0,
+      highest: 1,
+      reserved: 0,
+    });
+    /** @type {import("./requests.js").Requests | undefined} */
+    let requests;
     /** Why that what carried last does not any more. */
     let lostFor = "";
     let lostAt = 0;
@@ -431,7 +447,10 @@ export class Live extends Emitter {
     const lose = (carrier, error) => {
       const now = clock();
       const { kind, state } = carrier;
-      if (kind == POLLING && state != TRYING && !error) return requests?.polled(carrier);
+      if (kind == POLLING && state != TRYING) {
+        if (!error) return requests?.polled(carrier);
+        requests?.cut(carrier);
+      }
       carriers.delete(carrier);
       session.end(carrier.number);
       carrier.io.close();
@@ -650,34 +669,8 @@ export class Live extends Emitter {
       flush(io);
     };
 
-    /** @type {Core} */
-    const core = {
-      options,
-      session,
-      connector,
-      clock,
-      carriers,
-      control,
-      phase: "opening",
-      current: undefined,
-      slack: 0,
-      highest: 1,
-      reserved: 0,
-      url,
-      start,
-      give,
-      ask,
-      lose,
-      carries,
-      isRefused,
-      isAsking,
-      end,
-      ping,
-      doubt,
-      write,
-      stepSoon,
-    };
-    const requests = createRequests?.(core);
+    Object.assign(core, { url, start, give, ask, lose, carries, isRefused, isAsking, end, ping, doubt, write, stepSoon });
+    requests = createRequests?.(core);
   }
 
   /** Whether a message would leave at once. Applications read it, as they do with Socket.IO's own engine. */

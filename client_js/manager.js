@@ -147,7 +147,8 @@ export class Manager extends Emitter {
           this.fire("error", error);
           if (done && !isEnding) return done(error);
         }
-        reconnect();
+        // A server that has forgotten the session is there.
+        reconnect(wasOpen && /** @type {any} */ (error).code == 1);
         tellStatus();
       });
       tellStatus();
@@ -162,7 +163,8 @@ export class Manager extends Emitter {
       this.fire("status", status);
     };
 
-    const reconnect = () => {
+    /** @param {boolean} [isThere] The server was heard a moment ago. */
+    const reconnect = (isThere) => {
       const { reconnection, reconnectionAttempts = Infinity, reconnectionDelay = 1000, reconnectionDelayMax = 5000, randomizationFactor = 0.5, random } = opts;
       if (!reconnection || isEnding || this._readyState != "closed" || this._reconnecting || !isUsed()) return;
       if (attempts >= reconnectionAttempts) {
@@ -185,7 +187,7 @@ export class Manager extends Emitter {
           } else this.fire("reconnect", attempts);
         });
       };
-      timer = opts.setTimeout(attempt, Math.min(delay, reconnectionDelayMax));
+      timer = opts.setTimeout(attempt, isThere ? 0 : Math.min(delay, reconnectionDelayMax));
       if (opts.page) unwatch = watchPage(opts.network, () => (globalThis.navigator?.onLine === false ? tellStatus() : attempt()));
     };
 

@@ -16,6 +16,7 @@ import { KINDS } from "./wire/kinds.js";
  * @property {() => number} random
  * @property {Pick<Storage, "getItem" | "setItem" | "removeItem">} [storage] Where is kept what does not work in this network.
  * @property {() => string} network Something that differs where the network does, as far as the browser tells.
+ * @property {(url: string) => string} protocolOf What the last request to URLs that begin so was answered over, as ALPN has it.
  * @property {any} [locks] The locks of the browser's tabs, where they share its connections to a server.
  */
 
@@ -78,6 +79,8 @@ export const withDefaults = (options) => ({
   wall: () => Date.now(),
   storage: storage(),
   network: () => navigatorOf().connection?.type ?? "",
+  protocolOf: (url) =>
+    /** @type {any[]} */ (performance.getEntriesByType?.("resource") ?? []).findLast(({ name }) => name.startsWith(url))?.nextHopProtocol ?? "",
   locks: globalThis.location && navigatorOf().locks,
   ...options,
 });

@@ -31,6 +31,8 @@ export const createRequests = (core) => {
   const seat = createSeat(options, () => core.stepSoon());
   /** How many polls in a row were not held. */
   let idle = 0;
+  /** How long polls may be held, where somebody on the way ends those that are held longer. @type {number | undefined} */
+  let hold;
 
   /**
    * @param {Carrier} carrier
@@ -84,7 +86,7 @@ export const createRequests = (core) => {
       const now = clock();
       if (previous) {
         carrier.heard = previous.heard;
-        if (!seat.isOurs) wait = 0;
+        wait ??= seat.isOurs ? hold : 0;
         if (kind == POLLING) {
           carrier.state = ATTACHED;
           // A plain poll is held until the next ping; its silence is seen by the heartbeat.
@@ -184,6 +186,12 @@ export const createRequests = (core) => {
     },
 
     giveUp: poster.giveUp,
+
+    /** @param {Carrier} carrier A poll that was cut off. */
+    cut({ since }) {
+      const held = clock() - since;
+      if (held > IDLE_MS && held < Infinity) hold = held / 2;
+    },
 
     /** When it can be written again; what cannot be written now must not set the timer to now. */
     blocked: () => (poster.busy ? Infinity : poster.next),

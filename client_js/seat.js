@@ -1,6 +1,7 @@
 /**
  * Which tabs may hold a request open. A browser opens six HTTP/1.1 connections to a server over all tabs: were all of them
- * held, nobody could send. The browser's own locks are the seats, so a tab that dies gives up its own.
+ * held, nobody could send. The browser's own locks are the seats, so a tab that dies gives up its own. Over HTTP/2, which
+ * is known once a request was answered, all may.
  */
 
 /** So many of the six; the others are for what is answered at once. */
@@ -10,7 +11,7 @@ const SEATS = 3;
  * @param {import("./options.js").Options} options
  * @param {() => void} changed It has been given one.
  */
-export const createSeat = ({ locks, page }, changed) => {
+export const createSeat = ({ locks, protocolOf }, changed) => {
   /** @type {AbortController | undefined} */
   let asked;
   const seat = {
@@ -23,7 +24,11 @@ export const createSeat = ({ locks, page }, changed) => {
      * @param {string} [place] The server.
      */
     want(isWanted, place = "") {
-      if (!locks || isWanted == !!asked) return;
+      if (!locks || isWanted == !!asked || (isWanted && seat.isOurs)) return;
+      if (isWanted && /^h[23]/.test(protocolOf(place))) {
+        seat.isOurs = true;
+        return;
+      }
       if (!isWanted) {
         asked?.abort();
         asked = undefined;

@@ -146,6 +146,7 @@ export class World {
     const cut = new Promise((_, reject) => {
       const entry = { cut: () => (this.responses.delete(entry), reject(new TypeError("fetch failed"))) };
       this.responses.add(entry);
+      if (weather.cutAfterMs) this.after(weather.cutAfterMs, entry.cut);
       signal?.addEventListener("abort", () => this.responses.delete(entry));
     });
     cut.catch(() => {});
@@ -233,6 +234,8 @@ export class World {
         };
         carrier.line = line;
         world.responses.add(line);
+        const { cutAfterMs } = world.weather;
+        if (cutAfterMs) world.after(cutAfterMs, line.cut);
         signal?.addEventListener("abort", () => line.cut());
         if (carrier.candidate) session.candidates.set(carrier.number, line);
         write(PRELUDE);
