@@ -1,0 +1,114 @@
+/**
+ * What a manager shows of its session, and when it opens another.
+ */
+import assert from "node:assert/strict";
+import test from "node:test";
+import { Manager } from "../index.js";
+import { World } from "./world.js";
+
+const URL = "http://server.test";
+
+const start = async ({ world = new World(), ...options } = {}) => {
+  const manager = new Manager(URL, { ...world.options, ...options });
+  const log = [];
+  for (const name of ["status", "reconnect_attempt", "reconnect", "transport"]) manager.on(name, (value) => log.push([world.time, name, value.to ?? value]));
+  world.onMessage = (session, data) => data == "0" && world.say(session, `0{"sid":"${session.sid}"}`);
+  const socket = manager.socket("/");
+  await world.advance(100);
+  return { world, manager, socket, log };
+};
+
+test("from connecting to closed", async () => {
+  const { world, manager, log } = await start();
+  assert.deepEqual([manager.status, manager.transport], ["connected", "websocket"]);
+  world.weather.down = true;
+  world.cut();
+  await world.advance(1000);
+  assert.deepEqual([manager.status, manager.transport], ["recovering", ""]);
+  await world.advance(130_000);
+  assert.deepEqual([manager.status, manager.transport], ["connecting", ""], "the session is over, and another is wanted");
+  manager.close();
+  assert.equal(manager.status, "closed");
+  const statuses = log.filter(([, name]) => name == "status").map(([, , status]) => status);
+  assert.deepEqual(statuses, ["connected", "recovering", "connecting", "closed"]);
+});
+
+test("who does not want to be connected again is closed", async () => {
+  const { world, manager } = await start({ reconnection: false });
+  world.weather.down = true;
+  world.cut();
+  await world.advance(130_000);
+  assert.equal(manager.status, "closed");
+});
+
+test("without a network it is offline, and tries again at once when there is one", async () => {
+  const target = new EventTarget();
+  Object.defineProperty(globalThis, "navigator", { value: { onLine: true }, configurable: true, writable: true });
+  Object.assign(globalThis, {
+    addEventListener: target.addEventListener.bind(target),
+    removeEventListener: target.removeEventListener.bind(target),
+  });
+  try {
+    const world = new World();
+    world.weather.down = true;
+    const { manager, log } = await start({ world, page: true, reconnectionDelay: 60_000, reconnectionDelayMax: 60_000 });
+    assert.equal(manager.status, "connecting");
+    navigator.onLine = false;
+    target.dispatchEvent(new Event("offline"));
+    assert.equal(manager.status, "offline");
+    world.weather.down = false;
+    navigator.onLine = true;
+    target.dispatchEvent(new Event("online"));
+    await world.advance(100);
+    assert.equal(manager.status, "connected");
+    assert.equal(log.filter(([, name]) => name == "reconnect_attempt").length, 1);
+  } finally {
+    for (const name of ["addEventListener", "removeEventListener", "navigator"]) delete globalThis[name];
+  }
+});
+
+test("a server that has forgotten the session gives another one at once", async () => {
+  const { world, manager, socket } = await start();
+  const disconnects = [];
+  socket.on("disconnect", (reason) => disconnects.push([world.time, reason]));
+  world.sessions.clear();
+  const from = world.time;
+  world.cut();
+  await world.advance(200);
+  assert.equal(manager.status, "connected");
+  assert.deepEqual(disconnects.map(([, reason]) => reason), ["transport close"]);
+  assert.ok(disconnects[0][0] - from < 100);
+});
+
+test("inspect is plain values without secrets, with every try, its outcome and its time", async () => {
+  const world = new World();
+  world.weather.noSockets = true;
+  const { manager, socket } = await start({ world });
+  socket.emit("x");
+  await world.advance(3000);
+  const seen = manager.inspect();
+  assert.deepEqual(JSON.parse(JSON.stringify(seen)), Object.fromEntries(Object.entries(seen).filter(([, value]) => value !== undefined)));
+  assert.doesNotMatch(JSON.stringify(seen), /key|sid/i);
+  assert.deepEqual([seen.status, seen.transport, seen.url, seen.isHoldfast, seen.session], ["connected", "stream", URL, true, "open"]);
+  assert.deepEqual(
+    seen.attempts.map(({ transport, verdict }) => [transport, verdict]),
+    [
+      ["websocket", "WebSocket 1006"],
+      ["polling", "replaced"],
+      ["stream", "carries"],
+    ],
+  );
+  assert.ok(seen.attempts.every(({ ms, at }) => ms >= 10 && ms < 100 && !Number.isNaN(Date.parse(at))), JSON.stringify(seen.attempts));
+  assert.ok(seen.held.websocket > 0);
+  assert.ok(seen.rtt >= 10 && seen.rtt < 20);
+  assert.equal(manager.rtt, seen.rtt);
+  manager.close();
+});
+
+test("what is still being tried says how long already", async () => {
+  const world = new World();
+  world.weather.black = true;
+  const { manager } = await start({ world });
+  const [attempt] = manager.inspect().attempts;
+  assert.deepEqual([attempt.transport, attempt.verdict, attempt.ms], ["websocket", "trying", 100]);
+});
