@@ -86,6 +86,7 @@ export const createRequests = (core) => {
       const now = clock();
       if (previous) {
         carrier.heard = previous.heard;
+        carrier.attempt ??= previous.attempt;
         wait ??= seat.isOurs ? hold : 0;
         if (kind == POLLING) {
           carrier.state = ATTACHED;
