@@ -30,6 +30,8 @@ export const createCarrier = (kind, now, deadline) => ({
   asked: false,
   /** When it was asked to prove itself; 0 when that was answered. */
   probed: 0,
+  /** When it was last asked. */
+  asking: -Infinity,
   /** Whether that was for a reason. */
   doubted: false,
   /** Where both streams were when the last doubt was answered. */

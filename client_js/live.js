@@ -26,6 +26,10 @@ const SLACK_MS = 4000;
 const BUFFER_BYTES = 1e6;
 /** Until there may be room again; and the least pause of all, so that a deadline that has passed cannot become a busy loop. */
 const PAUSE_MS = 20;
+/** A heartbeat is late. */
+const LATE_MS = 1000;
+/** So often a question rides on what is said anyway: its answer tells the round trip, and that the carrier lives. */
+const ASK_MS = 1000;
 /** A timer later than this, or a clock further on: the machine or the page has slept. Looked at this often. */
 const SLEPT_MS = 2000;
 const LOOK_MS = 5000;
@@ -49,7 +53,7 @@ const LOOK_MS = 5000;
  * @property {string[]} control Encoded packets that do not wait behind messages.
  * @property {"opening" | "open" | "closed"} phase As `readyState`.
  * @property {Carrier | undefined} current What carries the session.
- * @property {number} slack How long what carries took to be attached: patience on a slow network.
+ * @property {number} slack How long what carries took to be attached, or to answer: patience on a slow network.
  * @property {number} highest The highest number whose attach was sent.
  * @property {number} reserved The number kept for polling while a WebSocket with the next one races it.
  * @property {(kind: string, sid?: string) => string} url
@@ -61,7 +65,7 @@ const LOOK_MS = 5000;
  * @property {(error: Error | undefined) => boolean} isRefused
  * @property {() => boolean} isAsking
  * @property {(reason: string, error?: Error) => void} end
- * @property {(carrier: Carrier) => void} ping
+ * @property {(carrier: Carrier) => void} ride
  * @property {() => void} doubt
  * @property {(now: number) => void} write
  * @property {() => void} stepSoon
@@ -181,7 +185,7 @@ export class Live extends Emitter {
 
     /** @returns What a support person wants to see of it. Nothing secret. */
     this.inspect = () => ({
-      session: core.phase,
+      state: core.phase,
       isHoldfast: !session.plain,
       sent: outbox.last,
       acknowledged: outbox.acked,
@@ -363,7 +367,8 @@ export class Live extends Emitter {
     const pong = (carrier, text) => {
       const now = clock();
       if (carrier.probed) {
-        connector.rtt = now - carrier.probed;
+        const rtt = (connector.rtt = now - carrier.probed);
+        core.slack = Math.min(Math.max(core.slack / 2, rtt), SLACK_MS);
         carrier.probed = 0;
         if (carrier.doubted) {
           carrier.doubted = false;
@@ -528,10 +533,15 @@ export class Live extends Emitter {
      */
     const ping = (carrier, isUrgent) => {
       if (carrier.probed || session.plain || carrier.kind == POLLING) return;
-      carrier.probed = clock();
+      carrier.probed = carrier.asking = clock();
       const packet = "2" + carrier.number;
       if (isUrgent && requests && carrier.kind == STREAM) requests.bring(packet);
       else control.push(packet);
+    };
+
+    /** @param {Carrier} carrier Something is about to be said to it. */
+    const ride = (carrier) => {
+      if (clock() >= carrier.asking + ASK_MS) ping(carrier);
     };
 
     /** There is reason to doubt what carries. */
@@ -619,11 +629,12 @@ export class Live extends Emitter {
      * @param {Carrier} carrier
      * @returns {number} When there is reason to doubt it, or silence has lasted too long.
      */
-    const doubtAt = ({ kind, heard }) =>
-      Math.min(
-        kind == POLLING && !session.plain ? Infinity : heard + session.pingInterval + session.pingTimeout,
-        session.doubtful(options.doubtMs + core.slack),
-      );
+    const doubtAt = ({ kind, heard }) => {
+      const { plain, pingInterval, pingTimeout } = session;
+      // Who can be asked need not be waited for.
+      const beat = plain ? pingTimeout : kind == POLLING ? Infinity : LATE_MS + core.slack;
+      return Math.min(heard + pingInterval + beat, session.doubtful(options.doubtMs + core.slack));
+    };
 
     /**
      * @param {Carrier} carrier
@@ -664,12 +675,11 @@ export class Live extends Emitter {
       if (!io.send) return requests?.write(carrier, now);
       roomAt = /** @type {number} */ (io.bufferedAmount) > BUFFER_BYTES ? now + PAUSE_MS : 0;
       if (roomAt) return;
-      // Something is said anyway: the answer to a question that goes with it tells the round trip, and that it lives.
-      if (inbox.due <= now || control.length) ping(carrier);
+      if (control.length || outbox.last > outbox.written || inbox.due <= now) ride(carrier);
       flush(io);
     };
 
-    Object.assign(core, { url, start, give, ask, lose, carries, isRefused, isAsking, end, ping, doubt, write, stepSoon });
+    Object.assign(core, { url, start, give, ask, lose, carries, isRefused, isAsking, end, ride, doubt, write, stepSoon });
     requests = createRequests?.(core);
   }
 

@@ -187,7 +187,7 @@ export class Manager extends Emitter {
           } else this.fire("reconnect", attempts);
         });
       };
-      timer = opts.setTimeout(attempt, isThere ? 0 : Math.min(delay, reconnectionDelayMax));
+      timer = opts.setTimeout(attempt, Math.min(delay, reconnectionDelayMax) / (isThere ? 10 : 1));
       if (opts.page) unwatch = watchPage(opts.network, () => (globalThis.navigator?.onLine === false ? tellStatus() : attempt()));
     };
 

@@ -178,7 +178,7 @@ export const createRequests = (core) => {
       if (carrier.ended && carrier.deadline <= now && !core.isAsking()) core.start(POLLING, carrier);
       const isOwed = carrier.kind == STREAM && inbox.due <= now;
       if ((control.length || outbox.last > outbox.acked || isOwed) && !poster.busy && now >= poster.next) {
-        if (isOwed) core.ping(carrier);
+        core.ride(carrier);
         follow(poster.pump(control), (error) => {
           if (session.plain) core.end("transport error", error);
           else core.doubt();

@@ -312,7 +312,7 @@ for (const [from, library] of [["source", source], ["bundle", bundle]]) {
   check("no reconnection gives up the attempt that waits, and connect brings it back", async () => {
     const world = new World();
     serve(world);
-    const socket = inWorld(world, { reconnectionDelay: 1000 });
+    const socket = inWorld(world, { reconnectionDelay: 10_000, reconnectionDelayMax: 10_000 });
     await world.advance(100);
     forget(world);
     await world.advance(300);

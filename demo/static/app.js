@@ -235,7 +235,17 @@ const draw = (now) => {
   timeline.draw();
 };
 requestAnimationFrame(draw);
+const inspection = () => JSON.stringify(socket.io.inspect(), null, 1).replace(/\{\n([^{}]*)\n *\}/g, (one) => one.replace(/\s+/g, " "));
+const showInspection = () => $("diagnosis").open && show("inspection", inspection());
+
+$("diagnosis").addEventListener("toggle", showInspection);
+$("copy").addEventListener("click", async () => {
+  // Where the clipboard is refused, the text is there to be marked.
+  await navigator.clipboard?.writeText(inspection()).then(() => show("copy", "Copied"), () => getSelection().selectAllChildren($("inspection")));
+});
+
 setInterval(watchCarrier, 50);
+setInterval(showInspection, 1000);
 setInterval(showCounters, 200);
 
 // The switches

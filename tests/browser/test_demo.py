@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import subprocess
@@ -177,6 +178,14 @@ def test_an_outage_is_shown_as_it_is(page: Page) -> None:
     expect(page.locator("#round-trip")).to_have_text(re.compile(r"\d+ ms"))
     until(page, "h.counters.up.underway < 20 && h.counters.down.underway < 20")
     assert_whole(page)
+
+
+def test_the_diagnosis_names_what_was_tried(page: Page) -> None:
+    page.locator("#diagnosis summary").click()
+    expect(page.locator("#inspection")).to_contain_text('"verdict": "carries"')
+    seen = json.loads(page.locator("#inspection").inner_text())
+    assert seen["status"] == "connected"
+    assert [attempt["transport"] for attempt in seen["attempts"]][0] == "websocket"
 
 
 def test_the_page_fits_a_phone_and_both_color_schemes(browser: Browser, address: str) -> None:
