@@ -176,12 +176,17 @@ export class Live extends Emitter {
      * @param {boolean} [isLeaving] The page goes away: the last word must outlive it.
      */
     this.close = (reason = "forced close", isLeaving) => {
-      bye(isLeaving);
-      end(reason);
+      end(reason, undefined, bye(isLeaving));
     };
 
     /** @internal */
-    this._carried = () => !!core.current;
+    this._carried = () => {
+      const io = core.current?.io;
+      return !!io && (io.send || !requests ? !isFull(io) : requests.blocked() <= clock());
+    };
+
+    /** @param {import("./transports/http.js").Carrier} io A WebSocket. */
+    const isFull = (io) => /** @type {number} */ (io.bufferedAmount) > BUFFER_BYTES;
 
     /** @returns What a support person wants to see of it. Nothing secret. */
     this.inspect = () => ({
@@ -192,14 +197,17 @@ export class Live extends Emitter {
       received: inbox.received,
     });
 
-    /** @param {boolean} [isLeaving] */
+    /**
+     * @param {boolean} [isLeaving]
+     * @returns {Promise<unknown> | undefined} Until when a plain server must have its poll: it takes the end of that for the session's.
+     */
     const bye = (isLeaving) => {
-      if (core.phase != "open") return;
+      if (core.phase != "open") return undefined;
       const io = core.current?.io;
-      if (io?.send && !(isLeaving && requests)) {
-        flush(io);
-        io.send("1");
-      } else requests?.bye(isLeaving);
+      if (!io?.send || (isLeaving && requests)) return requests?.bye(isLeaving);
+      flush(io);
+      io.send("1");
+      return undefined;
     };
 
     /** @param {import("./transports/http.js").Carrier} io A WebSocket. */
@@ -507,17 +515,19 @@ export class Live extends Emitter {
     /**
      * @param {string} reason
      * @param {Error} [error]
+     * @param {Promise<unknown>} [said] Until when the carriers are left alone.
      */
-    const end = (reason, error) => {
+    const end = (reason, error, said) => {
       if (core.phase == "closed") return;
       this.readyState = core.phase = "closed";
       options.clearTimeout(timer);
       unwatch();
       requests?.seat.want(false);
-      for (const carrier of carriers) {
-        judge(carrier, reason);
-        carrier.io.close();
-      }
+      const all = [...carriers];
+      const close = () => all.forEach(({ io }) => io.close());
+      if (said) said.then(close);
+      else close();
+      for (const carrier of all) judge(carrier, reason);
       carriers.clear();
       core.current = undefined;
       tellStatus();
@@ -673,7 +683,7 @@ export class Live extends Emitter {
       if (!carrier || !isOpen()) return;
       const { io } = carrier;
       if (!io.send) return requests?.write(carrier, now);
-      roomAt = /** @type {number} */ (io.bufferedAmount) > BUFFER_BYTES ? now + PAUSE_MS : 0;
+      roomAt = isFull(io) ? now + PAUSE_MS : 0;
       if (roomAt) return;
       if (control.length || outbox.last > outbox.written || inbox.due <= now) ride(carrier);
       flush(io);

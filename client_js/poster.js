@@ -20,6 +20,8 @@ export const createPoster = (options, session, connector, url) => {
   const poster = {
     /** Whether one is in flight. */
     busy: false,
+    /** What is in flight, or was last. */
+    flight: Promise.resolve(),
     /** When the next may go; 0 when nothing has failed. */
     next: 0,
 
@@ -47,25 +49,40 @@ export const createPoster = (options, session, connector, url) => {
     /**
      * Bring what there is; not while another is in flight.
      * @param {string[]} control
+     * @returns {Promise<void>}
      * @throws {Error} As `bring`.
      */
-    async pump(control) {
-      const sent = [...control];
-      const { acked, last } = session.outbox;
-      poster.busy = true;
-      try {
-        await poster.bring(session.post(control, options.now()));
-        // That nothing of it was taken is as good as a failure, for when to try again.
-        failures = session.outbox.acked > acked || last == acked ? 0 : failures + 1;
-      } catch (error) {
-        failures++;
-        control.unshift(...sent);
-        throw error;
-      } finally {
-        poster.busy = false;
-        poster.next = failures && options.now() + pause(failures);
-      }
+    pump: (control) => (poster.flight = run(control)),
+
+    /**
+     * Bring all there is, after what is in flight, as long as it is taken.
+     * @param {string[]} control
+     * @throws {Error} As `bring`.
+     */
+    async drain(control) {
+      const { outbox } = session;
+      await poster.flight.catch(() => {});
+      for (let before = -1; outbox.acked > before && outbox.last > outbox.acked; await poster.pump(control)) before = outbox.acked;
     },
+  };
+
+  /** @param {string[]} control */
+  const run = async (control) => {
+    const sent = [...control];
+    const { acked, last } = session.outbox;
+    poster.busy = true;
+    try {
+      await poster.bring(session.post(control, options.now()));
+      // That nothing of it was taken is as good as a failure, for when to try again.
+      failures = session.outbox.acked > acked || last == acked ? 0 : failures + 1;
+    } catch (error) {
+      failures++;
+      control.unshift(...sent);
+      throw error;
+    } finally {
+      poster.busy = false;
+      poster.next = failures && options.now() + pause(failures);
+    }
   };
   return poster;
 };

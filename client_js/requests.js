@@ -197,8 +197,16 @@ export const createRequests = (core) => {
     /** When it can be written again; what cannot be written now must not set the timer to now. */
     blocked: () => (poster.busy ? Infinity : poster.next),
 
-    /** @param {boolean} [isLeaving] */
-    bye: (isLeaving) => endBy(session.post(control, clock()), session.sid, isLeaving),
+    /**
+     * @param {boolean} [isLeaving]
+     * @returns {Promise<unknown> | undefined} Until when a plain server must have its poll: it takes the end of that for the session's.
+     */
+    bye(isLeaving) {
+      const last = () => endBy(session.post(control, clock()), session.sid, isLeaving);
+      const isIdle = !poster.busy && outbox.last == outbox.acked;
+      const said = isLeaving || isIdle ? last() : poster.drain(control).then(last, last);
+      return session.plain && !isLeaving ? said : undefined;
+    },
 
     /**
      * Close a session that was opened by the slower one in the race.
