@@ -18,18 +18,18 @@ const INTERNAL = `
   outbox inbox acked written since append acknowledge calm after peek take start deadline attachment answer receive frames
   note upgrade doubtful attach plain race carries lost dropped failed offer refuse refresh rounds until failures lives running
   raced allowed asked probed progress ended heard kind busy bring pump fire run buffered listener takesError isNewNetwork
-  wake stated writer carrying due untold end post next number state rounds last current meta write
+  drain flight withdraw prepare release count wake stated writer carrying due untold end post next number state rounds last current meta write
   core phase current slack highest reserved clock carriers control connector session give ask lose isRefused isAsking ride asking doubt
-  stepSoon prepare opened proved polled repoll blocked bye dismiss seat isOurs want openers createRequests ways attempt doubted
+  stepSoon opened proved polled repoll blocked bye dismiss seat isOurs want openers createRequests ways attempt doubted giveUp cut
   note _rtt _carried _stepped _session _sent _told _encode _send _flags _readyState _reconnecting _opened _closed _packet _release
 `;
 
 /** The page's global has the public names, and nothing of a module's machinery. */
 const GLOBAL = `
-  import { io, openSession, Manager, Socket, OpenSession, HoldfastError, LocalProtocolError, RemoteProtocolError, RefusedError,
-    DisconnectedError, TimeoutError, EventError } from "./index.js";
-  globalThis.holdfast = { io, openSession, Manager, Socket, OpenSession, HoldfastError, LocalProtocolError, RemoteProtocolError,
-    RefusedError, DisconnectedError, TimeoutError, EventError };`;
+  import { io, eventsOf, openSession, Manager, Socket, OpenSession, HoldfastError, LocalProtocolError, RemoteProtocolError, RefusedError,
+    AbortError, DisconnectedError, TimeoutError, EventError } from "./index.js";
+  globalThis.holdfast = { io, eventsOf, openSession, Manager, Socket, OpenSession, HoldfastError, LocalProtocolError, RemoteProtocolError,
+    RefusedError, AbortError, DisconnectedError, TimeoutError, EventError };`;
 
 /** As socket.io.min.js has it. */
 const COMPAT_GLOBAL = `

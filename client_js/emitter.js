@@ -4,6 +4,7 @@
 
 /** @typedef {(...args: any[]) => void} Listener An event's arguments are the application's own. */
 /** @typedef {{signal?: AbortSignal, once?: boolean}} Terms Until when the listener is wanted. */
+/** @typedef {{run: Listener, listener: Listener, release: () => void}} Entry `release`: its signal need not know it any more. */
 /**
  * @template Events Name -> arguments, for the names that are known.
  * @template Name
@@ -33,7 +34,7 @@ export const guard = (run, args) => {
 export class Emitter {
   /** @param {boolean} [isChained] `on` and `once` give back the emitter itself, as Socket.IO has it, and not the undo. */
   constructor(isChained) {
-    /** @type {Map<string, {run: Listener, listener: Listener}[]>} */
+    /** @type {Map<string, Entry[]>} */
     const lists = new Map();
 
     /** @param {string} name */
@@ -41,9 +42,9 @@ export class Emitter {
 
     /**
      * @param {string} name
-     * @param {(entry: {run: Listener, listener: Listener}) => unknown} isKept
+     * @param {(entry: Entry) => unknown} isKept
      */
-    const keep = (name, isKept) => lists.set(name, of(name).filter(isKept));
+    const keep = (name, isKept) => lists.set(name, of(name).filter((entry) => isKept(entry) || entry.release()));
 
     /**
      * @template {Names} Name
@@ -58,9 +59,11 @@ export class Emitter {
         if (once) undo();
         /** @type {Listener} */ (listener).apply(this, args);
       };
-      const entry = { run, listener };
-      if (!signal?.aborted) lists.set(name, [...of(name), entry]);
-      signal?.addEventListener("abort", undo);
+      const entry = { run, listener, release: () => signal?.removeEventListener("abort", undo) };
+      if (!signal?.aborted) {
+        lists.set(name, [...of(name), entry]);
+        signal?.addEventListener("abort", undo);
+      }
       return /** @type {any} */ (isChained ? this : undo);
     };
 
@@ -79,8 +82,7 @@ export class Emitter {
      * @param {Listener} [listener]
      */
     this.off = (name, listener) => {
-      if (name === undefined) lists.clear();
-      else keep(name, (other) => listener && other.listener != listener);
+      for (const one of name === undefined ? lists.keys() : [name]) keep(one, (other) => listener && other.listener != listener);
       return this;
     };
 

@@ -35,14 +35,34 @@ export class RefusedError extends HoldfastError {
   }
 }
 
+/** @typedef {"not delivered" | "unknown"} Delivery Whether it is sure that the other side will never see the event. */
+
+/** Nobody waits for the acknowledgement any more. */
+class UnansweredError extends HoldfastError {
+  /**
+   * @param {string} message
+   * @param {Delivery} delivery What became of the event.
+   * @param {unknown} [cause]
+   */
+  constructor(message, delivery, cause) {
+    super(message, { cause });
+    this.delivery = delivery;
+  }
+}
+
 /** The socket was disconnected before the acknowledgement came. */
-export class DisconnectedError extends HoldfastError {
+export class DisconnectedError extends UnansweredError {
   name = "DisconnectedError";
 }
 
 /** No acknowledgement came within the time given. */
-export class TimeoutError extends HoldfastError {
+export class TimeoutError extends UnansweredError {
   name = "TimeoutError";
+}
+
+/** The application's `AbortSignal` came before the acknowledgement; its reason is the `cause`. */
+export class AbortError extends UnansweredError {
+  name = "AbortError";
 }
 
 /** The handler on the other side failed (protocol.md section 10). */
@@ -69,6 +89,16 @@ export const attempt = (read) => {
   } catch (error) {
     throw new RemoteProtocolError("bad packet", { cause: error });
   }
+};
+
+/**
+ * @param {number} size In bytes, or characters.
+ * @param {number} limit
+ * @param {string} what
+ * @throws {LocalProtocolError}
+ */
+export const checkSize = (size, limit, what) => {
+  if (size > limit) throw new LocalProtocolError(`${what} of ${size} bytes, limit ${limit}`);
 };
 
 /**

@@ -6,8 +6,10 @@ import { Manager as Base } from "./manager.js";
 import { OpenSession as BareSession } from "./opensession.js";
 import { EVERY_WAY } from "./ways.js";
 
+export { eventsOf } from "./events.js";
 export { Socket } from "./socket.js";
 export {
+  AbortError,
   DisconnectedError,
   EventError,
   HoldfastError,

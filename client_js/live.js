@@ -145,18 +145,20 @@ export class Live extends Emitter {
 
     /**
      * @param {Data | ArrayBuffer} data Sent as soon as something carries, and again until the server has it.
-     * @throws {LocalProtocolError} It cannot be carried, or the session is closed; nothing was sent.
+     * @throws {LocalProtocolError} It cannot be carried, too much waits already (`bufferSize`), or the session is closed; nothing
+     *   was sent.
      */
-    this.send = (data) => this._send([data]);
+    this.send = (data) => this._send([data], undefined, options.bufferSize);
 
     /**
      * @param {(Data | ArrayBuffer)[]} messages All of them, or none.
      * @param {unknown} [meta]
+     * @param {number} [bufferSize]
      * @internal
      */
-    this._send = (messages, meta) => {
+    this._send = (messages, meta, bufferSize) => {
       if (core.phase == "closed") throw new LocalProtocolError("closed");
-      session.send(messages, meta);
+      session.send(messages, meta, bufferSize);
       stepSoon();
     };
 
@@ -531,8 +533,10 @@ export class Live extends Emitter {
       carriers.clear();
       core.current = undefined;
       tellStatus();
-      // Only a refusal says it.
-      const unconfirmed = outbox.after(/** @type {any} */ (error)?.received).map(({ meta, data }) => meta ?? data);
+      // Only a refusal says it; what comes after is as good as never written.
+      const { received } = /** @type {any} */ (error ?? {});
+      if (received < outbox.written) outbox.written = received;
+      const unconfirmed = outbox.after(received).map(({ meta, data }) => meta ?? data);
       this.fire("close", reason, { description: error, unconfirmed });
     };
 

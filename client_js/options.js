@@ -28,6 +28,7 @@ import { KINDS } from "./wire/kinds.js";
  * @property {Record<string, string>} [query] Added to every URL. Nothing secret: URLs are logged.
  * @property {Record<string, string>} [extraHeaders] On fetch requests, and on a WebSocket where the constructor takes them.
  * @property {boolean} [withCredentials]
+ * @property {number} bufferSize Characters and bytes of messages that may wait to be sent and acknowledged; what would go beyond is refused.
  * @property {number} timeout To open a session.
  * @property {number} answerMs For the answer to an attach or a POST; a poll gets it beyond the time it is held.
  * @property {number} doubtMs For the oldest message to be acknowledged, and for what the server says it has written to arrive.
@@ -60,6 +61,7 @@ const storage = () => {
 export const withDefaults = (options) => ({
   path: "/socket.io",
   transports: KINDS,
+  bufferSize: 1e7,
   timeout: 20000,
   answerMs: 5000,
   usefulMs: 5000,

@@ -2,16 +2,21 @@
  * One namespace as the application sees it: events, acknowledgements, and whether it is connected.
  */
 import { Emitter, guard } from "./emitter.js";
-import { DisconnectedError, EventError, HoldfastError, LocalProtocolError, TimeoutError } from "./errors.js";
+import { AbortError, DisconnectedError, EventError, HoldfastError, LocalProtocolError, TimeoutError, checkSize } from "./errors.js";
+import { sizeOf } from "./session/session.js";
 import { ACK, CONNECT, CONNECT_ERROR, DISCONNECT, EVENT, RESERVED, encodeSocketPacket } from "./wire/socketio.js";
 
 /** @typedef {import("./emitter.js").Listener} Listener */
 /** @typedef {import("./wire/packet.js").Data} Data */
 /** @typedef {import("./wire/socketio.js").SocketPacket} SocketPacket */
 /** @typedef {object | ((done: (auth: object) => void) => void) | (() => object | Promise<object>)} Auth A function is called for each connection. */
-/** @typedef {{volatile?: boolean, timeout?: number}} Flags */
-/** @typedef {{frames: Data[], args: any[], id?: number}} Unsent An event that waits to be connected. */
-/** @typedef {{nsp: string, args: any[]}} Sent What is handed back if it stays unconfirmed. */
+/** @typedef {{volatile?: boolean, timeout?: number, signal?: AbortSignal}} Flags */
+/** @typedef {{nsp: string, args: any[], id?: number, frames: Data[], length: number, engine?: import("./live.js").Live, done?: (error: Error | null, reply?: any[]) => void}} Emitted `engine`: what took it. */
+
+/** The reason of who has left by itself. */
+const LEFT = "io client disconnect";
+/** The event by which the server asks for `auth` again. */
+const REAUTHENTICATE = "reauthenticate";
 
 /**
  * @typedef {object} SocketEvents
@@ -32,7 +37,7 @@ export class Socket extends Emitter {
   id;
   /** Whether it is connected, or will be without being asked. */
   active = false;
-  /** What waits to be connected. @type {Unsent[]} */
+  /** What waits to be connected. @type {Emitted[]} */
   sendBuffer = [];
   /** Of the next event. @type {Flags} @internal */
   _flags = {};
@@ -58,8 +63,10 @@ export class Socket extends Emitter {
     let wasHere = false;
     /** How often it was to be connected; an answer of `auth` to an earlier time counts no more. */
     let round = 0;
-    /** What to do with the answer, or without one. @type {Map<number, (error: Error | null, reply?: any[]) => void>} */
+    /** What waits for an answer; `done` is told of it, or that there is none. @type {Map<number | undefined, Emitted>} */
     const acks = new Map();
+    /** The size of `sendBuffer`; or more, because what leaves it is not taken off at once. */
+    let waiting = 0;
     /** What came before the answer to CONNECT. @type {SocketPacket[]} */
     const early = [];
     const any = new Emitter();
@@ -73,9 +80,39 @@ export class Socket extends Emitter {
 
     /**
      * @param {Data[]} frames
-     * @param {any[]} [args] Of an event; they come back if it stays unconfirmed.
+     * @param {Emitted} [event] Comes back if it stays unconfirmed.
+     * @param {number} [bufferSize]
      */
-    const write = (frames, args) => /** @type {import("./live.js").Live} */ (io.engine)._send(frames, args ? { nsp, args } : {});
+    const write = (frames, event, bufferSize) => /** @type {import("./live.js").Live} */ (io.engine)._send(frames, event ?? {}, bufferSize);
+
+    /**
+     * @param {Emitted} event
+     * @param {number} [bufferSize]
+     */
+    const send = (event, bufferSize) => {
+      write(event.frames, event, bufferSize);
+      event.engine = io.engine;
+    };
+
+    /** @param {Emitted} event To be sent when connected. */
+    const keep = (event) => {
+      // What is known of the server from before is better than nothing.
+      event.frames = io.engine?._session.prepare(event.frames) ?? event.frames;
+      waiting += event.length = sizeOf(event.frames);
+      if (waiting > io.opts.bufferSize) waiting = sizeOf([...this.sendBuffer, event]);
+      checkSize(waiting, io.opts.bufferSize, "buffer");
+      this.sendBuffer.push(event);
+    };
+
+    /**
+     * Nobody waits for an event any more: it is not sent, if it has not been yet.
+     * @param {Emitted} event
+     * @returns {import("./errors.js").Delivery}
+     */
+    const withdraw = (event) => {
+      this.sendBuffer = this.sendBuffer.filter((other) => other != event);
+      return !event.engine || event.engine._session.outbox.withdraw(event) ? "not delivered" : "unknown";
+    };
 
     /** @returns {this} */
     this.connect = this.open = () => {
@@ -90,7 +127,7 @@ export class Socket extends Emitter {
     /** @returns {this} */
     this.disconnect = this.close = () => {
       if (this.connected) write(encode(DISCONNECT));
-      end("io client disconnect");
+      end(LEFT);
       return this;
     };
 
@@ -105,6 +142,16 @@ export class Socket extends Emitter {
     };
 
     /**
+     * The next event's acknowledgement is waited for until the signal comes; its callback has an error first.
+     * @param {AbortSignal} signal
+     * @returns {this}
+     */
+    this.signal = (signal) => {
+      this._flags.signal = signal;
+      return this;
+    };
+
+    /**
      * @param {any[]} args
      * @returns {this}
      */
@@ -115,7 +162,7 @@ export class Socket extends Emitter {
      * @param {string} name
      * @param {any[]} args A function at the end is called with the acknowledgement.
      * @returns {this}
-     * @throws {LocalProtocolError} It cannot be sent.
+     * @throws {LocalProtocolError} It cannot be sent, or too much waits already (`bufferSize`).
      */
     this.emit = (name, ...args) => emit(typeof args.at(-1) == "function" ? args.pop() : undefined, [name, ...args]);
 
@@ -126,6 +173,7 @@ export class Socket extends Emitter {
      * @returns {Promise<any>} What the handler answered.
      * @throws {EventError} The handler failed.
      * @throws {TimeoutError} Only after `timeout(ms)`.
+     * @throws {AbortError} Only after `signal(signal)`.
      * @throws {DisconnectedError} The socket was disconnected meanwhile.
      */
     this.emitWithAck = (name, ...args) =>
@@ -145,39 +193,41 @@ export class Socket extends Emitter {
      * @param {boolean} [takesError] Whether its first argument is an error, or null, even without a timeout.
      */
     const emit = (run, args, takesError) => {
-      const { volatile, timeout = io.opts.ackTimeout } = this._flags;
+      const { volatile, signal, timeout = io.opts.ackTimeout } = this._flags;
       this._flags = {};
       if (RESERVED.includes(args[0])) throw new LocalProtocolError(`"${args[0]}" is reserved`);
       const id = run && nextId++;
-      const frames = encode(EVENT, args, id);
-      const isDropped = volatile && !(this.connected && /** @type {any} */ (io.engine).writable);
+      /** @type {Emitted} */
+      const event = { nsp, args, id, frames: encode(EVENT, args, id), length: 0 };
       // First what can fail: a caller that meets an exception has sent nothing and waits for nothing.
-      if (this.connected && !isDropped) write(frames, args);
+      if (!volatile || (this.connected && io.engine?.writable)) {
+        if (this.connected) send(event, io.opts.bufferSize);
+        else keep(event);
+      }
       if (run) {
         const isTimed = timeout !== undefined;
-        const timer =
-          isTimed &&
-          io.opts.setTimeout(() => {
-            this.sendBuffer = this.sendBuffer.filter((unsent) => unsent.id != id);
-            settle(id, new TimeoutError("timeout"));
-          }, timeout);
-        acks.set(/** @type {number} */ (id), (error, reply = []) => {
-          acks.delete(/** @type {number} */ (id));
+        /** @type {(Kind: typeof TimeoutError, message: string) => () => void} */
+        const giveUp = (Kind, message) => () => event.done?.(new Kind(message, withdraw(event), signal?.reason));
+        const abort = giveUp(AbortError, "aborted");
+        const timer = isTimed && io.opts.setTimeout(giveUp(TimeoutError, "timeout"), timeout);
+        event.done = (error, reply = []) => {
+          acks.delete(id);
           io.opts.clearTimeout(timer);
-          if (takesError || isTimed) guard(run, [error, ...reply]);
+          signal?.removeEventListener("abort", abort);
+          if (takesError || isTimed || signal) guard(run, [error, ...reply]);
           else if (!error) guard(run, reply);
-        });
+        };
+        acks.set(id, event);
+        signal?.addEventListener("abort", abort);
+        // Nothing of it has been written yet.
+        if (signal?.aborted) abort();
       }
-      if (!isDropped && !this.connected) this.sendBuffer.push({ frames, args, id });
       return this;
     };
 
-    /**
-     * @param {number | undefined} id
-     * @param {Error | null} error
-     * @param {any[]} [reply]
-     */
-    const settle = (id, error, reply) => acks.get(/** @type {number} */ (id))?.(error, reply);
+    /** @param {Auth | undefined} auth */
+    const ask = (auth) =>
+      new Promise((resolve) => (typeof auth != "function" ? resolve(auth) : auth.length ? auth(resolve) : resolve(/** @type {any} */ (auth)())));
 
     /** The session is open: ask for the namespace. @internal */
     this._opened = () => {
@@ -196,7 +246,7 @@ export class Socket extends Emitter {
       };
       const { auth } = this;
       if (typeof auth != "function") return connect(auth);
-      new Promise((resolve) => (auth.length ? auth(resolve) : resolve(/** @type {any} */ (auth)()))).then(connect, (error) => isOver() || refuse(error));
+      ask(auth).then(connect, (error) => isOver() || refuse(error));
     };
 
     /** @param {unknown} error It will not be connected, until it is asked to again. */
@@ -226,13 +276,14 @@ export class Socket extends Emitter {
       if (details) asking = wasHere = false;
       this.connected = false;
       this.id = undefined;
-      const lost = [...acks].filter(([id]) => !this.sendBuffer.some((unsent) => unsent.id == id));
+      const lost = [...acks.values()].filter((event) => !this.sendBuffer.includes(event));
       return () => {
         if (connected) {
           const unconfirmed = details?.unconfirmed.filter((sent) => sent.nsp == nsp).map(({ args }) => args);
           this.fire("disconnect", reason, details && { ...details, unconfirmed });
         }
-        for (const [, settle] of lost) settle(new DisconnectedError(reason));
+        // What was emitted before leaving goes out before that.
+        for (const event of lost) event.done?.(new DisconnectedError(reason, reason == LEFT ? "unknown" : withdraw(event)));
       };
     };
 
@@ -251,7 +302,7 @@ export class Socket extends Emitter {
       } else if (type == DISCONNECT) end("io server disconnect");
       else if (this.connected) {
         // What comes after a disconnect was sent before the server heard of it.
-        if (type == ACK) settle(id, null, data);
+        if (type == ACK) acks.get(id)?.done?.(null, data);
         else hear(data, id);
       }
     };
@@ -268,12 +319,12 @@ export class Socket extends Emitter {
       this.connected = wasHere = true;
       early.splice(0).forEach(this._packet);
       while (this.connected && this.sendBuffer[0]) {
-        const { frames, args, id } = /** @type {Unsent} */ (this.sendBuffer.shift());
+        const event = /** @type {Emitted} */ (this.sendBuffer.shift());
         try {
-          write(frames, args);
+          send(event);
         } catch (error) {
           // Too long for this server, which could not be known before. Whoever emitted it is gone.
-          settle(id, /** @type {Error} */ (error));
+          event.done?.(/** @type {Error} */ (error));
           io.fire("error", error);
         }
       }
@@ -288,11 +339,18 @@ export class Socket extends Emitter {
     const hear = (args, id) => {
       if (pid && typeof args.at(-1) == "string") offset = args.at(-1);
       if (id !== undefined) {
+        const { id: own } = this;
         let isAnswered = false;
-        args.push((/** @type {any[]} */ ...data) => {
-          if (!isAnswered && this.connected) write(encode(ACK, data, id));
+        const answer = (/** @type {any[]} */ ...data) => {
+          // Nobody waits for it after another connect.
+          if (!isAnswered && this.id === own) write(encode(ACK, data, id));
           isAnswered = true;
-        });
+        };
+        args.push(answer);
+        if (args[0] == REAUTHENTICATE && !this.listeners(REAUTHENTICATE).length) {
+          // That there is none is an answer too.
+          ask(this.auth).catch(() => {}).then(answer);
+        }
       }
       any.fire("in", ...args);
       this.fire(.../** @type {[string, ...any[]]} */ (args));

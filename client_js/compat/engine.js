@@ -23,7 +23,7 @@ export class Engine extends Live {
     super(origin, options, ways, known);
     const session = this._session;
     const { outbox } = session;
-    const { _send } = this;
+    const { _send, send } = this;
     const fire = /** @type {(name: string, ...args: any[]) => void} */ (this.fire);
     let flushed = 0;
     let drained = 0;
@@ -67,8 +67,8 @@ export class Engine extends Live {
       fire(name, ...args);
     };
 
-    this._send = (/** @type {any[]} */ messages, /** @type {unknown} */ meta) => {
-      _send(messages, meta);
+    this._send = (/** @type {any[]} */ messages, /** @type {any} */ meta = {}, /** @type {number | undefined} */ bufferSize) => {
+      _send(messages, meta, bufferSize);
       for (const data of messages) fire("packetCreate", { type: "message", data });
       options?._sent?.(meta);
     };
@@ -94,7 +94,7 @@ export class Engine extends Live {
      */
     this.send = (data, _options, done) => {
       if (done) /** @type {any} */ (this).once("flush", done);
-      this._send([data], {});
+      send(data);
       return this;
     };
     // Quoted: `write` is also a name that the build shortens.

@@ -6,7 +6,7 @@
 import { check } from "../errors.js";
 
 /** @typedef {import("../wire/packet.js").Data} Data */
-/** @typedef {{data: Data, meta: unknown, at: number}} Entry `at`: when it was last written. `meta` is the application's own. */
+/** @typedef {{data: Data, meta: unknown, count: number, at: number}} Entry `at`: when it was last written. `meta` is the application's own. */
 
 export class Outbox {
   /** The highest number the peer has taken over in order. */
@@ -28,12 +28,37 @@ export class Outbox {
     /**
      * @param {Data} data
      * @param {unknown} meta
+     * @param {number} [count] How many messages, this one the last, belong together.
      * @returns {number} Its number.
      */
-    this.append = (data, meta) => {
-      kept.push({ data, meta, at: 0 });
+    this.append = (data, meta, count = 1) => {
+      kept.push({ data, meta, count, at: 0 });
       this.size += data.length;
       return ++this.last;
+    };
+
+    /**
+     * @param {number} from
+     * @param {number} count
+     */
+    const remove = (from, count) => {
+      for (const { data } of kept.splice(from, count)) this.size -= data.length;
+    };
+
+    /**
+     * Take back what no carrier has written. Numbers that only we know are given again.
+     * @param {unknown} meta
+     * @returns {boolean} Whether it was there, unwritten: the peer will not see it.
+     */
+    this.withdraw = (meta) => {
+      const end = kept.findIndex((entry) => entry.meta == meta) + 1;
+      const { count } = kept[end - 1] ?? { count: 1 };
+      const isUnwritten = this.acked + end - count >= this.written && end > 0;
+      if (isUnwritten) {
+        remove(end - count, count);
+        this.last -= count;
+      }
+      return isUnwritten;
     };
 
     /**
@@ -42,7 +67,7 @@ export class Outbox {
      */
     this.acknowledge = (number) => {
       check(number <= this.written);
-      for (const { data } of kept.splice(0, number - this.acked)) this.size -= data.length;
+      remove(0, number - this.acked);
       this.acked = Math.max(this.acked, number);
     };
 

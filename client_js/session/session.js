@@ -10,7 +10,7 @@
  *
  * A plain peer has no positions: what is written is forgotten.
  */
-import { LocalProtocolError, check } from "../errors.js";
+import { check, checkSize } from "../errors.js";
 import { checkNumber, checkText, decodeNumber, decodeObject, encodePacket, packet } from "../wire/packet.js";
 import { POLLING, WEBSOCKET } from "../wire/kinds.js";
 import { joinPayload, utf8Length } from "../wire/payload.js";
@@ -26,6 +26,9 @@ const ENVELOPE_BYTES = 200;
 const FRAME_LENGTH = 16384;
 /** A slow network takes so many characters in a ms. */
 const SLOW = 30;
+
+/** @param {{length: number}[]} messages */
+export const sizeOf = (messages) => messages.reduce((sum, { length }) => sum + length, 0);
 
 export class Session {
   outbox = new Outbox();
@@ -84,29 +87,33 @@ export class Session {
      * Keep messages until the server has them: all of them, or none.
      * @param {(Data | ArrayBuffer)[]} messages Bytes after the first one are its attachments.
      * @param {unknown} [meta] The application's own; comes back when the last of them stays unconfirmed.
-     * @throws {LocalProtocolError} A lone surrogate, U+001E for a plain server, or too long for the server.
+     * @param {number} [bufferSize] How much may be kept.
+     * @throws {import("../errors.js").LocalProtocolError} As `prepare`; or too much is kept already.
      */
-    this.send = (messages, meta) => {
+    this.send = (messages, meta, bufferSize = Infinity) => {
+      const copies = this.prepare(messages);
+      checkSize(sizeOf(copies) + outbox.size, bufferSize, "buffer");
+      copies.forEach((data, index) => outbox.append(data, copies[index + 1] ? {} : meta, copies.length));
+    };
+
+    /**
+     * @param {(Data | ArrayBuffer)[]} messages Sent together.
+     * @returns {Data[]} What can be sent, as far as is known of the server by now.
+     * @throws {import("../errors.js").LocalProtocolError} A lone surrogate, U+001E for a plain server, or too long for the server.
+     */
+    this.prepare = (messages) => {
       const limit = this.maxPayload - (this.plain ? 0 : ENVELOPE_BYTES);
-      let total = 0;
       const copies = messages.map((data) => {
         if (typeof data == "string") checkText(data, this.plain && this.sid);
         else data = new Uint8Array(data.slice());
         // The exact size is worth its cost only near the limit. JSON can make six bytes of one character.
-        if (data.length * 6 > limit) checkSize((this.plain && writer && /** @type {any} */ (data).byteLength) || utf8Length(encode(data)), limit);
-        total += data.length;
+        if (data.length * 6 > limit) {
+          checkSize((this.plain && writer && /** @type {any} */ (data).byteLength) || utf8Length(encode(data)), limit, "message");
+        }
         return data;
       });
-      if (!this.plain) checkSize(total, this.maxPayload);
-      copies.forEach((data, index) => outbox.append(data, copies[index + 1] ? {} : meta));
-    };
-
-    /**
-     * @param {number} size
-     * @param {number} limit
-     */
-    const checkSize = (size, limit) => {
-      if (size > limit) throw new LocalProtocolError(`message of ${size} bytes, limit ${limit}`);
+      if (!this.plain) checkSize(sizeOf(copies), this.maxPayload, "message");
+      return copies;
     };
 
     /** @param {Data} data Of a message. */

@@ -15,10 +15,10 @@ import { World } from "./world.js";
 
 /** Bytes of the whole client in one script tag, as gzip -9 leaves them; and with the names of socket.io-client. */
 const BUDGETS = {
-  "holdfast.min.js": 12_200,
-  "holdfast.esm.min.js": 12_200,
-  "holdfast.compat.min.js": 13_700,
-  "holdfast.compat.esm.min.js": 13_700,
+  "holdfast.min.js": 13_200,
+  "holdfast.esm.min.js": 13_200,
+  "holdfast.compat.min.js": 14_700,
+  "holdfast.compat.esm.min.js": 14_700,
 };
 
 const file = (name) => new URL(`../dist/${name}`, import.meta.url);

@@ -13,7 +13,7 @@ const LAYERS = [
   ["compat/socket.js", "compat/engine.js", "compat/options.js"],
   ["compat/emitter.js"],
   ["index.js", "websocket.js"],
-  ["opensession.js", "manager.js", "lookup.js"],
+  ["opensession.js", "manager.js", "lookup.js", "events.js"],
   ["socket.js"],
   ["live.js", "ways.js"],
   ["requests.js"],

@@ -33,7 +33,7 @@ const toBytes = (value) =>
 /**
  * @param {SocketPacket} packet
  * @returns {Data[]} The text, then its attachments: messages to be sent one after another.
- * @throws {LocalProtocolError} More than ten attachments, or the namespace cannot be written down.
+ * @throws {LocalProtocolError} A Blob, more than ten attachments, or the namespace cannot be written down.
  */
 export const encodeSocketPacket = ({ type, nsp, data, id }) => {
   if (/[,\0-\x1f]|.{257}/.test(nsp)) throw new LocalProtocolError("bad namespace");
@@ -42,6 +42,8 @@ export const encodeSocketPacket = ({ type, nsp, data, id }) => {
   const json = JSON.stringify(data, function (key, value) {
     // Not `value`: a Buffer has by then become `{type, data}` by its toJSON.
     const bytes = toBytes(this[key]);
+    // Anything that would become an empty object.
+    if (value?.arrayBuffer) throw new LocalProtocolError("a Blob: send its arrayBuffer()");
     return bytes ? { _placeholder: true, num: out.push(bytes) - 2 } : value;
   });
   const attachments = out.length - 1;
