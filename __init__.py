@@ -5,6 +5,7 @@ from .engine.dispatch import Ack, BroadcastOperator, Namespace, Next, ParentName
 from .engine.dispatch.bare import Session
 from .engine.errors import (
     AckTimeout,
+    AuthenticationFailed,
     ConnectionRefusedError,
     Disconnected,
     EventError,
@@ -26,6 +27,7 @@ __all__ = [
     "Ack",
     "AckTimeout",
     "Adapter",
+    "AuthenticationFailed",
     "BinaryHeader",
     "BroadcastOperator",
     "CloseReason",

@@ -12,6 +12,7 @@
     - ConnectionRefusedError: raised by a `connect` handler to refuse a namespace, with data
     - AckTimeout: an acknowledgement did not arrive in time
     - Disconnected: the socket left before its acknowledgement arrived
+        - AuthenticationFailed: the socket was put out because it gave no fresh auth that was accepted
     - EventError: raised by a handler to answer with an error; received from `emit_with_ack`
 """
 
@@ -22,6 +23,7 @@ from enum import IntEnum
 
 __all__ = [
     "AckTimeout",
+    "AuthenticationFailed",
     "ConnectionRefusedError",
     "Disconnected",
     "ErrorCode",
@@ -146,6 +148,10 @@ class AckTimeout(HoldfastError):
 
 class Disconnected(HoldfastError):
     """The socket left before its acknowledgement arrived; whether the event did is unknown."""
+
+
+class AuthenticationFailed(Disconnected):
+    """The client gave no fresh ``auth`` in time, or none that was accepted: its socket has been disconnected."""
 
 
 class EventError(HoldfastError):

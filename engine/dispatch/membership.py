@@ -26,6 +26,7 @@ from ..wire.socketio import SocketPacket, SocketPacketType
 from .acks import PendingAck
 from .handlers import Handler
 from .listeners import Listeners
+from .reauthentication import Expiry
 from .recovery import RECOVERABLE, Log
 from .registry import Registry
 from .runner import FAILED, REFUSED, Runner
@@ -57,6 +58,7 @@ class Membership:
     Attributes:
         id: Public; not the session's.
         codec: The session's.
+        expiry: When it is asked for a fresh auth.
         life: Rule 1.
         socket: What handlers receive.
         runner: Runs its handlers.
@@ -73,6 +75,7 @@ class Membership:
         "_missed",
         "_own",
         "codec",
+        "expiry",
         "id",
         "life",
         "log",
@@ -93,6 +96,7 @@ class Membership:
         self.life = Life.PENDING
         self.recovered = False
         self.log: Log | None = None
+        self.expiry = Expiry(self)
         self.socket = Socket(self, auth)
         self.runner = Runner(self)
         self._own: Listeners | None = None
@@ -444,6 +448,7 @@ class Membership:
             else:
                 log.expire()
         self.life = Life.GONE
+        self.expiry.cancel()
         self._held.clear()
         self._missed.clear()
         if registry.members.get(self.id) is self:

@@ -14,6 +14,7 @@ from .broadcast import BroadcastOperator
 from .handlers import Function
 from .listeners import CONNECT_EVENTS, Listeners
 from .names import check_name, check_rooms
+from .reauthentication import Judge, reauthenticate
 from .socket_operator import SocketOperator
 
 if TYPE_CHECKING:
@@ -207,6 +208,62 @@ class Socket:
     def timeout(self, seconds: float) -> SocketOperator:
         """This socket, with a time limit for `emit_with_ack`."""
         return SocketOperator(self, self._membership, timeout_seconds=seconds)
+
+    # -- who it is, asked again
+
+    async def reauthenticate(
+        self, *, timeout: float = 30.0, check: Function | None = None
+    ) -> dict[str, object]:
+        """Ask the client for a fresh ``auth``, and disconnect it from this namespace if none is accepted.
+
+        Our client calls its ``auth`` again; others have a listener: ``socket.on("reauthenticate", (answer) =>
+        answer({ token }))``. What comes is judged by the namespace's connection middleware (`Namespace.use`), as when
+        it connected; each is given a `Socket` whose handshake has the fresh ``auth``. Everybody else sees that only
+        when all have accepted it.
+
+        Args:
+            timeout: Seconds for the client to answer, outages included.
+            check: ``socket`` or ``socket, auth``, judges instead of the middleware: returning False or raising
+                `ConnectionRefusedError` refuses it.
+
+        Returns:
+            The fresh ``auth``, now also in `handshake`.
+
+        Raises:
+            AuthenticationFailed: none came in time, or it was refused. The socket is disconnected, with the reason
+                "authentication expired"; its session lives.
+            Disconnected: the socket left meanwhile.
+            LocalProtocolError: there is neither middleware nor a ``check``; or as `emit_with_ack`.
+        """
+        member = self._membership
+        return await reauthenticate(member, Judge(member, check), timeout)
+
+    def reauthenticate_after(
+        self, seconds: float | None, *, timeout: float = 30.0, check: Function | None = None
+    ) -> None:
+        """`reauthenticate` when ``auth`` is good for so many seconds more; the application need not wait for it.
+
+        A later call replaces an earlier one; None cancels. Called by the middleware or the ``check`` that accepts an
+        ``auth``, it goes on as long as the socket lives.
+
+        Raises:
+            LocalProtocolError: the ``check`` could never be called.
+        """
+        member = self._membership
+        if seconds is None:
+            member.expiry.cancel()
+        else:
+            member.expiry.set(seconds, Judge(member, check), timeout)
+
+    def _with(self, auth: dict[str, object]) -> Socket:
+        """The same peer, seen with another auth."""
+        other = Socket(self._membership, auth)
+        other.data = self.data
+        return other
+
+    def _accept(self, auth: dict[str, object]) -> None:
+        self._auth = auth
+        self._handshake = None
 
     def disconnect(self, close: bool = False) -> None:
         """Put the peer out of this namespace; idempotent. In a `connect` handler it is a refusal.

@@ -42,7 +42,8 @@ class SocketHandshake:
     Attributes:
         headers: Of the request that opened the session, in lower case.
         query: Its query string.
-        auth: What the client sent along when it connected to this namespace; its ``auth`` option.
+        auth: What the client sent along when it connected to this namespace, its ``auth`` option; or the fresh one that
+            `Socket.reauthenticate` has accepted.
         address: Host and port of the TCP peer.
         secure: Whether it came by TLS, as far as the server knows.
         url: Path and query of the request.

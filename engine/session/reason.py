@@ -8,7 +8,7 @@ __all__ = ["CloseReason"]
 
 
 class CloseReason(StrEnum):
-    """Socket.IO's disconnect reasons, and two of our own for what it lets happen silently."""
+    """Socket.IO's disconnect reasons, and three of our own for what it lets happen silently."""
 
     TRANSPORT_CLOSE = "transport close"
     TRANSPORT_ERROR = "transport error"
@@ -21,3 +21,4 @@ class CloseReason(StrEnum):
     SERVER_NAMESPACE = "server namespace disconnect"
     CONNECT_TIMEOUT = "connect timeout"
     BUFFER_FULL = "buffer full"
+    AUTHENTICATION_EXPIRED = "authentication expired"

@@ -94,6 +94,14 @@ for namespace in (io, io.of("/custom"), io.of("/other")):
         await socket.emit("first")
         await ack("and", "then")
 
+    @namespace.on("prove")
+    async def prove(socket: Socket, good: list[object]) -> object:
+        async def check(socket: Socket, auth: dict[str, object]) -> bool:
+            return auth.get("token") in good
+
+        await socket.reauthenticate(timeout=5, check=check)
+        return socket.handshake.auth["token"]
+
     @namespace.on("fail")
     async def fail(socket: Socket) -> None:
         raise EventError("not today", code="E_TODAY", data={"until": "tomorrow"})

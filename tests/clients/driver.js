@@ -81,7 +81,10 @@ class EventPeer {
       this.sockets.set(namespace, socket);
       socket.on("connect", () => note(this.number, namespace, "connect", []));
       socket.on("disconnect", (reason) => note(this.number, namespace, "disconnect", [reason]));
+      // What an application of the official client has, and ours need not have.
+      if (typeof found == "string") socket.on("reauthenticate", (answer) => answer(auth));
       socket.onAny((event, ...args) => {
+        if (event == "reauthenticate") return;
         if (event == "question") args.pop()(...args.reverse());
         else note(this.number, namespace, event, args);
       });

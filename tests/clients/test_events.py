@@ -140,6 +140,24 @@ def test_reasons_of_a_disconnect(peer: Peer, pair: str, server: Running, by: str
 # -- what not everybody can do
 
 
+@pytest.mark.parametrize("pair", [*JAVASCRIPT, *OURS])
+def test_fresh_auth_is_asked_for_and_given_within_the_session(peer: Peer, server: Running) -> None:
+    name = secrets.token_hex(8)
+    joined(peer, server.url, "/", "/custom", auth={"name": name, "token": "good"})
+    assert peer.ask("prove", ["good"]) == ["good"]
+    assert peer.ask("prove", ["good"], namespace="/custom") == ["good"]
+    peer.emit("prove", ["better"])
+    assert peer.next("disconnect") == ["io server disconnect"]
+    with http_client(server.url) as client:
+
+        def reasons() -> list[str]:
+            return client.get(f"/reasons?name={name}").json()
+
+        until(lambda: reasons() != [], "the handler of the disconnect")
+        assert reasons() == ["authentication expired"]
+    assert peer.ask("echo", 1, namespace="/custom") == [1]
+
+
 @pytest.mark.parametrize("pair", [*JAVASCRIPT, *PYTHON, *OURS])
 def test_error_of_a_handler_arrives_in_the_documented_shape(guest: Peer) -> None:
     error = {"message": "not today", "code": "E_TODAY", "data": {"until": "tomorrow"}}

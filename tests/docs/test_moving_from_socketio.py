@@ -222,7 +222,7 @@ def test_same_events_are_handled_under_their_names() -> None:
     assert changes == set(get_args(RoomChange))
 
 
-def test_same_reasons_are_ours_and_the_two_more_are_named() -> None:
+def test_same_reasons_are_ours_and_those_of_our_own_are_named() -> None:
     ours = {str(reason) for reason in holdfast.CloseReason}
     same = {name for row in rows("Socket: reasons of a disconnect") for name in row.names}
     assert same <= ours
