@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import shutil
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import anyio
 import uvicorn
 from playwright.async_api import Browser, Page, async_playwright
 from starlette.applications import Starlette
@@ -18,7 +19,7 @@ from starlette.routing import Mount, Route
 
 from holdfast import Server
 
-__all__ = ["CHROMIUM", "ARGUMENTS", "launch", "open_page", "serve", "until", "with_page"]
+__all__ = ["CHROMIUM", "ARGUMENTS", "eventually", "launch", "open_page", "serve", "until", "with_page"]
 
 # Without one of these, Playwright takes the browser that it has downloaded.
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -84,3 +85,14 @@ async def open_page(browser: Browser, url: str) -> tuple[Page, list[str]]:
 async def until(page: Page, condition: str, *, timeout_ms: float = 20_000) -> None:
     """Wait until an expression is true in the page."""
     await page.wait_for_function(f"() => {condition}", timeout=timeout_ms)
+
+
+async def eventually(condition: Callable[[], object], *, seconds: float = 20.0) -> None:
+    """Wait until something holds on this side.
+
+    Raises:
+        TimeoutError: It took longer.
+    """
+    with anyio.fail_after(seconds):
+        while not condition():
+            await anyio.sleep(0.01)
