@@ -14,11 +14,15 @@ const EVENTS = ["online", "offline", "pageshow", "pagehide", "resume", "visibili
 export const watchPage = (network, wake, leave) => {
   const target = /** @type {any} */ (globalThis);
   let known = network();
+  let isLeaving = false;
   const handle = (/** @type {any} */ { type, persisted }) => {
     // Its other changes are guesses of how fast the network is.
     const isNew = type == "change" && known != (known = network());
-    if (type == "pagehide") persisted || leave?.();
-    else if (type == "visibilitychange" ? !document.hidden : type != "change" || isNew) wake(isNew || type == "online");
+    if (type == "pagehide") isLeaving = !persisted;
+    // More than once: Firefox stops the script that runs while a tab closes, and `visibilitychange` follows.
+    if (isLeaving) leave?.();
+    else if (type == "visibilitychange" ? !document.hidden : type != "pagehide" && (type != "change" || isNew))
+      wake(isNew || type == "online");
   };
   const each = (/** @type {string} */ verb) => {
     for (const name of EVENTS) target[verb]?.(name, handle, true);

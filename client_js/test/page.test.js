@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { Live } from "../live.js";
+import { watchPage } from "../page.js";
 import { EVERY_WAY } from "../ways.js";
 import { World } from "./world.js";
 
@@ -61,6 +62,15 @@ test("a page that goes for good says so in a request that outlives it", () =>
     await world.advance(100);
     assert.deepEqual([session.server.heard, session.server.over, log.at(-1)], [["last"], true, "transport close"]);
     assert.equal(world.requests.at(-1), "POST polling");
+  }));
+
+test("a good-bye that the browser has stopped half-way is said again", () =>
+  withPage(async ({ fire }) => {
+    let started = 0;
+    watchPage(() => "", assert.fail, () => started++);
+    fire("pagehide", { persisted: false });
+    fire("visibilitychange");
+    assert.equal(started, 2);
   }));
 
 test("a page that may come back says nothing", () =>
