@@ -1,5 +1,5 @@
 # What a target needs and does not find is installed: Python packages into .venv, npm packages beside their
-# package.json, Chromium and nginx by apt-get where that is allowed. Stamps in .make keep the next run quick and
+# package.json, Chromium, Firefox and nginx by apt-get where that is allowed. Stamps in .make keep the next run quick and
 # off the network; they carry the folder's name, because .venv does not survive being moved.
 
 PYTHON ?= python3
@@ -19,7 +19,7 @@ DEV := .make/dev-$(HERE)
 help:
 	@echo "make demo    the forced-fallback demo (starts a server and prints its address)"
 	@echo "make examples        a chat and a whiteboard; make example-chat, make example-whiteboard: one of them"
-	@echo "make test    everything: lint, types, imports, Python, JavaScript, Chromium, real servers"
+	@echo "make test    everything: lint, types, imports, Python, JavaScript, Chromium, Firefox, real servers"
 	@echo "make check   the quick part of it: lint, types, imports, unit tests"
 	@echo "make bench   what a message costs the server, beside python-socketio and a bare ASGI echo"
 	@echo "make docs    the documentation, in build/site/"
@@ -66,7 +66,7 @@ unit: $(DEV) tests/clients/node_modules/.package-lock.json
 
 rest: $(DEV) tools/node_modules/.package-lock.json tests/clients/node_modules/.package-lock.json \
     examples/node_modules/.package-lock.json
-	@echo "== slow tests, real servers, Chromium"
+	@echo "== slow tests, real servers, Chromium, Firefox"
 	@$(PY) -m pytest -q -m "browser or servers or slow" $(ARGS)
 
 js: client_js/node_modules/.package-lock.json

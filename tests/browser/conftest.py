@@ -1,11 +1,13 @@
-"""One Chromium for the tests of a module."""
+"""One browser for the tests of a module."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from browser import ARGUMENTS, CHROMIUM
+from browsers import BROWSERS, launched
+from browsers import Browser as AnyBrowser
 from playwright.sync_api import Browser, sync_playwright
 
 
@@ -15,3 +17,10 @@ def browser() -> Iterator[Browser]:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield chromium
         chromium.close()
+
+
+@pytest.fixture(scope="module", params=BROWSERS)
+async def each_browser(anyio_backend: str, request: pytest.FixtureRequest) -> AsyncIterator[AnyBrowser]:
+    """Each of them in turn, for modules whose `anyio_backend` has their scope."""
+    async with launched(request.param) as browser:
+        yield browser

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from browser import eventually, launch, open_page, serve, until, with_page
+from browser import eventually, serve, with_page
+from browsers import Browser
 from request_log import RequestLog
 
 from holdfast import Server, Socket
@@ -32,9 +33,13 @@ OPEN_MS = 250
 TRIES = 8
 
 
-@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
 @pytest.mark.parametrize("delay", [0.0, 0.05])
-async def test_one_handshake_and_not_one_request_more(anyio_backend: str, delay: float) -> None:
+async def test_one_handshake_and_not_one_request_more(each_browser: Browser, delay: float) -> None:
     io = Server()
     gone: list[str] = []
 
@@ -47,29 +52,25 @@ async def test_one_handshake_and_not_one_request_more(anyio_backend: str, delay:
         gone.append(reason)
 
     log = RequestLog(with_page(io, PAGE))
-    async with (
-        serve(log) as port,
-        MisbehavingProxy("127.0.0.1", port) as proxy,
-        launch() as browser,
-    ):
+    async with serve(log) as port, MisbehavingProxy("127.0.0.1", port) as proxy:
         proxy.set(delay_up=delay, delay_down=delay)
         for _ in range(TRIES):
-            page, errors = await open_page(browser, proxy.url)
-            await until(page, "window.socket?.connected")
-            if await page.evaluate("t.tookMs") < OPEN_MS:
+            tab = await each_browser.open(proxy.url)
+            await tab.until("window.socket?.connected")
+            if await tab.evaluate("t.tookMs") < OPEN_MS:
                 break
-            await page.evaluate("socket.disconnect()")
-            await page.close()
+            await tab.evaluate("socket.disconnect()")
+            await tab.close()
             await eventually(lambda: gone and log.all_over)
             log.seen.clear()
             gone.clear()
         else:
             pytest.fail(f"in {TRIES} tries nothing carried within {OPEN_MS} ms")
-        assert await page.evaluate(TWENTY_ROUND_TRIPS)
+        assert await tab.evaluate(TWENTY_ROUND_TRIPS)
         assert gone == []
-        await page.evaluate("socket.disconnect()")
+        await tab.evaluate("socket.disconnect()")
         # What the page sent before this has come before this.
-        await page.evaluate("fetch('/last').then(() => true)")
+        await tab.evaluate("fetch('/last').then(() => true)")
         assert log.what() == [
             "GET /",
             "GET /socket.io/holdfast.esm.min.js",
@@ -78,5 +79,6 @@ async def test_one_handshake_and_not_one_request_more(anyio_backend: str, delay:
         ]
         await eventually(lambda: gone and log.all_over)
         assert len(gone) == 1
-        assert await page.evaluate("[t.carriers, t.disconnects]") == [["websocket"], 1]
-        assert errors == []
+        assert await tab.evaluate("[t.carriers, t.disconnects]") == [["websocket"], 1]
+        assert tab.errors == []
+        await tab.close()
