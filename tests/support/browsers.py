@@ -7,6 +7,8 @@ its timers are throttled, as with people.
 from __future__ import annotations
 
 import json
+import os
+import signal
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -113,9 +115,9 @@ class Chromium:
 
     name = "chromium"
 
-    def __init__(self, browser: PlaywrightBrowser, pid: int) -> None:
+    def __init__(self, browser: PlaywrightBrowser) -> None:
+        self._browser = browser
         self._context = browser.contexts[0]
-        self.pid = pid
 
     async def open(self, url: str) -> ChromiumTab:
         page = await self._context.new_page()
@@ -123,6 +125,20 @@ class Chromium:
         await tab.to_front()
         await tab.goto(url)
         return tab
+
+    async def sleep(self, seconds: float) -> None:
+        """Stop all its processes for a time, as a laptop does that is closed."""
+        devtools = await self._browser.new_browser_cdp_session()
+        info = await devtools.send("SystemInfo.getProcessInfo")
+        await devtools.detach()
+        pids = [process["id"] for process in info["processInfo"]]
+        try:
+            for pid in pids:
+                os.kill(pid, signal.SIGSTOP)
+            await anyio.sleep(seconds)
+        finally:
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
 
 
 class FirefoxTab:
@@ -150,6 +166,13 @@ class FirefoxTab:
         if said["type"] == "exception":
             raise AssertionError(said["exceptionDetails"]["text"])
         return json.loads(said["result"].get("value", "null"))
+
+    async def offline(self, is_offline: bool) -> None:
+        """Let the page believe that there is no network, or that there is one again. Requests fail meanwhile."""
+        conditions = {"type": "offline"} if is_offline else None
+        await self._bidi.command(
+            "emulation.setNetworkConditions", networkConditions=conditions, contexts=[self._context]
+        )
 
     async def to_front(self) -> None:
         await self._bidi.command("browsingContext.activate", context=self._context)
@@ -188,11 +211,11 @@ async def _chromium() -> AsyncIterator[Chromium]:
         program = CHROMIUM or playwright.chromium.executable_path
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
             own = ["--headless", "--remote-debugging-port=0", f"--user-data-dir={profile}", "about:blank"]
-            async with browser_process(program, *ARGUMENTS, *own, says=LISTENING) as (process, address):
+            async with browser_process(program, *ARGUMENTS, *own, says=LISTENING) as (_, address):
                 browser = await playwright.chromium.connect_over_cdp(
                     address, no_defaults=True, timeout=CONNECT_MS
                 )
-                yield Chromium(browser, process.pid)
+                yield Chromium(browser)
                 await browser.close()
 
 
