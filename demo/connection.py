@@ -1,7 +1,7 @@
 """One client's connection through the misbehaving proxy, and the one to the server that belongs to it.
 
 Four tasks: in each direction one reads into a delay line and one carries what comes out of it. The carrying tasks know
-the requests of the connection, oldest first (`_exchanges`), and apply the rules to each. A connection is in one of four
+the requests of the connection, oldest first (`_exchanges`), and apply the rules to each. A connection is in one of five
 modes; once it has left HTTP it never comes back.
 """
 
@@ -47,6 +47,7 @@ class Mode(Enum):
     HTTP = "parsed as requests and responses"
     UPGRADED = "passed on as they are: a WebSocket"
     SILENT = "eaten, both ways, until either end closes; a connection that lost bytes cannot be mended"
+    LOST = "eaten, both ways, and neither end hears that the other has closed"
 
 
 @dataclass(eq=False)
@@ -109,6 +110,11 @@ class Connection:
         self._scope.cancel()
         self._rules.changed()
 
+    def silence(self) -> None:
+        """Lose all bytes from now on, both ways, and the ends too."""
+        self._mode = Mode.LOST
+        self._rules.changed()
+
     async def run(self) -> None:
         """Carry until the end."""
         try:
@@ -142,12 +148,18 @@ class Connection:
         except (OSError, NotHttpError):
             # A reset on one side is passed on to the other; in a black hole it vanishes like everything else.
             await self._rules.light()
-            self.end(reset=True)
+            if self._mode is not Mode.LOST:
+                self.end(reset=True)
 
     async def _read(self, wire: Wire, line: DelayLine, delay: Callable[[], float]) -> None:
         chunk = b"-"
         while chunk:
-            chunk = await wire.receive()
+            try:
+                chunk = await wire.receive()
+            except OSError:
+                if self._mode is not Mode.LOST:
+                    raise
+                chunk = b""
             wait = delay() + self._random.random() * self._rules.faults.jitter
             await line.put(chunk, anyio.current_time() + wait)
 
@@ -158,16 +170,20 @@ class Connection:
         return self._rules.faults.delay_down
 
     def _vanishes(self) -> bool:
-        if self._rules.dark and self._mode is not Mode.SILENT:
+        if self._rules.dark and not self._is_silent:
             self._mode = Mode.SILENT
             self._rules.count("black hole")
-        return self._mode is Mode.SILENT
+        return self._is_silent
+
+    @property
+    def _is_silent(self) -> bool:
+        return self._mode in (Mode.SILENT, Mode.LOST)
 
     async def _pass_end(self, wire: Wire) -> None:
         await self._rules.light()
         if self._mode is Mode.SILENT:
             self.end(reset=False)
-        else:
+        elif self._mode is not Mode.LOST:
             wire.shut_down()
 
     # Client to server
@@ -338,6 +354,8 @@ class Connection:
         self._rules.changed()
 
     async def _upgrade(self, exchange: Exchange) -> None:
+        if self._is_silent:
+            return
         self._mode = Mode.UPGRADED
         exchange.answered.set()
         self._limit_time(exchange, Kind.WEBSOCKET, self._rules.faults.end_websockets_after)
@@ -387,10 +405,10 @@ class Connection:
 
     async def _deliver(self, exchange: Exchange, data: bytearray) -> None:
         faults = self._rules.faults
-        if exchange.kind is Kind.STREAM and data and (faults.hold_streams or faults.hold_under_bytes):
+        if data and (fault := faults.holds(exchange.kind)):
             exchange.held += data
-            if faults.hold_streams or len(exchange.held) < faults.hold_under_bytes:
-                self._rules.count("hold_streams" if faults.hold_streams else "hold_under_bytes")
+            if fault != "hold_under_bytes" or len(exchange.held) < faults.hold_under_bytes:
+                self._rules.count(fault)
                 return
             data = bytearray()
         if exchange.held:
@@ -400,7 +418,7 @@ class Connection:
 
     async def release(self) -> None:
         """Send on what was held back, if no rule holds it back any more."""
-        if self._exchanges and not self._over:
+        if self._exchanges and not self._over and not self._is_silent:
             try:
                 exchange = self._exchanges[0]
                 data, exchange.held = exchange.held, bytearray()
@@ -423,10 +441,10 @@ class Connection:
         await self._send_down(chunk)
 
     def _swallowed(self) -> bool:
-        if self._rules.faults.swallow_websocket:
+        if self._rules.faults.swallow_websocket and not self._is_silent:
             self._mode = Mode.SILENT
             self._rules.count("swallow_websocket")
-        return self._mode is Mode.SILENT
+        return self._is_silent
 
     async def _send_down(self, data: bytes | bytearray, *, head_bytes: int = 0) -> None:
         if data:

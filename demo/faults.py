@@ -40,6 +40,7 @@ class Faults:
         hold_streams: Bytes of a streaming response wait here until it ends (or this fault does).
         hold_stream_heads: With `hold_streams`: its head waits too.
         hold_under_bytes: Bytes of a streaming response wait until this many have come together, or until it ends.
+        hold_responses: As `hold_streams`, for every response: what is written bit by bit arrives when it is complete.
         end_streams_after: Seconds after which a streaming response is cut off, in the middle.
         end_streams_after_bytes: Bytes of data after which a streaming response is cut off.
         end_websockets_after: Seconds after which a WebSocket is cut off.
@@ -59,6 +60,7 @@ class Faults:
     hold_streams: bool = False
     hold_stream_heads: bool = False
     hold_under_bytes: int = 0
+    hold_responses: bool = False
     end_streams_after: float | None = None
     end_streams_after_bytes: int | None = None
     end_websockets_after: float | None = None
@@ -68,6 +70,14 @@ class Faults:
     bad_gateway: bool = False
     html_page: bool = False
     mishaps: tuple[tuple[Mishap, float], ...] = ()
+
+    def holds(self, kind: Kind) -> str:
+        """The fault that holds back the response to a request of this kind; "" if none does."""
+        if self.hold_responses:
+            return "hold_responses"
+        if kind is not Kind.STREAM:
+            return ""
+        return "hold_streams" if self.hold_streams else "hold_under_bytes" if self.hold_under_bytes else ""
 
 
 class Mishap(StrEnum):

@@ -10,6 +10,7 @@ It passes everything on untouched (streaming, half-close and back-pressure inclu
         proxy.cut()                                            # reset what carries sessions now
         proxy.cut_all(3.0)                                     # and everything, for three seconds
         proxy.black_hole(5.0)                                  # connections stay, bytes vanish
+        proxy.silence()                                        # … for good, but only on those open now
         proxy.clear()
 
 Everything random comes from ``seed``. It knows HTTP/1.1 and WebSocket handshakes, nothing of any protocol on top but
@@ -127,7 +128,7 @@ class MisbehavingProxy:
     @faults.setter
     def faults(self, faults: Faults) -> None:
         self._rules.faults = faults
-        if not faults.hold_streams and not faults.hold_under_bytes:
+        if not faults.holds(Kind.STREAM):
             for connection in self._connections:
                 self._start(connection.release)
         self._rules.changed()
@@ -189,6 +190,17 @@ class MisbehavingProxy:
         nothing to say goes on unharmed.
         """
         self._rules.darken(anyio.current_time() + seconds)
+
+    def silence(self) -> int:
+        """Let all bytes vanish, for good, on the connections that are open now; return how many.
+
+        Neither end hears of it, nor that the other has closed: so it is when a router on the way has forgotten them.
+        New connections work.
+        """
+        for connection in self._connections:
+            connection.silence()
+        self._rules.count("silence")
+        return len(self._connections)
 
     def _end(self, which: Callable[[Connection], bool], *, reset: bool) -> int:
         ended = [connection for connection in self._connections if which(connection)]

@@ -382,6 +382,18 @@ async def test_hold_streams_releases_when_it_is_switched_off() -> None:
         assert await client.exactly(8) == chunk(b"two")
 
 
+async def test_hold_responses_holds_what_is_not_an_event_stream_too() -> None:
+    async with network(Faults(hold_responses=True)) as net:
+        client, server = await net.pair()
+        await client.send(post(b"x"))
+        await server.message()
+        await server.send(EVENTS.replace(b"text/event-stream", b"text/plain") + chunk(b"data"))
+        await client.head()
+        await net.proxy.until(lambda: net.proxy.stats.faults["hold_responses"] > 0)
+        await server.send(b"0\r\n\r\n")
+        assert await client.exactly(len(chunk(b"data"))) == chunk(b"data")
+
+
 async def test_hold_streams_can_hold_the_head_too() -> None:
     async with network(Faults(hold_streams=True, hold_stream_heads=True)) as net:
         client, server = await net.stream()
@@ -496,6 +508,38 @@ async def test_a_connection_made_in_a_black_hole_is_silent() -> None:
         await client.stream.send_eof()
         net.proxy.clear()
         assert await server.rest() == b""
+
+
+async def test_what_is_silenced_loses_its_bytes_and_its_ends_and_new_connections_work() -> None:
+    async with network() as net:
+        (client, server), (closing, other) = await net.websocket(), await net.stream()
+        assert net.proxy.silence() == 2
+        await client.send(b"up")
+        await server.send(b"down")
+        await closing.stream.send_eof()
+        await other.stream.aclose()
+        with anyio.move_on_after(0.05) as waited:
+            await client.rest()
+        assert waited.cancelled_caught
+        with anyio.move_on_after(0.05) as waited:
+            await server.rest()
+        assert waited.cancelled_caught
+        again = await net.pair()
+        await again[0].send(POLL)
+        await again[1].head()
+
+
+async def test_a_reset_of_what_is_silenced_is_not_heard_at_the_other_end() -> None:
+    async with network() as net:
+        client, server = await net.websocket()
+        net.proxy.silence()
+        await anyio.aclose_forcefully(server.stream)
+        with anyio.move_on_after(0.05) as waited:
+            await client.rest()
+        assert waited.cancelled_caught
+        # When both are gone there is nothing left of it.
+        await anyio.aclose_forcefully(client.stream)
+        await net.proxy.until(lambda: not net.proxy.stats.open_carriers)
 
 
 # Delay
