@@ -14,7 +14,7 @@ DEV := .make/dev-$(HERE)
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .PHONY: help demo examples example-chat example-whiteboard test check lint types imports core unit rest js bundle system \
-    bench docs build clean setup
+    bench bench-browser docs build clean setup
 
 help:
 	@echo "make demo    the forced-fallback demo (starts a server and prints its address)"
@@ -22,6 +22,7 @@ help:
 	@echo "make test    everything: lint, types, imports, Python, JavaScript, Chromium, Firefox, real servers"
 	@echo "make check   the quick part of it: lint, types, imports, unit tests"
 	@echo "make bench   what a message costs the server, beside python-socketio and a bare ASGI echo"
+	@echo "make bench-browser   how soon a page hears from its server through bad networks, beside socket.io and sockjs"
 	@echo "make docs    the documentation, in build/site/"
 	@echo "make build   the wheel and the sdist, in dist/"
 	@echo "make clean   remove all that these made"
@@ -78,13 +79,16 @@ js: client_js/node_modules/.package-lock.json
 bench: $(DEV)
 	@$(PY) benchmarks/run.py $(ARGS)
 
+bench-browser: $(DEV) bundle system benchmarks/node_modules/.package-lock.json
+	@$(PY) benchmarks/browser.py $(ARGS)
+
 build: $(DEV)
 	@$(PY) -m build --quiet --no-isolation --outdir dist .
 	@ls -l dist
 
 clean:
 	rm -rf .venv .make build dist client_js/dist client_js/node_modules tools/node_modules tests/clients/node_modules \
-	    examples/node_modules *.egg-info \
+	    examples/node_modules benchmarks/node_modules *.egg-info \
 	    .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
