@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import signal
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -21,8 +22,8 @@ from browser_rows import ROWS, Row
 from browser_visit import CLIENTS, Bench, launch, visit
 from playwright.async_api import async_playwright
 
-LANES = 3
-ALIVE = 40
+LANES = 2
+ALIVE = 60
 """How many runs may wait at once."""
 
 
@@ -49,7 +50,8 @@ class Schedule:
 
     async def _one(self, row: Row, client: str, number: int, idle: asyncio.Event) -> None:
         try:
-            async with visit(self._bench, client, number, traffic=row.traffic, own=row.own) as one:
+            options = {"traffic": row.traffic, "alone": row.alone, "own": row.own}
+            async with visit(self._bench, client, number, **options) as one:
                 one.idle = idle
                 self._table.add(row, client, await row.run(one))
         finally:
@@ -57,8 +59,13 @@ class Schedule:
             self._alive.release()
 
 
-async def measure(rows: list[Row], clients: list[str], runs: int) -> Table:
-    table = Table(rows, clients, runs)
+async def measure(table: Table) -> None:
+    """Fill the table."""
+    rows, clients, runs = table.rows, table.clients, table.runs
+    task = asyncio.current_task()
+    assert task is not None
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     async with async_playwright() as playwright:
         browser = await launch(playwright)
         bench = Bench(playwright, browser, runs)
@@ -73,7 +80,6 @@ async def measure(rows: list[Row], clients: list[str], runs: int) -> Table:
         finally:
             await bench.end()
             await browser.close()
-    return table
 
 
 def jobs(rows: list[Row], clients: list[str], runs: int) -> Iterable[tuple[Row, str, int]]:
@@ -101,16 +107,24 @@ def main() -> None:
     parser.add_argument("--rows", help=f"some of: {','.join(row.key for row in ROWS)}")
     parser.add_argument("--clients", help=f"some of: {','.join(CLIENTS)}")
     parser.add_argument("--json", type=Path, help="write every figure there as well")
+    parser.add_argument(
+        "--read", type=Path, metavar="JSON", help="measure nothing, and report what stands there"
+    )
     parser.add_argument("--markdown", action="store_true", help="print the table of docs/hostile-networks.md")
     options = parser.parse_args()
     rows = {row.key: row for row in ROWS}
-    table = asyncio.run(
-        measure(
-            [rows[key] for key in chosen(options.rows, rows, "row")],
-            chosen(options.clients, CLIENTS, "client"),
-            options.runs,
-        )
+    table = Table(
+        [rows[key] for key in chosen(options.rows, rows, "row")],
+        chosen(options.clients, CLIENTS, "client"),
+        options.runs,
     )
+    try:
+        if options.read:
+            table.take(json.loads(options.read.read_text()))
+        else:
+            asyncio.run(measure(table))
+    except asyncio.CancelledError:
+        print("interrupted: not every run has been made", file=sys.stderr)
     print(markdown(table) if options.markdown else text(table))
     print()
     for holds, clause in verdicts(table):

@@ -71,6 +71,13 @@ class Table:
             for client in self.clients
         ]
 
+    def take(self, rows: list[dict[str, Any]]) -> None:
+        """The opposite of `json`."""
+        for row in rows:
+            for run in row["runs"]:
+                outcome = Outcome(**{**run, "ms": math.inf if run["ms"] is None else run["ms"]})
+                self.outcomes[row["row"], row["client"]].append(outcome)
+
 
 def duration(ms: float) -> str:
     if math.isinf(ms):
@@ -119,7 +126,29 @@ def markdown(table: Table) -> str:
         rows.append([row.title, *cells])
     rows.insert(1, ["---"] * len(rows[0]))
     notes = [f"- {row.title}: {row.note}." for row in table.rows]
-    return "\n".join(["| " + " | ".join(row) + " |" for row in rows] + ["", *notes])
+    return "\n".join([*_piped(rows), "", *notes, "", LOST, "", *_piped(_lost(table))])
+
+
+LOST = "Numbers that never came, of 20 per second: median and most of those runs in which the page came back at all."
+
+
+def _lost(table: Table) -> list[list[str]]:
+    lines = [["", *(CLIENTS[client] for client in table.clients)], ["---"] * (len(table.clients) + 1)]
+    for row in table.rows:
+        # A server that was restarted counts anew: what it said before is not missed.
+        if not row.traffic or row.own == "server":
+            continue
+        line = [row.title]
+        for client in table.clients:
+            outcomes = table.outcomes[row.key, client]
+            counts = [outcome.missing for outcome in outcomes if math.isfinite(outcome.ms)]
+            line.append(f"{statistics.median_high(counts)} ({max(counts)})" if counts else "–")
+        lines.append(line)
+    return lines
+
+
+def _piped(lines: list[list[str]]) -> list[str]:
+    return ["| " + " | ".join(line) + " |" for line in lines]
 
 
 def is_level(ours: float, theirs: float) -> bool:

@@ -14,7 +14,7 @@ __all__ = ["ROWS", "Row"]
 
 OFFLINE_SECONDS = 20.0
 SLEEP_SECONDS = 60.0
-RESTART_SECONDS = 3.0
+RESTART_SECONDS = 2.0, 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +92,6 @@ def _black_hole(before: str) -> Callable[[Visit], Awaitable[Outcome]]:
 
 async def _offline(visit: Visit) -> Outcome:
     await visit.settle()
-    visit.idle.set()
     await visit.context.set_offline(True)
     visit.proxy.cut_all(math.inf)
     await asyncio.sleep(OFFLINE_SECONDS)
@@ -105,7 +104,6 @@ async def _offline(visit: Visit) -> Outcome:
 def _sleep(*, forgotten: bool) -> Callable[[Visit], Awaitable[Outcome]]:
     async def run(visit: Visit) -> Outcome:
         await visit.settle()
-        visit.idle.set()
         browser = visit.context.browser
         assert browser is not None
         if forgotten:
@@ -119,7 +117,10 @@ async def _restart(visit: Visit) -> Outcome:
     await visit.settle()
     visit.proxy.cut_all(math.inf)
     await visit.server.kill()
-    back = asyncio.get_running_loop().time() + RESTART_SECONDS
+    # Pauses between tries grow: one length of the outage would suit one client's and not another's.
+    shortest, longest = RESTART_SECONDS
+    seconds = shortest + (longest - shortest) * (visit.number + 0.5) / visit.bench.runs
+    back = asyncio.get_running_loop().time() + seconds
     await visit.server.start()
     await asyncio.sleep(back - asyncio.get_running_loop().time())
     since = now_ms()
@@ -148,6 +149,7 @@ ROWS = [
         key="300ms",
         title="300 ms latency",
         note=f"150 ms each way; {FIRST}",
+        alone=True,
         run=first_event(delay_up=0.15, delay_down=0.15),
     ),
     Row(
@@ -180,6 +182,7 @@ ROWS = [
         key="buffered",
         title="WebSocket refused, responses buffered",
         note=f"403, and every response is held back until it ends; {FIRST}",
+        alone=True,
         run=first_event(refuse_websocket=True, hold_streams=True, hold_responses=True),
     ),
     Row(
@@ -187,6 +190,7 @@ ROWS = [
         title="cut in mid-session",
         note="all connections are reset; from then to the next event",
         traffic=True,
+        alone=True,
         run=_cut,
     ),
     Row(
@@ -236,7 +240,7 @@ ROWS = [
     Row(
         key="restart",
         title="server restarted",
-        note="killed, and reachable again 3 s later; from then to the next event",
+        note="killed, and reachable again 2 to 5 s later, spread evenly; from then to the next event",
         traffic=True,
         own="server",
         run=_restart,

@@ -38,7 +38,8 @@ HOST = "127.0.0.1"
 TICK_MS = 50
 BOUND_SECONDS = 60.0
 LANE_SECONDS = 2.0
-"""A run that has begun its measured part and is not done after so long only waits: another may begin."""
+"""A run that has connected and is not done after so long only waits: another may begin."""
+SETTLE_SECONDS = 1.0
 
 CLIENTS = {
     "holdfast": "holdfast",
@@ -132,9 +133,10 @@ class Bench:
     browser: Browser
     runs: int
     _servers: dict[tuple[str, bool], Server] = field(default_factory=dict[tuple[str, bool], Server])
+    _spare: list[Browser] = field(default_factory=list[Browser])
 
-    async def server(self, client: str, *, traffic: bool) -> Server:
-        """The server of a client; one process for all its runs. `prepare` has started it."""
+    def server(self, client: str, *, traffic: bool) -> Server:
+        """The server of a client; one process for all its runs, that `prepare` has started."""
         return self._servers["socket.io" if client == "socket.io ws" else client, traffic]
 
     async def prepare(self, clients: list[str]) -> None:
@@ -143,14 +145,29 @@ class Bench:
                 server = self._servers[client, traffic] = Server(client, traffic=traffic)
                 await server.start()
 
+    async def borrow(self) -> Browser:
+        """A browser for one run alone at a time."""
+        return self._spare.pop() if self._spare else await launch(self.playwright)
+
+    def give_back(self, browser: Browser) -> None:
+        self._spare.append(browser)
+
     async def end(self) -> None:
+        for browser in self._spare:
+            await browser.close()
         for server in self._servers.values():
             await server.kill()
 
 
 @dataclass
 class Visit:
-    """One run, as a row sees it."""
+    """One run, as a row sees it.
+
+    Attributes:
+        number: Which one of its row.
+        alone: No other run goes on at the same time.
+        idle: Set when it only waits, so that another may begin.
+    """
 
     bench: Bench
     client: str
@@ -158,9 +175,9 @@ class Visit:
     server: Server
     proxy: MisbehavingProxy
     context: BrowserContext
+    alone: bool
     page: Page | None = None
     idle: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when the run only waits, so that another may begin."""
 
     async def open(self) -> None:
         """Load the page, which does not connect yet."""
@@ -174,7 +191,8 @@ class Visit:
         """Let the client connect."""
         assert self.page is not None
         await self.page.evaluate("client => begin(client)", self.client)
-        asyncio.get_running_loop().call_later(LANE_SECONDS, self.idle.set)
+        if not self.alone:
+            asyncio.get_running_loop().call_later(LANE_SECONDS, self.idle.set)
 
     async def next(self, since: float | None = None) -> Outcome:
         """The first event that was sent after a moment, or ever, as ms from that moment or from `begin`."""
@@ -196,21 +214,24 @@ class Visit:
         await self.begin()
         if math.isinf((await self.next()).ms):
             raise SystemExit(f"{self.client} did not connect on an open network")
-        await asyncio.sleep(1.5)
+        if not self.alone:
+            self.idle.set()
+        await asyncio.sleep(SETTLE_SECONDS)
 
     async def phase(self) -> None:
         """Stay until a moment between two heartbeats: the runs are spread evenly over 25 s, for each client alike."""
-        self.idle.set()
         await asyncio.sleep(25 * (self.number + 0.5) / self.bench.runs)
 
 
 @asynccontextmanager
 async def visit(
-    bench: Bench, client: str, number: int, *, traffic: bool, own: str = ""
+    bench: Bench, client: str, number: int, *, traffic: bool, alone: bool, own: str = ""
 ) -> AsyncIterator[Visit]:
     """Everything for one run.
 
     Args:
+        traffic: Whether the server sends numbers.
+        alone: Whether it is the only run.
         own: What it must not share with other runs: "server", "browser" or "".
     """
     async with AsyncExitStack() as stack:
@@ -219,15 +240,15 @@ async def visit(
             stack.push_async_callback(server.kill)
             await server.start()
         else:
-            server = await bench.server(client, traffic=traffic)
+            server = bench.server(client, traffic=traffic)
         browser = bench.browser
         if own == "browser":
-            browser = await launch(bench.playwright)
-            stack.push_async_callback(browser.close)
+            browser = await bench.borrow()
+            stack.callback(bench.give_back, browser)
         proxy = await stack.enter_async_context(MisbehavingProxy(HOST, server.port))
         context = await browser.new_context()
         stack.push_async_callback(context.close)
-        yield Visit(bench, client, number, server, proxy, context)
+        yield Visit(bench, client, number, server, proxy, context, alone)
 
 
 async def process_ids(browser: Browser) -> list[int]:
