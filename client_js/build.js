@@ -20,7 +20,7 @@ const INTERNAL = `
   raced allowed asked probed progress ended heard kind busy bring pump fire run buffered listener takesError isNewNetwork
   drain flight withdraw prepare release count wake stated writer carrying due untold end post next number state rounds last current meta write
   core phase current slack highest reserved clock carriers control connector session give ask lose isRefused isAsking ride asking doubt
-  stepSoon opened proved polled repoll blocked bye dismiss seat isOurs want openers createRequests ways attempt doubted giveUp cut
+  stepSoon opened proved polled repoll blocked bye dismiss seat isOurs want openers createRequests ways attempt doubted rivalled burden giveUp cut
   note _rtt _carried _stepped _session _sent _told _encode _send _flags _readyState _reconnecting _opened _closed _packet _release
 `;
 

@@ -32,6 +32,8 @@ export const createCarrier = (kind, now, deadline) => ({
   probed: 0,
   /** When it was last asked. */
   asking: -Infinity,
+  /** Whether another has been started beside it, because it did not answer. */
+  rivalled: false,
   /** Whether that was for a reason. */
   doubted: false,
   /** Where both streams were when the last doubt was answered. */

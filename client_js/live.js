@@ -380,6 +380,10 @@ export class Live extends Emitter {
         const rtt = (connector.rtt = now - carrier.probed);
         core.slack = Math.min(Math.max(core.slack / 2, rtt), SLACK_MS);
         carrier.probed = 0;
+        if (carrier.rivalled) {
+          carrier.rivalled = false;
+          lostFor = "";
+        }
         if (carrier.doubted) {
           carrier.doubted = false;
           carrier.progress = session.doubtful(0) < Infinity ? progress() : -1;
@@ -634,10 +638,10 @@ export class Live extends Emitter {
     const owes = ({ probed, heard }) => (probed ? Math.max(probed, heard) : Infinity);
 
     /** @param {Carrier} carrier @returns {number} Behind what has not left yet, the question has not been asked. */
-    const patience = ({ io }) => (io.bufferedAmount ? session.pingInterval + session.pingTimeout : probeMs);
+    const patience = ({ io }) => (io.bufferedAmount ? session.pingInterval + session.pingTimeout : probeMs + session.burden());
 
     /** @param {Carrier} carrier */
-    const isStalled = (carrier) => clock() >= owes(carrier) + probeMs / 2 + core.slack;
+    const isStalled = (carrier) => clock() >= owes(carrier) + patience(carrier) / 2 + core.slack;
 
     /**
      * @param {Carrier} carrier
@@ -660,7 +664,7 @@ export class Live extends Emitter {
       // What cannot be written now must not set the timer to now.
       const blocked = io.send || !requests ? roomAt : requests.blocked();
       const owed = owes(carrier) + core.slack;
-      const look = owed < Infinity ? owed + (isStalled(carrier) ? patience(carrier) : probeMs / 2) : doubtAt(carrier);
+      const look = owed < Infinity ? owed + patience(carrier) / (isStalled(carrier) ? 1 : 2) : doubtAt(carrier);
       return Math.min(look, blocked > now ? blocked : kind == POLLING ? Infinity : inbox.due);
     };
 
@@ -670,6 +674,12 @@ export class Live extends Emitter {
       if (!carrier || !isOpen()) return;
       const owed = owes(carrier);
       if (owed < Infinity) {
+        // Whichever answers first: what is attached beside it is the newer one and takes over.
+        if (isStalled(carrier) && !carrier.rivalled && !carrier.io.bufferedAmount) {
+          carrier.rivalled = true;
+          lostFor = "stalled";
+          start(carrier.kind, carrier.kind == STREAM ? carrier : undefined);
+        }
         if (now < owed + patience(carrier) + core.slack) return;
         requests?.giveUp();
         fail(carrier, "timeout");

@@ -91,4 +91,4 @@ export const withDefaults = (options) => ({
  * @param {number} tries That came to nothing.
  * @returns {number} How long to pause, in ms.
  */
-export const pause = (tries) => Math.min(50 * 2 ** tries, 2000);
+export const pause = (tries) => Math.min(50 * 2 ** tries, tries < 12 ? 1000 : 2000);

@@ -280,7 +280,10 @@ export class Session {
      *   all of them, and how long we may lack what the server says it has written.
      * @returns {number} When there is reason to doubt the current carrier.
      */
-    this.doubtful = (ms) => (this.plain ? Infinity : Math.min(outbox.since() + Math.floor(outbox.size / SLOW), lackingSince) + ms);
+    this.doubtful = (ms) => (this.plain ? Infinity : Math.min(outbox.since() + this.burden(), lackingSince) + ms);
+
+    /** @returns {number} The time in ms that a slow network needs for what is not acknowledged. */
+    this.burden = () => Math.floor(outbox.size / SLOW);
 
     /**
      * The doubt was answered.

@@ -44,7 +44,7 @@ for (const type of ["online", "offline", "pageshow", "visibilitychange", "resume
       await world.advance(100);
       world.weather.black = false;
       await world.advance(2100);
-      assert.deepEqual(log.slice(1), [["websocket", "timeout"]]);
+      assert.deepEqual(log.slice(1), [["websocket", "stalled"]]);
     }));
 
   test(`on ${type} a carrier that lives is left alone`, () =>
