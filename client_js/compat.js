@@ -7,7 +7,7 @@ import { Manager } from "./compat/manager.js";
 import { Socket } from "./compat/socket.js";
 import { createIo } from "./lookup.js";
 
-export { DisconnectedError, EventError, HoldfastError, TimeoutError } from "./errors.js";
+export { AbortError, DisconnectedError, EventError, HoldfastError, TimeoutError } from "./errors.js";
 /** Names of transports, where socket.io-client has classes: `transports: [Fetch, WebSocket]` means the same. */
 export { POLLING as Fetch, POLLING as NodeXHR, POLLING as XHR, WEBSOCKET as NodeWebSocket, WEBSOCKET as WebSocket } from "./wire/kinds.js";
 /** Known, so that a list with it can stay; nothing is carried by it. */

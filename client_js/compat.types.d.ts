@@ -6,7 +6,7 @@
  */
 import type { Manager as OwnManager, Socket as OwnSocket } from "./index.js";
 
-export { DisconnectedError, EventError, HoldfastError, TimeoutError } from "./index.js";
+export { AbortError, DisconnectedError, EventError, HoldfastError, TimeoutError } from "./index.js";
 
 type Listener = (...args: any[]) => void;
 /** Name -> listener. */
@@ -190,6 +190,7 @@ export declare class Socket<Listen extends EventsMap = DefaultEvents, Emit exten
   emitWithAck<Name extends Names<Emit>>(name: Name, ...args: WithoutLast<Arguments<Emit, Name>>): Promise<AnswerOf<LastOf<Arguments<Emit, Name>>>>;
   compress(compress: boolean): this;
   timeout(timeout: number): Socket<Listen, DecorateAcknowledgements<Emit>>;
+  signal(signal: AbortSignal): Socket<Listen, DecorateAcknowledgements<Emit>>;
   get volatile(): this;
   onAny(listener: Listener): this;
   prependAny(listener: Listener): this;

@@ -54,7 +54,7 @@ import { SocketDecoder } from "./wire/socketio.js";
 export class Manager extends Emitter {
   /** The session below the events. @type {Live | undefined} */
   engine;
-  /** @type {Map<string, Socket>} */
+  /** @type {Map<string, Socket<any, any>>} */
   nsps = new Map();
   /** `closed`: there is no session, and none will be opened without being asked for. @type {import("./live.js").Status} */
   status = "closed";
@@ -83,15 +83,17 @@ export class Manager extends Emitter {
 
     /**
      * The socket of a namespace; always the same one.
+     * @template {import("./socket.js").EventsMap} [Listen=import("./socket.js").DefaultEvents]
+     * @template {import("./socket.js").EventsMap} [Emit=Listen]
      * @param {string} nsp
      * @param {{auth?: import("./socket.js").Auth}} [own]
-     * @returns {Socket}
+     * @returns {Socket<Listen, Emit>}
      */
     this.socket = (nsp, own) => {
       const socket = nsps.get(nsp) ?? new OneSocket(this, nsp, own);
       nsps.set(nsp, socket);
       if (opts.autoConnect !== false) socket.connect();
-      return socket;
+      return /** @type {any} */ (socket);
     };
 
     /**

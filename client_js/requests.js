@@ -203,8 +203,7 @@ export const createRequests = (core) => {
      */
     bye(isLeaving) {
       const last = () => endBy(session.post(control, clock()), session.sid, isLeaving);
-      const isIdle = !poster.busy && outbox.last == outbox.acked;
-      const said = isLeaving || isIdle ? last() : poster.drain(control).then(last, last);
+      const said = isLeaving ? last() : poster.drain(control).then(last, last);
       return session.plain && !isLeaving ? said : undefined;
     },
 

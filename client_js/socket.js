@@ -25,9 +25,49 @@ const REAUTHENTICATE = "reauthenticate";
  * @property {[reason: string, details?: import("./live.js").Details]} disconnect `unconfirmed`: the arguments of each event, name first.
  */
 
+// Typed events, as programs for socket.io-client have them: `Socket<ServerToClient, ClientToServer>`.
+/** @typedef {Record<string, any>} EventsMap Name -> listener. */
+/** @typedef {Record<string, Listener>} DefaultEvents */
+/**
+ * @template Map
+ * @template {keyof Map} Name
+ * @typedef {Map[Name] extends (...args: infer Args) => any ? Args : any[]} Arguments
+ */
+/**
+ * @template Listen
+ * @typedef {string extends keyof Listen ? SocketEvents : SocketEvents & {[Name in Exclude<keyof Listen, keyof SocketEvents>]: Arguments<Listen, Name>}} Heard
+ */
+/**
+ * @template Listen
+ * @typedef {string extends keyof Listen ? string : keyof Heard<Listen> & string} HeardNames
+ */
+/** @template {any[]} List @typedef {List extends [...any[], infer Last] ? Last : any} LastOf */
+/** @template {any[]} List @typedef {List extends [...infer Rest, any] ? Rest : any[]} WithoutLast */
+/**
+ * What comes first, after the error if there is one.
+ * @template Ack
+ * @typedef {Ack extends (...args: infer Args) => any ? Args extends [Error | null, infer Answer, ...any[]] ? Answer : Args extends [infer Answer, ...any[]] ? Answer : any : any} AnswerOf
+ */
+/**
+ * With a time limit or a signal, an acknowledgement's first argument is an error or null.
+ * @template {any[]} List
+ * @typedef {{[Index in keyof List]: List[Index] extends (...args: infer Args) => infer Result ? (...args: ErrorFirst<Args>) => Result : List[Index]}} WithError
+ */
+/**
+ * Once, for whoever has both; what may be anything is not an error.
+ * @template {any[]} Args
+ * @typedef {Args extends [infer First, ...any[]] ? (0 extends 1 & First ? true : [First] extends [Error | null] ? false : true) extends true ? [error: Error | null, ...Args] : Args : [error: Error | null, ...Args]} ErrorFirst
+ */
+/**
+ * @template Map
+ * @typedef {{[Name in keyof Map]: Map[Name] extends (...args: infer Args) => infer Result ? (...args: WithError<Args>) => Result : Map[Name]}} Limited
+ */
+
 /**
  * Fires what the server emits too. What it knows and does is the constructor's own.
- * @extends {Emitter<SocketEvents, string, Socket>}
+ * @template {EventsMap} [Listen=DefaultEvents] What the server emits.
+ * @template {EventsMap} [Emit=Listen] What is emitted here.
+ * @extends {Emitter<Heard<Listen>, HeardNames<Listen>, Socket<Listen, Emit>>}
  */
 export class Socket extends Emitter {
   connected = false;
@@ -134,33 +174,34 @@ export class Socket extends Emitter {
     /**
      * The next event's acknowledgement has a time limit, and its callback an error first.
      * @param {number} timeout In ms.
-     * @returns {this}
+     * @returns {Socket<Listen, Limited<Emit>>}
      */
     this.timeout = (timeout) => {
       this._flags.timeout = timeout;
-      return this;
+      return /** @type {any} */ (this);
     };
 
     /**
      * The next event's acknowledgement is waited for until the signal comes; its callback has an error first.
      * @param {AbortSignal} signal
-     * @returns {this}
+     * @returns {Socket<Listen, Limited<Emit>>}
      */
     this.signal = (signal) => {
       this._flags.signal = signal;
-      return this;
+      return /** @type {any} */ (this);
     };
 
     /**
      * @param {any[]} args
      * @returns {this}
      */
-    this.send = (...args) => this.emit("message", ...args);
+    this.send = (...args) => /** @type {any} */ (this).emit("message", ...args);
 
     /**
      * Send an event, or keep it until connected.
-     * @param {string} name
-     * @param {any[]} args A function at the end is called with the acknowledgement.
+     * @template {keyof Emit & string} Name
+     * @param {Name} name
+     * @param {Arguments<Emit, Name>} args A function at the end is called with the acknowledgement.
      * @returns {this}
      * @throws {LocalProtocolError} It cannot be sent, or too much waits already (`bufferSize`).
      */
@@ -168,9 +209,10 @@ export class Socket extends Emitter {
 
     /**
      * Send an event and wait for its acknowledgement.
-     * @param {string} name
-     * @param {any[]} args
-     * @returns {Promise<any>} What the handler answered.
+     * @template {keyof Emit & string} Name
+     * @param {Name} name
+     * @param {WithoutLast<Arguments<Emit, Name>>} args
+     * @returns {Promise<AnswerOf<LastOf<Arguments<Emit, Name>>>>} What the handler answered.
      * @throws {EventError} The handler failed.
      * @throws {TimeoutError} Only after `timeout(ms)`.
      * @throws {AbortError} Only after `signal(signal)`.
@@ -347,13 +389,13 @@ export class Socket extends Emitter {
           isAnswered = true;
         };
         args.push(answer);
-        if (args[0] == REAUTHENTICATE && !this.listeners(REAUTHENTICATE).length) {
+        if (args[0] == REAUTHENTICATE && !this.listeners(/** @type {any} */ (REAUTHENTICATE)).length) {
           // That there is none is an answer too.
           ask(this.auth).catch(() => {}).then(answer);
         }
       }
       any.fire("in", ...args);
-      this.fire(.../** @type {[string, ...any[]]} */ (args));
+      this.fire(.../** @type {[any, ...any[]]} */ (args));
     };
 
     /**

@@ -45,6 +45,7 @@ socket.timeout(1000).emit("question", "a", (error, reply) => [error, reply satis
 socket.volatile.compress(true).emit("hello");
 (await socket.emitWithAck("question", "a")) satisfies number;
 (await socket.timeout(1000).emitWithAck("question", "a")) satisfies number;
+(await socket.signal(AbortSignal.abort()).emitWithAck("question", "a")) satisfies number;
 // @ts-expect-error There is no such event.
 socket.emit("basic", 1, "2", new Uint8Array());
 // @ts-expect-error A string.
