@@ -181,10 +181,13 @@ export class Live extends Emitter {
       end(reason, undefined, bye(isLeaving));
     };
 
-    /** @internal */
-    this._carried = () => {
+    /**
+     * @param {boolean} [atOnce] Whether it could also be written now.
+     * @internal
+     */
+    this._carried = (atOnce) => {
       const io = core.current?.io;
-      return !!io && (io.send || !requests ? !isFull(io) : requests.blocked() <= clock());
+      return !!io && (!atOnce || (io.send || !requests ? !isFull(io) : requests.blocked() <= clock()));
     };
 
     /** @param {import("./transports/http.js").Carrier} io A WebSocket. */
@@ -707,7 +710,7 @@ export class Live extends Emitter {
     requests = createRequests?.(core);
   }
 
-  /** Whether a message would leave at once. Applications read it, as they do with Socket.IO's own engine. */
+  /** Whether something carries. Applications read it, as they do with Socket.IO's own engine. */
   get writable() {
     return this._carried();
   }

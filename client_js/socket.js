@@ -242,7 +242,7 @@ export class Socket extends Emitter {
       /** @type {Emitted} */
       const event = { nsp, args, id, frames: encode(EVENT, args, id), length: 0 };
       // First what can fail: a caller that meets an exception has sent nothing and waits for nothing.
-      if (!volatile || (this.connected && io.engine?.writable)) {
+      if (!volatile || (this.connected && io.engine?._carried(true))) {
         if (this.connected) send(event, io.opts.bufferSize);
         else keep(event);
       }

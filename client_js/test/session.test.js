@@ -5,6 +5,7 @@ import { Inbox } from "../session/inbox.js";
 import { Outbox } from "../session/outbox.js";
 import { Session } from "../session/session.js";
 import { packet } from "../wire/packet.js";
+import { randomFrom } from "./random.js";
 
 const NOW = 1000;
 
@@ -215,4 +216,52 @@ test("an acknowledgement that went with something that failed is told again", ()
   assert.equal(session.inbox.due, Infinity);
   session.inbox.untold();
   assert.deepEqual(session.frames([], NOW), ["81"]);
+});
+
+test("what was never written is taken back whole, and what was is not", () => {
+  const outbox = new Outbox();
+  const [one, two, three] = [{}, {}, {}];
+  outbox.append("a", one);
+  outbox.append("text", {}, 2);
+  outbox.append(new Uint8Array(5), two, 2);
+  outbox.append("c", three);
+  outbox.write(1, NOW);
+  outbox.write(2, NOW);
+  assert.deepEqual([outbox.withdraw(one), outbox.withdraw(two), outbox.withdraw({})], [false, false, false]);
+  assert.deepEqual([outbox.withdraw(three), outbox.withdraw(three), outbox.last, outbox.size], [true, false, 3, 10]);
+  outbox.write(3, NOW);
+  outbox.acknowledge(2);
+  assert.deepEqual([outbox.withdraw(two), outbox.size], [false, 5]);
+  outbox.acknowledge(3);
+  assert.deepEqual([outbox.withdraw(two), outbox.size], [false, 0]);
+});
+
+test("whatever is taken back, the peer hears the rest in order, and each once", () => {
+  for (let seed = 1; seed <= 200; seed++) {
+    const random = randomFrom(seed);
+    const client = opened();
+    const wanted = [];
+    const heard = [];
+    const events = [];
+    const write = () => heard.push(...client.frames([], NOW).flatMap((frame) => frame.split("\x1e")).filter((part) => part[0] == "4"));
+    for (let i = 0; i < 60; i++) {
+      const chance = random();
+      if (chance < 0.5) {
+        const event = { count: 1 + Math.floor(random() * 3) };
+        client.send(Array.from({ length: event.count }, (_, n) => `${i}.${n}`), event);
+        events.push({ event, texts: Array.from({ length: event.count }, (_, n) => `4${i}.${n}`) });
+      } else if (chance < 0.8 && events.length) {
+        const [{ event, texts }] = events.splice(Math.floor(random() * events.length), 1);
+        const isWritten = heard.includes(texts[0]);
+        assert.equal(client.outbox.withdraw(event), !isWritten, `seed ${seed}`);
+        if (isWritten) wanted.push(...texts);
+      } else if (chance < 0.9) write();
+      else client.outbox.acknowledge(Math.floor(random() * (client.outbox.written + 1)));
+    }
+    write();
+    wanted.push(...events.flatMap(({ texts }) => texts));
+    const order = (a, b) => a.slice(1) - b.slice(1);
+    assert.deepEqual(heard, wanted.toSorted(order), `seed ${seed}`);
+    assert.equal(client.outbox.last, heard.length);
+  }
 });
