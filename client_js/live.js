@@ -667,8 +667,9 @@ export class Live extends Emitter {
       // What cannot be written now must not set the timer to now.
       const blocked = io.send || !requests ? roomAt : requests.blocked();
       const owed = owes(carrier) + core.slack;
-      const look = owed < Infinity ? owed + patience(carrier) / (isStalled(carrier) ? 1 : 2) : doubtAt(carrier);
-      return Math.min(look, blocked > now ? blocked : kind == POLLING ? Infinity : inbox.due);
+      const look = owed < Infinity ? owed + (probeMs + session.burden()) / (isStalled(carrier) ? 1 : 2) : doubtAt(carrier);
+      // By then what has not left yet will have left; or not.
+      return Math.min(look > now ? look : now + probeMs / 2, blocked > now ? blocked : kind == POLLING ? Infinity : inbox.due);
     };
 
     /** @param {number} now */

@@ -123,6 +123,28 @@ test("after sleep a carrier that has died is found out within two seconds", asyn
   );
 });
 
+test("bytes that leave a moment later, as in browsers, do not put off the question", async () => {
+  const world = new World();
+  const { live, log } = await start({
+    world,
+    options: {
+      WebSocket: class extends world.WebSocket {
+        send(data) {
+          super.send(data);
+          this.bufferedAmount = 10;
+          world.after(20, () => (this.bufferedAmount = 0));
+        }
+      },
+    },
+  });
+  await world.advance(1000);
+  world.weather.black = true;
+  live.send("x");
+  log.length = 0;
+  await world.advance(2100);
+  assert.deepEqual(log, ["stalled", "recovering"]);
+});
+
 test("a slow upload is not taken for a dead network", async () => {
   const world = new World();
   const sockets = [];
