@@ -26,7 +26,7 @@ NOT_COPIED = shutil.ignore_patterns(
 )
 BUNDLE = [
     name + end
-    for name in ("holdfast", "holdfast.esm", "holdfast.compat", "holdfast.compat.esm")
+    for name in ("holdfast", "holdfast.esm", "holdfast.compat", "holdfast.compat.esm", "holdfast.msgpack", "holdfast.msgpack.esm")
     for end in (".min.js", ".min.js.map")
 ]
 

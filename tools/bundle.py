@@ -23,12 +23,16 @@ BUNDLE = (
     "holdfast.esm.min.js.map",
     "holdfast.min.js",
     "holdfast.min.js.map",
+    "holdfast.msgpack.esm.min.js",
+    "holdfast.msgpack.esm.min.js.map",
+    "holdfast.msgpack.min.js",
+    "holdfast.msgpack.min.js.map",
     "holdfast.websocket.esm.min.js",
     "holdfast.websocket.esm.min.js.map",
 )
 
 _NOT_SOURCES = {"node_modules", "dist", "test"}
-_SUFFIXES = {".js", ".json"}
+_SUFFIXES = {".js", ".json", ".ts"}
 
 
 class BundleError(Exception):

@@ -5,6 +5,7 @@ import { createInterface } from "node:readline";
 import { WebSocket } from "ws";
 import { io as compat } from "../../client_js/compat.js";
 import { io as holdfast } from "../../client_js/index.js";
+import { msgpack } from "../../client_js/msgpack.js";
 
 const require = createRequire(import.meta.url);
 
@@ -25,6 +26,7 @@ const CLIENTS = {
   "socket.io-client-4.0": ["socket.io-client-4"],
   "socket.io-client-3.0": ["socket.io-client-3"],
   "holdfast-client": [holdfast, ours],
+  "holdfast-client-msgpack": [holdfast, (way) => ({ ...ours(way), codec: msgpack })],
   "holdfast-client-compat": [compat, ours],
 };
 
@@ -93,7 +95,10 @@ class EventPeer {
         socket.on("connect_error", ({ message, data }) => resolve([namespace, { message, ...(data && { data }) }]));
       });
     });
-    return Object.fromEntries(await Promise.all(answers));
+    const answered = Object.fromEntries(await Promise.all(answers));
+    // It would go on in JSON without a word.
+    if (this.options.codec && this.engine._session.codec != this.options.codec.name) throw new Error("not in msgpack");
+    return answered;
   }
 
   get engine() {
