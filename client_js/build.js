@@ -97,4 +97,5 @@ if (process.argv[1] == fileURLToPath(import.meta.url)) {
   await buildBundles();
   execFileSync("npm", ["run", "--silent", "types"], { stdio: "inherit" });
   copyFileSync(`${root}/compat.types.d.ts`, `${root}/dist/types/compat.d.ts`);
+  replace(`${root}/dist/types/msgpack.bundle.d.ts`, 'export * from "./index.js";\nexport { msgpack } from "./msgpack.js";\n');
 }

@@ -42,7 +42,7 @@ export class OpenSession extends BareSession {
 }
 
 /** A socket, connected to the namespace that the URL's path names. */
-export const io = createIo(Manager);
+export const io = /* @__PURE__ */ createIo(Manager);
 
 export { io as connect };
 

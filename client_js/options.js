@@ -74,7 +74,7 @@ export const withDefaults = (options) => ({
   WebSocket: globalThis.WebSocket,
   fetch: globalThis.fetch,
   XMLHttpRequest: globalThis.XMLHttpRequest,
-  now: () => performance.now(),
+  now: () => (globalThis.performance ?? Date).now(),
   setTimeout: (run, ms) => setTimeout(run, ms),
   clearTimeout: (timer) => clearTimeout(timer),
   random: Math.random,
