@@ -25,8 +25,15 @@ NOT_COPIED = shutil.ignore_patterns(
     ".*_cache",
 )
 BUNDLE = [
-    name + end
-    for name in ("holdfast", "holdfast.esm", "holdfast.compat", "holdfast.compat.esm", "holdfast.msgpack", "holdfast.msgpack.esm")
+    name + kind + end
+    for name in (
+        "holdfast",
+        "holdfast.esm",
+        "holdfast.compat",
+        "holdfast.compat.esm",
+        "holdfast.msgpack",
+        "holdfast.msgpack.esm",
+    )
     for end in (".min.js", ".min.js.map")
 ]
 

@@ -71,7 +71,7 @@ def ensure_bundle(root: Path) -> bool:
 
 
 def _missing(client: Path) -> list[str]:
-    return [name for name in BUNDLE if not (client / "dist" / name).is_file()]
+    return [name for name in (*BUNDLE, "types/index.d.ts") if not (client / "dist" / name).is_file()]
 
 
 def _hash_of_sources(client: Path) -> str:

@@ -2,12 +2,17 @@
 
 import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
+import { pathToFileURL } from "node:url";
 import { WebSocket } from "ws";
-import { io as compat } from "../../client_js/compat.js";
-import { io as holdfast } from "../../client_js/index.js";
-import { msgpack } from "../../client_js/msgpack.js";
 
 const require = createRequire(import.meta.url);
+
+// Ours as it is shipped: installed in the application that is the first argument.
+const installed = createRequire(`${process.argv[2]}/package.json`);
+const load = (name) => import(pathToFileURL(installed.resolve(name)).href);
+const { io: compat } = await load("holdfast-client/compat");
+const { io: holdfast } = await load("holdfast-client");
+const { msgpack } = await load("holdfast-client/msgpack");
 
 /** A WebSocket that is not to be had at first, so that our client begins by polling. */
 class Later extends WebSocket {
