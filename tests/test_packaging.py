@@ -26,14 +26,8 @@ NOT_COPIED = shutil.ignore_patterns(
 )
 BUNDLE = [
     name + kind + end
-    for name in (
-        "holdfast",
-        "holdfast.esm",
-        "holdfast.compat",
-        "holdfast.compat.esm",
-        "holdfast.msgpack",
-        "holdfast.msgpack.esm",
-    )
+    for name in ("holdfast", "holdfast.compat", "holdfast.msgpack")
+    for kind in ("", ".esm")
     for end in (".min.js", ".min.js.map")
 ]
 

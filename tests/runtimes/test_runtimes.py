@@ -116,3 +116,18 @@ def test_what_is_missing_is_done_without_or_named(application: Path, server: Run
         if result[""] in WHOLE:
             result[""] = "something"
     assert found == {name: WHOLE | changes for name, changes in ENVIRONMENTS.items()}
+
+
+def test_hooks_of_react_18_have_one_session_that_ends_with_the_component(
+    application: Path, server: Running
+) -> None:
+    program = add_program(application, "react.mjs", "react", "react-dom", "happy-dom")
+    [seen] = run(application, program, *RUNNERS["node"], str(program), server.url)
+    assert seen == {
+        "version": "18",
+        "html": "<p>/</p>",
+        "welcomes": ["first", "second", "first"],
+        "echoes": ["one"],
+        "first": ["client namespace disconnect"],
+        "second": ["client namespace disconnect"],
+    }
