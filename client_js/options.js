@@ -82,7 +82,7 @@ export const withDefaults = (options) => ({
   storage: storage(),
   network: () => navigatorOf().connection?.type ?? "",
   protocolOf: (url) =>
-    /** @type {any[]} */ (performance.getEntriesByType?.("resource") ?? []).findLast(({ name }) => name.startsWith(url))?.nextHopProtocol ?? "",
+    /** @type {any[]} */ (globalThis.performance?.getEntriesByType?.("resource") ?? []).findLast(({ name }) => name.startsWith(url))?.nextHopProtocol ?? "",
   locks: globalThis.location && navigatorOf().locks,
   ...options,
 });

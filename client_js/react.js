@@ -1,11 +1,11 @@
 /**
- * Hooks for React 18 and later: a socket that lives as long as somebody uses it, and its events.
+ * Hooks for React 18 and later: a socket that lives as long as somebody uses it, its events, and its status.
  *
  * Rendering connects nothing: React renders what it then throws away, on a server too. A socket is connected when the first
  * component that uses it is mounted, and disconnected a moment after the last one has gone, for another may come in its
  * place: StrictMode mounts everything twice, and a change of page leaves one component before it enters the next.
  */
-import { useEffect, useInsertionEffect, useRef } from "react";
+import { useCallback, useEffect, useInsertionEffect, useRef, useSyncExternalStore } from "react";
 import { Manager } from "./index.js";
 import { resolve } from "./lookup.js";
 
@@ -37,6 +37,9 @@ const keyOf = (value) =>
         ? Object.fromEntries(Object.entries(item).sort(([a], [b]) => (a < b ? -1 : 1)))
         : item,
   );
+
+/** Managers whose sockets will be connected as soon as what was rendered is mounted. @type {WeakSet<AnyManager>} */
+const awaited = /* @__PURE__ */ new WeakSet();
 
 /**
  * `useSocket` with another Manager than the whole client's.
@@ -103,12 +106,14 @@ export const createUseSocket = (OneManager) => {
         clearTimeout(timer);
         insert();
         if (!users++) socket.connect();
+        awaited.delete(manager);
         return () => {
           if (!--users) expire(entry.closeDelayMs);
         };
       },
     };
     insert();
+    awaited.add(manager);
     // It may have been rendered for nothing.
     expire(RENDERED_MS);
     return entry;
@@ -152,3 +157,21 @@ export const useEvent = (socket, name, handler) => {
     return () => void socket?.off(name, listener);
   }, [socket, name]);
 };
+
+/**
+ * How the session under a socket stands; the component is rendered again when that changes.
+ * @param {Socket} socket
+ * @returns {import("./live.js").Status} Where nothing is connected yet, or pages are rendered: "connecting".
+ */
+export const useStatus = ({ io }) =>
+  useSyncExternalStore(
+    useCallback(
+      (notify) => {
+        io.on("status", notify);
+        return () => void io.off("status", notify);
+      },
+      [io],
+    ),
+    () => (awaited.has(io) ? "connecting" : io.status),
+    () => "connecting",
+  );

@@ -18,6 +18,7 @@ import { World } from "./world.js";
 const BUDGETS = {
   "holdfast.min.js": 13_200,
   "holdfast.esm.min.js": 13_200,
+  "holdfast.websocket.esm.min.js": 10_800,
   "holdfast.compat.min.js": 14_700,
   "holdfast.compat.esm.min.js": 14_700,
 };

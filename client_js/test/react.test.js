@@ -191,6 +191,32 @@ test("what is rendered and thrown away connects nothing", async () => {
   assert.deepEqual([world.sessions.size, world.requests], [0, []]);
 });
 
+test("the status is shown as it changes, and a page that was rendered elsewhere begins with the same", async () => {
+  const { world, options } = start();
+  const shown = [];
+  const Part = () => {
+    const status = hooks.useStatus(hooks.useSocket(url, { ...options, closeDelayMs: 0 }));
+    if (shown.at(-1) != status) shown.push(status);
+    return status;
+  };
+  const html = renderToString(createElement(Part));
+  assert.equal(html, "connecting");
+  const container = document.createElement("div");
+  container.innerHTML = html;
+  const errors = [];
+  const root = await act(() => hydrateRoot(container, createElement(StrictMode, null, createElement(Part)), { onRecoverableError: (error) => errors.push(error) }));
+  await act(() => world.advance(500));
+  assert.equal(container.textContent, "connected");
+  world.weather.down = true;
+  world.cut();
+  await act(() => world.advance(500));
+  assert.equal(container.textContent, "recovering");
+  world.weather.down = false;
+  await act(() => world.advance(5000));
+  assert.deepEqual([shown, errors], [["connecting", "connected", "recovering", "connected"], []]);
+  await act(() => root.unmount());
+});
+
 test("sockets without React are not touched by those with it", async () => {
   const { world, options } = start();
   const { io } = await import("../index.js");

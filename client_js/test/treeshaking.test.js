@@ -7,7 +7,7 @@ import test from "node:test";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
-import { rollup } from "rollup";
+import { rollup } from "@rollup/wasm-node";
 import { minify } from "terser";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -56,6 +56,13 @@ for (const [name, bundle] of Object.entries(BUNDLERS)) {
     assert.match(whole, /emitWithAck/);
     assert.doesNotMatch(bare, /emitWithAck|_placeholder/);
     assert.ok(gzipSync(bare).length < gzipSync(whole).length - 2000);
+  });
+
+  test(`${name}: the WebSocket alone brings nothing that travels by HTTP`, async () => {
+    const code = await bundle('import { io } from "holdfast-client/websocket"; console.log(io);');
+    assert.match(code, /emitWithAck/);
+    assert.doesNotMatch(code, /XMLHttpRequest\(|event-stream|Holdfast-Attach|keepalive|AbortController/);
+    assert.doesNotMatch(code, /["'`]POST["'`]/);
   });
 
   test(`${name}: useEvent alone brings no session`, async () => {

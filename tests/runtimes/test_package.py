@@ -73,18 +73,22 @@ import { io as compat } from "holdfast-client/compat";
 import { io as compatBundled } from "holdfast-client/compat/bundle";
 import { msgpack } from "holdfast-client/msgpack";
 import { io as withCodec, msgpack as inIt } from "holdfast-client/msgpack/bundle";
-import { useEvent, useSocket } from "holdfast-client/react";
+import { io as alone } from "holdfast-client/websocket";
+import { io as aloneBundled } from "holdfast-client/websocket/bundle";
+import { useEvent, useSocket, useStatus } from "holdfast-client/react";
 
 const socket: Socket = io("https://server.test", { codec: msgpack, transports: ["websocket"] });
 bundled({ codec: msgpack });
 withCodec({ codec: inIt });
 compat("https://server.test").on("connect", () => {});
 compatBundled("https://server.test");
+alone({ codec: msgpack });
+aloneBundled("/chat");
 openSession("https://server.test").send("text");
 export const Part = (): string => {
   const own: Socket = useSocket("/chat", { auth: { token: "t" }, closeDelayMs: 5 });
   useEvent(own, "chat", (text: string) => text);
-  return own.nsp;
+  return useStatus(own);
 };
 // @ts-expect-error It is no codec.
 io({ codec: "msgpack" });
