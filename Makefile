@@ -66,7 +66,7 @@ unit: $(DEV) tests/clients/node_modules/.package-lock.json
 	@$(PY) -m pytest -q -m "not browser and not servers and not slow" $(addprefix --ignore=,$(CORE)) $(ARGS)
 
 rest: $(DEV) tools/node_modules/.package-lock.json tests/clients/node_modules/.package-lock.json \
-    examples/node_modules/.package-lock.json
+    tests/runtimes/node_modules/.package-lock.json examples/node_modules/.package-lock.json
 	@echo "== slow tests, real servers, Chromium, Firefox"
 	@$(PY) -m pytest -q -m "browser or servers or slow" $(ARGS)
 
@@ -95,7 +95,8 @@ clean:
 # --- what it needs
 
 setup: $(DEV) client_js/node_modules/.package-lock.json tools/node_modules/.package-lock.json \
-    tests/clients/node_modules/.package-lock.json examples/node_modules/.package-lock.json bundle system
+    tests/clients/node_modules/.package-lock.json tests/runtimes/node_modules/.package-lock.json \
+    examples/node_modules/.package-lock.json bundle system
 
 $(PY):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "holdfast needs Python 3.11 or later; run make PYTHON=…")'

@@ -21,15 +21,21 @@ const INTERNAL = `
   drain flight withdraw prepare release count wake stated writer carrying due untold end post next number state rounds last current meta write
   core phase current slack highest reserved clock carriers control connector session give ask lose isRefused isAsking ride asking doubt
   stepSoon opened proved polled repoll blocked bye dismiss seat isOurs want openers createRequests ways attempt doubted rivalled burden giveUp cut
-  note _rtt _carried _stepped _session _sent _told _encode _send _flags _readyState _reconnecting _opened _closed _packet _release
+  note _rtt _carried _stepped _session _sent _told _codec _send _flags _readyState _reconnecting _opened _closed _packet _release
 `;
 
-/** The page's global has the public names, and nothing of a module's machinery. */
-const GLOBAL = `
-  import { io, eventsOf, openSession, Manager, Socket, OpenSession, HoldfastError, LocalProtocolError, RemoteProtocolError, RefusedError,
-    AbortError, DisconnectedError, TimeoutError, EventError } from "./index.js";
-  globalThis.holdfast = { io, eventsOf, openSession, Manager, Socket, OpenSession, HoldfastError, LocalProtocolError, RemoteProtocolError,
-    RefusedError, AbortError, DisconnectedError, TimeoutError, EventError };`;
+/**
+ * The page's global has the public names, and nothing of a module's machinery.
+ * @param {string} names
+ * @param {string} [more] Imports.
+ */
+const globalOf = (names, more = "") => `${more}
+  import { ${names} } from "./index.js";
+  globalThis.holdfast = { ${names}${more && ", msgpack"} };`;
+
+const NAMES = `io, eventsOf, openSession, Manager, Socket, OpenSession, HoldfastError, LocalProtocolError, RemoteProtocolError, RefusedError,
+    AbortError, DisconnectedError, TimeoutError, EventError`;
+const MSGPACK = 'import { msgpack } from "./msgpack.js";';
 
 /** As socket.io.min.js has it. */
 const COMPAT_GLOBAL = `
@@ -79,8 +85,10 @@ const bundle = async (file, options) => {
 /** Write all bundles. */
 export const buildBundles = async () => {
   await bundle("holdfast.esm.min.js", { entryPoints: ["index.js"], format: "esm" });
-  await bundle("holdfast.min.js", { stdin: { contents: GLOBAL, resolveDir: root }, format: "iife" });
+  await bundle("holdfast.min.js", { stdin: { contents: globalOf(NAMES), resolveDir: root }, format: "iife" });
   await bundle("holdfast.websocket.esm.min.js", { entryPoints: ["websocket.js"], format: "esm" });
+  await bundle("holdfast.msgpack.esm.min.js", { stdin: { contents: `export * from "./index.js"; ${MSGPACK} export { msgpack };`, resolveDir: root }, format: "esm" });
+  await bundle("holdfast.msgpack.min.js", { stdin: { contents: globalOf(NAMES, MSGPACK), resolveDir: root }, format: "iife" });
   await bundle("holdfast.compat.esm.min.js", { entryPoints: ["compat.js"], format: "esm" });
   await bundle("holdfast.compat.min.js", { stdin: { contents: COMPAT_GLOBAL, resolveDir: root }, format: "iife" });
 };
@@ -89,4 +97,5 @@ if (process.argv[1] == fileURLToPath(import.meta.url)) {
   await buildBundles();
   execFileSync("npm", ["run", "--silent", "types"], { stdio: "inherit" });
   copyFileSync(`${root}/compat.types.d.ts`, `${root}/dist/types/compat.d.ts`);
+  replace(`${root}/dist/types/msgpack.bundle.d.ts`, 'export * from "./index.js";\nexport { msgpack } from "./msgpack.js";\n');
 }

@@ -16,8 +16,8 @@ export const WebTransport = "webtransport";
 /** The version of Socket.IO's protocol. */
 export const protocol = 5;
 
-const lookup = createIo(Manager);
-export const io = Object.assign(lookup, { Manager, Socket, protocol, io: lookup, connect: lookup });
+const lookup = /* @__PURE__ */ createIo(Manager);
+export const io = /* @__PURE__ */ Object.assign(lookup, { Manager, Socket, protocol, io: lookup, connect: lookup });
 
 // `import io from` is how half of the applications have it.
 export { Manager, Socket, io as connect, io as lookup, io as default };

@@ -54,7 +54,7 @@ export class OpenSession extends BareSession {
  * A socket, connected to the namespace that the URL's path names.
  * @type {<Listen extends EventsMap = DefaultEvents, Emit extends EventsMap = Listen>(url?: string | ManagerOptions, opts?: ManagerOptions) => Typed<Listen, Emit>}
  */
-export const io = /** @type {any} */ (createIo(Manager));
+export const io = /* @__PURE__ */ /** @type {any} */ (createIo(Manager));
 
 export { io as connect };
 

@@ -517,6 +517,8 @@ export class Live extends Emitter {
       const { code } = error;
       if (code === 0 && carrier && core.phase == "opening") connector.refuse(carrier.kind);
       if (!(code > 0 && code < 6) || (code == 1 && !isOpen())) return false;
+      // What was probed and not attached in time, for the page slept, is closed with 4003; the session goes on.
+      if (code == 3 && carrier?.state == TRYING) return false;
       end(code == 3 ? "parse error" : "transport close", error);
       return true;
     };

@@ -7,7 +7,7 @@ import { Live } from "./live.js";
 import { withDefaults } from "./options.js";
 import { watchPage } from "./page.js";
 import { Socket } from "./socket.js";
-import { SocketDecoder } from "./wire/socketio.js";
+import { json } from "./wire/socketio.js";
 
 /**
  * @typedef {object} EventOptions
@@ -19,6 +19,7 @@ import { SocketDecoder } from "./wire/socketio.js";
  * @property {number} reconnectionDelayMax
  * @property {number} randomizationFactor
  * @property {number} ackTimeout For every `emit` with a callback, unless `timeout` says another.
+ * @property {import("./wire/socketio.js").Codec} codec How events are written, if the server agrees; JSON without one.
  * @property {boolean} forceNew
  * @property {boolean} multiplex
  */
@@ -30,7 +31,6 @@ import { SocketDecoder } from "./wire/socketio.js";
  * @property {import("./ways.js").Ways} ways
  * @property {typeof Socket} [OneSocket]
  * @property {typeof Live} [Engine]
- * @property {typeof SocketDecoder} [Decoder]
  */
 
 /**
@@ -68,11 +68,15 @@ export class Manager extends Emitter {
    * @param {ManagerOptions | undefined} given
    * @param {Parts} parts
    */
-  constructor(url, given, { ways, OneSocket = Socket, Engine = Live, Decoder = SocketDecoder }) {
+  constructor(url, given, { ways, OneSocket = Socket, Engine = Live }) {
     super(true);
     const { nsps } = this;
     /** @type {Complete} */
     const opts = (this.opts = { reconnection: true, ...withDefaults(given) });
+    const { codec = json } = opts;
+    if (codec.name != "json") opts.query = { codec: codec.name + ",json", ...opts.query };
+    /** Of the session, or of the next one as far as is known. @internal */
+    this._codec = codec;
     const connector = new Connector(opts, Object.keys(ways.openers), url + opts.path);
     let attempts = 0;
     /** Whether the application has closed it, or the server has for good. */
@@ -113,8 +117,12 @@ export class Manager extends Emitter {
       isEnding = false;
       this._readyState = "opening";
       const engine = (this.engine = new Engine(url, opts, ways, connector));
-      const decoder = new Decoder();
+      /** @type {InstanceType<typeof codec.Decoder>} */
+      let decoder;
       engine.on("open", () => {
+        // A standard server grants nothing: what it speaks is settled elsewhere.
+        this._codec = engine._session.codec == "json" && codec.name != "json" ? json : codec;
+        decoder = new this._codec.Decoder();
         this._readyState = "open";
         this.fire("open");
         nsps.forEach((socket) => socket._opened());

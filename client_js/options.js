@@ -74,7 +74,7 @@ export const withDefaults = (options) => ({
   WebSocket: globalThis.WebSocket,
   fetch: globalThis.fetch,
   XMLHttpRequest: globalThis.XMLHttpRequest,
-  now: () => performance.now(),
+  now: () => (globalThis.performance ?? Date).now(),
   setTimeout: (run, ms) => setTimeout(run, ms),
   clearTimeout: (timer) => clearTimeout(timer),
   random: Math.random,
@@ -82,7 +82,7 @@ export const withDefaults = (options) => ({
   storage: storage(),
   network: () => navigatorOf().connection?.type ?? "",
   protocolOf: (url) =>
-    /** @type {any[]} */ (performance.getEntriesByType?.("resource") ?? []).findLast(({ name }) => name.startsWith(url))?.nextHopProtocol ?? "",
+    /** @type {any[]} */ (globalThis.performance?.getEntriesByType?.("resource") ?? []).findLast(({ name }) => name.startsWith(url))?.nextHopProtocol ?? "",
   locks: globalThis.location && navigatorOf().locks,
   ...options,
 });

@@ -3,6 +3,7 @@
  */
 import { HoldfastError } from "./errors.js";
 import { pause } from "./options.js";
+import { createAbort } from "./transports/http.js";
 import { post } from "./transports/post.js";
 
 /** @typedef {ReturnType<typeof createPoster>} Poster */
@@ -37,7 +38,7 @@ export const createPoster = (options, session, connector, url) => {
      */
     async bring(body) {
       const since = options.now();
-      const abort = new AbortController();
+      const abort = createAbort();
       inFlight.add(abort);
       const text = await post(options, url(), body, abort).finally(() => inFlight.delete(abort));
       connector.rtt = options.now() - since;

@@ -4,14 +4,14 @@
 import { Emitter, guard } from "./emitter.js";
 import { AbortError, DisconnectedError, EventError, HoldfastError, LocalProtocolError, TimeoutError, checkSize } from "./errors.js";
 import { sizeOf } from "./session/session.js";
-import { ACK, CONNECT, CONNECT_ERROR, DISCONNECT, EVENT, RESERVED, encodeSocketPacket } from "./wire/socketio.js";
+import { ACK, CONNECT, CONNECT_ERROR, DISCONNECT, EVENT, RESERVED } from "./wire/socketio.js";
 
 /** @typedef {import("./emitter.js").Listener} Listener */
 /** @typedef {import("./wire/packet.js").Data} Data */
 /** @typedef {import("./wire/socketio.js").SocketPacket} SocketPacket */
 /** @typedef {object | ((done: (auth: object) => void) => void) | (() => object | Promise<object>)} Auth A function is called for each connection. */
 /** @typedef {{volatile?: boolean, timeout?: number, signal?: AbortSignal}} Flags */
-/** @typedef {{nsp: string, args: any[], id?: number, frames: Data[], length: number, engine?: import("./live.js").Live, done?: (error: Error | null, reply?: any[]) => void}} Emitted `engine`: what took it. */
+/** @typedef {{nsp: string, args: any[], id?: number, frames: Data[], codec: import("./wire/socketio.js").Codec, length: number, engine?: import("./live.js").Live, done?: (error: Error | null, reply?: any[]) => void}} Emitted `codec`: what `frames` are written in; `engine`: what took it. */
 
 /** The reason of who has left by itself. */
 const LEFT = "io client disconnect";
@@ -86,9 +86,8 @@ export class Socket extends Emitter {
    * @param {import("./manager.js").Manager} io
    * @param {string} nsp
    * @param {{auth?: Auth}} [opts]
-   * @param {typeof encodeSocketPacket} [encodePacket]
    */
-  constructor(io, nsp, opts, encodePacket = encodeSocketPacket) {
+  constructor(io, nsp, opts) {
     super(true);
     this.io = io;
     this.nsp = nsp;
@@ -116,7 +115,7 @@ export class Socket extends Emitter {
      * @param {any} [data]
      * @param {number} [id]
      */
-    const encode = (type, data, id) => encodePacket({ type, nsp, data, id });
+    const encode = (type, data, id) => io._codec.encode({ type, nsp, data, id });
 
     /**
      * @param {Data[]} frames
@@ -240,7 +239,7 @@ export class Socket extends Emitter {
       if (RESERVED.includes(args[0])) throw new LocalProtocolError(`"${args[0]}" is reserved`);
       const id = run && nextId++;
       /** @type {Emitted} */
-      const event = { nsp, args, id, frames: encode(EVENT, args, id), length: 0 };
+      const event = { nsp, args, id, frames: encode(EVENT, args, id), codec: io._codec, length: 0 };
       // First what can fail: a caller that meets an exception has sent nothing and waits for nothing.
       if (!volatile || (this.connected && io.engine?._carried(true))) {
         if (this.connected) send(event, io.opts.bufferSize);
@@ -363,6 +362,7 @@ export class Socket extends Emitter {
       while (this.connected && this.sendBuffer[0]) {
         const event = /** @type {Emitted} */ (this.sendBuffer.shift());
         try {
+          if (event.codec != io._codec) event.frames = encode(EVENT, event.args, event.id);
           send(event);
         } catch (error) {
           // Too long for this server, which could not be known before. Whoever emitted it is gone.

@@ -29,6 +29,6 @@ export class Manager extends Base {
 }
 
 /** A socket, connected to the namespace that the URL's path names. */
-export const io = createIo(Manager);
+export const io = /* @__PURE__ */ createIo(Manager);
 
 export { io as connect };

@@ -7,11 +7,13 @@ time, so that a red build is red for everybody.
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from packed_client import install, pack
 
-__all__ = ["anyio_backend"]
+__all__ = ["anyio_backend", "application", "tarball"]
 
 _SLOW_IS_FINE = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 
@@ -37,3 +39,15 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "small"))
 def anyio_backend(request: pytest.FixtureRequest) -> str:
     """Every async test runs on both."""
     return request.param
+
+
+@pytest.fixture(scope="session")
+def tarball(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The JavaScript client, packed."""
+    return pack(tmp_path_factory.mktemp("packed"))
+
+
+@pytest.fixture(scope="session")
+def application(tarball: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the packed client is installed, and nothing else."""
+    return install(tarball, tmp_path_factory.mktemp("installed") / "application")

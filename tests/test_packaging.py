@@ -25,9 +25,11 @@ NOT_COPIED = shutil.ignore_patterns(
     ".*_cache",
 )
 BUNDLE = [
-    name + end
-    for name in ("holdfast", "holdfast.esm", "holdfast.compat", "holdfast.compat.esm")
+    name + kind + end
+    for name in ("holdfast", "holdfast.compat", "holdfast.msgpack", "holdfast.websocket")
+    for kind in ("", ".esm")
     for end in (".min.js", ".min.js.map")
+    if name + kind != "holdfast.websocket"
 ]
 
 

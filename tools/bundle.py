@@ -23,12 +23,16 @@ BUNDLE = (
     "holdfast.esm.min.js.map",
     "holdfast.min.js",
     "holdfast.min.js.map",
+    "holdfast.msgpack.esm.min.js",
+    "holdfast.msgpack.esm.min.js.map",
+    "holdfast.msgpack.min.js",
+    "holdfast.msgpack.min.js.map",
     "holdfast.websocket.esm.min.js",
     "holdfast.websocket.esm.min.js.map",
 )
 
 _NOT_SOURCES = {"node_modules", "dist", "test"}
-_SUFFIXES = {".js", ".json"}
+_SUFFIXES = {".js", ".json", ".ts"}
 
 
 class BundleError(Exception):
@@ -67,7 +71,7 @@ def ensure_bundle(root: Path) -> bool:
 
 
 def _missing(client: Path) -> list[str]:
-    return [name for name in BUNDLE if not (client / "dist" / name).is_file()]
+    return [name for name in (*BUNDLE, "types/index.d.ts") if not (client / "dist" / name).is_file()]
 
 
 def _hash_of_sources(client: Path) -> str:

@@ -28,6 +28,12 @@ CLIENT_FILES = {
     "holdfast.esm.min.js.map": "application/json",
     "holdfast.min.js": "text/javascript; charset=utf-8",
     "holdfast.min.js.map": "application/json",
+    "holdfast.msgpack.esm.min.js": "text/javascript; charset=utf-8",
+    "holdfast.msgpack.esm.min.js.map": "application/json",
+    "holdfast.msgpack.min.js": "text/javascript; charset=utf-8",
+    "holdfast.msgpack.min.js.map": "application/json",
+    "holdfast.websocket.esm.min.js": "text/javascript; charset=utf-8",
+    "holdfast.websocket.esm.min.js.map": "application/json",
 }
 """What is served: name to content type."""
 

@@ -6,7 +6,7 @@ import { Manager as Base } from "../manager.js";
 import { EVERY_WAY } from "../ways.js";
 import { addAliases } from "./emitter.js";
 import { Engine } from "./engine.js";
-import { decoderOf, toOwn } from "./options.js";
+import { codecOf, toOwn } from "./options.js";
 import { Socket } from "./socket.js";
 
 export class Manager extends Base {
@@ -18,15 +18,10 @@ export class Manager extends Base {
     if (url && typeof url == "object") [url, opts] = ["", url];
     const { origin, searchParams } = resolve(url || "/");
     const own = toOwn(opts ?? {}, searchParams);
-    const { parser } = own;
+    own.codec = codecOf(own.parser, (packet) => this.fire(/** @type {any} */ ("packet"), packet));
     own._sent = (/** @type {{nsp: string, args?: any[]}} */ { nsp, args }) => args && /** @type {any} */ (this.nsps.get(nsp))?._told(args);
-    const Decoder = decoderOf(parser, (packet) => this.fire(/** @type {any} */ ("packet"), packet));
-    super(origin, own, { ways: EVERY_WAY, OneSocket: /** @type {any} */ (Socket), Engine, Decoder });
+    super(origin, own, { ways: EVERY_WAY, OneSocket: /** @type {any} */ (Socket), Engine });
     addAliases(this);
-    const encoder = parser && new parser.Encoder();
-    /** @type {((packet: import("../wire/socketio.js").SocketPacket) => any[]) | undefined} @internal */
-    this._encode = encoder && ((packet) => encoder.encode(packet));
-
     const all = /** @type {any} */ (this.opts);
     const any = /** @type {any} */ (this);
     for (const name of ["reconnection", "reconnectionAttempts", "reconnectionDelay", "reconnectionDelayMax", "randomizationFactor", "timeout"]) {

@@ -2,7 +2,7 @@
  * The options of socket.io-client, as the client has them.
  */
 import { KINDS, POLLING } from "../wire/kinds.js";
-import { SocketDecoder } from "../wire/socketio.js";
+import { json } from "../wire/socketio.js";
 
 /** @typedef {import("../wire/socketio.js").SocketPacket} SocketPacket */
 /** @typedef {{Encoder: new () => {encode(packet: any): any[]}, Decoder: new () => {add(message: any): void, on(name: "decoded", take: (packet: any) => void): void}}} Parser */
@@ -26,17 +26,13 @@ const withProtocols = (WebSocket, protocols) =>
  */
 export const toOwn = (given, inUrl) => {
   const { transportImplementations, transports = transportImplementations ?? KINDS } = given;
-  const { protocols, transportOptions, parser, WebSocket = globalThis.WebSocket } = given;
+  const { protocols, transportOptions, WebSocket = globalThis.WebSocket } = given;
   return {
     ...given,
     path: given.path || "/socket.io",
     // Quoted, because `upgrade` is also a name that the build shortens.
     transports: given["upgrade"] === false ? [given.transports?.[0] ?? POLLING] : transports,
-    // The codec of a standard server is its own affair; one of holdfast is asked for msgpack, or speaks JSON.
-    query: {
-      ...(parser && typeof new parser.Encoder().encode({ type: 0, nsp: "/" })[0] != "string" && { codec: "msgpack" }),
-      ...Object.fromEntries(new URLSearchParams(given.query ?? inUrl)),
-    },
+    query: Object.fromEntries(new URLSearchParams(given.query ?? inUrl)),
     extraHeaders: { ...transportOptions?.polling?.extraHeaders, ...transportOptions?.websocket?.extraHeaders, ...given.extraHeaders },
     timeout: given.timeout === false ? Infinity : (given.timeout ?? 20000),
     reconnection: given.reconnection !== false,
@@ -51,32 +47,50 @@ export const toOwn = (given, inUrl) => {
 };
 
 /**
- * @param {Parser | undefined} parser
- * @param {(packet: SocketPacket) => void} tell
+ * @param {Parser | undefined} parser One that writes bytes is taken for msgpack's.
+ * @param {(packet: SocketPacket) => void} tell Of each packet that comes.
+ * @returns {import("../wire/socketio.js").Codec}
  */
-export const decoderOf = (parser, tell) =>
-  class extends SocketDecoder {
-    constructor() {
-      super();
-      const decode = parser ? decodeBy(new parser.Decoder()) : this.decode;
-      this.decode = (/** @type {any} */ message) => {
-        const packet = decode(message);
-        if (packet) tell(packet);
-        return packet;
-      };
-    }
+export const codecOf = (parser, tell) => {
+  const own = parser ? toCodec(parser) : json;
+  return {
+    ...own,
+    Decoder: class {
+      constructor() {
+        const decoder = new own.Decoder();
+        this.decode = (/** @type {any} */ message) => {
+          const packet = decoder.decode(message);
+          if (packet) tell(packet);
+          return packet;
+        };
+      }
+    },
   };
+};
 
-/** @param {InstanceType<Parser["Decoder"]>} decoder */
-const decodeBy = (decoder) => {
-  /** @type {SocketPacket | undefined} */
-  let decoded;
-  decoder.on("decoded", (packet) => {
-    decoded = packet;
-  });
-  return (/** @type {any} */ message) => {
-    decoded = undefined;
-    decoder.add(message);
-    return decoded;
+/**
+ * @param {Parser} parser
+ * @returns {import("../wire/socketio.js").Codec}
+ */
+const toCodec = (parser) => {
+  const encoder = new parser.Encoder();
+  return {
+    name: typeof encoder.encode({ type: 0, nsp: "/" })[0] == "string" ? "json" : "msgpack",
+    encode: (packet) => encoder.encode(packet),
+    Decoder: class {
+      constructor() {
+        const decoder = new parser.Decoder();
+        /** @type {SocketPacket | undefined} */
+        let decoded;
+        decoder.on("decoded", (packet) => {
+          decoded = packet;
+        });
+        this.decode = (/** @type {any} */ message) => {
+          decoded = undefined;
+          decoder.add(message);
+          return decoded;
+        };
+      }
+    },
   };
 };

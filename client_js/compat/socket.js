@@ -35,7 +35,7 @@ export class Socket extends Base {
    * @param {any} [opts]
    */
   constructor(io, nsp, opts) {
-    super(io, nsp, opts, io._encode);
+    super(io, nsp, opts);
     const { emit, emitWithAck, fire, onAny } = this;
     const { retries, ackTimeout } = opts ?? {};
     /** What is sent again until it is answered; one at a time. @type {Tried[]} */

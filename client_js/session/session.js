@@ -43,6 +43,8 @@ export class Session {
   plain = true;
   /** What the server offers, best first. @type {string[]} */
   transports = [WEBSOCKET, POLLING];
+  /** What the server has chosen of the codecs that it was offered. @type {string | undefined} */
+  codec;
   /** The number of the highest attach that was answered. */
   current = 0;
 
@@ -76,6 +78,7 @@ export class Session {
         check(version === 1 && typeof key == "string" && Array.isArray(transports));
         this.plain = false;
         this.transports = transports;
+        this.codec = holdfast.codec;
         this.grace = checkNumber(grace);
       }
       inbox.start(1, 1);

@@ -8,6 +8,7 @@ import test, { before } from "node:test";
 import vm from "node:vm";
 import { brotliCompressSync, gzipSync } from "node:zlib";
 import { Server } from "socket.io";
+import msgpackParser from "socket.io-msgpack-parser";
 import { WebSocket } from "ws";
 import { buildBundles } from "../build.js";
 import * as source from "../index.js";
@@ -17,9 +18,12 @@ import { World } from "./world.js";
 const BUDGETS = {
   "holdfast.min.js": 13_200,
   "holdfast.esm.min.js": 13_200,
+  "holdfast.websocket.esm.min.js": 10_800,
   "holdfast.compat.min.js": 14_700,
   "holdfast.compat.esm.min.js": 14_700,
 };
+/** What the msgpack codec adds. */
+const MSGPACK_BUDGET = 1_500;
 
 const file = (name) => new URL(`../dist/${name}`, import.meta.url);
 let bundle;
@@ -38,12 +42,25 @@ for (const [name, budget] of Object.entries(BUDGETS)) {
   });
 }
 
-test("the bundles have the public names", () => {
+test("the msgpack codec is within its budget", (t) => {
+  const size = (name) => gzipSync(readFileSync(file(name)), { level: 9 }).length;
+  for (const format of ["", ".esm"]) {
+    const more = size(`holdfast.msgpack${format}.min.js`) - size(`holdfast${format}.min.js`);
+    t.diagnostic(`gzip ${more}`);
+    assert.ok(more <= MSGPACK_BUDGET, `${more} bytes more`);
+  }
+});
+
+test("the bundles have the public names", async () => {
   const context = vm.createContext({ URL, Error, performance, setTimeout, clearTimeout });
   vm.runInContext(readFileSync(file("holdfast.min.js"), "utf8"), context);
   const names = Object.keys(source).filter((name) => name != "connect");
   assert.deepEqual(Object.keys(context.holdfast).toSorted(), names.toSorted());
   assert.deepEqual(Object.keys(bundle).toSorted(), Object.keys(source).toSorted());
+  vm.runInContext(readFileSync(file("holdfast.msgpack.min.js"), "utf8"), context);
+  assert.deepEqual(Object.keys(context.holdfast).toSorted(), [...names, "msgpack"].toSorted());
+  const withCodec = await import(file("holdfast.msgpack.esm.min.js").href);
+  assert.deepEqual(Object.keys(withCodec).toSorted(), [...Object.keys(source), "msgpack"].toSorted());
 });
 
 test("a bundled session goes through every transport", async () => {
@@ -82,19 +99,23 @@ test("a bundled session falls back, probes and comes back", async () => {
   assert.deepEqual(kinds, ["polling", "stream", "websocket"]);
 });
 
-test("bundled events work with the official server", async () => {
-  const http = createServer();
-  const server = new Server(http);
-  server.on("connection", (socket) => socket.on("echo", (value, answer) => answer(value)));
-  await new Promise((resolve) => http.listen(0, resolve));
-  for (const transports of [["websocket"], ["polling"]]) {
-    const socket = bundle.io(`http://localhost:${http.address().port}`, { WebSocket, transports, forceNew: true });
-    assert.deepEqual(await socket.emitWithAck("echo", { a: new Uint8Array([1]) }), { a: new Uint8Array([1]) });
-    assert.equal(socket.io.engine.writable, true);
-    await assert.rejects(socket.timeout(10).emitWithAck("unknown"), { name: "TimeoutError" });
-    socket.disconnect();
-    assert.equal(socket.io.engine.writable, false);
-  }
-  server.close();
-  http.closeAllConnections();
-});
+for (const [name, parser] of [["JSON"], ["msgpack", msgpackParser]]) {
+  test(`bundled events work with the official server, in ${name}`, async () => {
+    const http = createServer();
+    const { io, msgpack } = await import(file("holdfast.msgpack.esm.min.js").href);
+    const codec = parser && msgpack;
+    const server = new Server(http, { parser });
+    server.on("connection", (socket) => socket.on("echo", (value, answer) => answer(value)));
+    await new Promise((resolve) => http.listen(0, resolve));
+    for (const transports of [["websocket"], ["polling"]]) {
+      const socket = io(`http://localhost:${http.address().port}`, { WebSocket, transports, codec, forceNew: true });
+      assert.deepEqual(await socket.emitWithAck("echo", { a: new Uint8Array([1]) }), { a: new Uint8Array([1]) });
+      assert.equal(socket.io.engine.writable, true);
+      await assert.rejects(socket.timeout(10).emitWithAck("unknown"), { name: "TimeoutError" });
+      socket.disconnect();
+      assert.equal(socket.io.engine.writable, false);
+    }
+    server.close();
+    http.closeAllConnections();
+  });
+}

@@ -69,6 +69,20 @@ test("a WebSocket that opens and says nothing is not taken for one that works", 
   assertLevel(all);
 });
 
+test("a WebSocket that is probed, and closed by the server because nothing came, costs a try and not the session", async () => {
+  const all = await start({ weather: { noSockets: true }, ms: 1000 });
+  all.world.weather.noSockets = false;
+  all.world.weather.muteSockets = true;
+  await all.world.advance(4500);
+  const [socket] = all.world.sockets;
+  assert.ok(socket);
+  socket.cut(4003);
+  all.world.weather.muteSockets = false;
+  await talk(all, 30_000);
+  assert.deepEqual(all.log.transports, ["polling", "stream", "websocket"]);
+  assertLevel(all);
+});
+
 test("a WebSocket is tried again later and takes over", async () => {
   const all = await start({ weather: { noSockets: true }, ms: 1000 });
   all.world.weather.noSockets = false;

@@ -90,7 +90,7 @@ export class World {
   }
 
   openPacket({ sid, server }) {
-    return "0" + JSON.stringify({ sid, upgrades: ["websocket"], pingInterval: 10000, pingTimeout: 5000, maxPayload: 100000, holdfast: { version: 1, key: server.key, codec: "json", transports: ["websocket", "stream", "polling"], grace: this.grace } });
+    return "0" + JSON.stringify({ sid, upgrades: ["websocket"], pingInterval: 10000, pingTimeout: 5000, maxPayload: 100000, holdfast: { version: 1, key: server.key, codec: this.codec ?? "json", transports: ["websocket", "stream", "polling"], grace: this.grace } });
   }
 
   /** The server says something. */

@@ -43,8 +43,9 @@ export const toError = (status, text) => {
  * @throws {Error} It failed, or was refused.
  */
 export const request = async ({ fetch, withCredentials }, url, init) => {
+  if (!fetch) throw new HoldfastError("no fetch");
   // Called without a `this`, as browsers want it.
-  const response = await /** @type {typeof globalThis.fetch} */ (fetch)(url, {
+  const response = await fetch(url, {
     credentials: withCredentials ? "include" : undefined,
     cache: "no-store",
     ...init,
@@ -53,7 +54,10 @@ export const request = async ({ fetch, withCredentials }, url, init) => {
   return response;
 };
 
-/** @typedef {{headers?: Record<string, string>, signal: AbortSignal}} Init */
+/** @typedef {{headers?: Record<string, string>, signal?: AbortSignal}} Init */
+
+/** @returns {AbortController} Where there is none, what is given up goes on, and nobody listens. */
+export const createAbort = () => (globalThis.AbortController ? new AbortController() : /** @type {any} */ ({ abort() {} }));
 
 /**
  * A GET as a carrier. It may go on telling after it was closed: whoever closed it does not listen any more.
@@ -64,7 +68,7 @@ export const request = async ({ fetch, withCredentials }, url, init) => {
  * @returns {Carrier}
  */
 export const run = ({ extraHeaders }, attach, on, read) => {
-  const abort = new AbortController();
+  const abort = createAbort();
   const headers = attach ? { ...extraHeaders, "Holdfast-Attach": attach } : extraHeaders;
   read({ headers, signal: abort.signal }).catch(on.end);
   return { close: () => abort.abort() };

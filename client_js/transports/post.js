@@ -1,7 +1,7 @@
 /**
  * One POST: a carrier that only brings.
  */
-import { request } from "./http.js";
+import { createAbort, request } from "./http.js";
 
 /**
  * @param {import("../options.js").Options} options
@@ -12,7 +12,7 @@ import { request } from "./http.js";
  * @returns {Promise<string>} The server's answer.
  * @throws {Error} It failed, was refused, or took longer than `answerMs`.
  */
-export const post = async (options, url, body, abort = new AbortController(), keepalive) => {
+export const post = async (options, url, body, abort = createAbort(), keepalive) => {
   const timer = options.setTimeout(() => abort.abort(), options.answerMs);
   try {
     const response = await request(options, url, {

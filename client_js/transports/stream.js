@@ -14,7 +14,7 @@ import { request, run, toError } from "./http.js";
  */
 export const openStream = (options, url, attach, on) => {
   const decoder = new EventStreamDecoder();
-  const read = options.fetch && "body" in Response.prototype ? readFetch : readXhr;
+  const read = globalThis.Response && "body" in Response.prototype && globalThis.TextDecoder ? readFetch : readXhr;
   return run(options, attach, on, (init) =>
     read(options, url, init, on.open, (text) => decoder.decode(text).forEach((data) => on.data(data))).then(() => on.end()),
   );
@@ -52,6 +52,7 @@ const readFetch = async (options, url, init, start, feed) => {
  */
 const readXhr = ({ XMLHttpRequest, withCredentials }, url, { headers, signal }, start, feed) =>
   new Promise((resolve, reject) => {
+    if (!XMLHttpRequest) throw new HoldfastError("no streams");
     const xhr = new XMLHttpRequest();
     let seen = 0;
     xhr.open("GET", url);
@@ -71,6 +72,6 @@ const readXhr = ({ XMLHttpRequest, withCredentials }, url, { headers, signal }, 
       if (isGood) resolve();
       else reject(toError(status, responseText));
     };
-    signal.addEventListener("abort", () => xhr.abort());
+    signal?.addEventListener("abort", () => xhr.abort());
     xhr.send();
   });

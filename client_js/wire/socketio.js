@@ -6,6 +6,7 @@ import { LocalProtocolError, attempt, check } from "../errors.js";
 import { checkNumber, isObject } from "./packet.js";
 
 /** @typedef {import("./packet.js").Data} Data */
+/** @typedef {{name: string, encode(packet: SocketPacket): Data[], Decoder: new () => {decode(message: Data): SocketPacket | undefined}}} Codec How packets become messages, and messages packets; `name` as it is negotiated. */
 /** @typedef {{type: number, nsp: string, data?: any, id?: number}} SocketPacket `data` is what the application sent: JSON of any shape, and bytes. */
 
 export const CONNECT = 0;
@@ -23,7 +24,7 @@ const MAX_ATTACHMENTS = 10;
  * @param {any} value
  * @returns {Uint8Array | undefined} The bytes, if it is a kind of them.
  */
-const toBytes = (value) =>
+export const toBytes = (value) =>
   value instanceof ArrayBuffer
     ? new Uint8Array(value)
     : ArrayBuffer.isView(value)
@@ -31,12 +32,20 @@ const toBytes = (value) =>
       : undefined;
 
 /**
+ * @param {string} nsp
+ * @throws {LocalProtocolError}
+ */
+export const checkNamespace = (nsp) => {
+  if (/[,\0-\x1f]|.{257}/.test(nsp)) throw new LocalProtocolError("bad namespace");
+};
+
+/**
  * @param {SocketPacket} packet
  * @returns {Data[]} The text, then its attachments: messages to be sent one after another.
  * @throws {LocalProtocolError} A Blob, more than ten attachments, or the namespace cannot be written down.
  */
 export const encodeSocketPacket = ({ type, nsp, data, id }) => {
-  if (/[,\0-\x1f]|.{257}/.test(nsp)) throw new LocalProtocolError("bad namespace");
+  checkNamespace(nsp);
   /** @type {Data[]} */
   const out = [""];
   const json = JSON.stringify(data, function (key, value) {
@@ -55,15 +64,20 @@ export const encodeSocketPacket = ({ type, nsp, data, id }) => {
 
 /**
  * @param {SocketPacket} packet
- * @returns {boolean} The data and the id are what the type asks for.
+ * @throws {import("../errors.js").RemoteProtocolError} The data or the id are not what the type asks for.
  */
-const isValid = ({ type, data, id }) =>
-  type == EVENT
-    ? Array.isArray(data) && typeof data[0] == "string" && !RESERVED.includes(data[0])
-    : type == ACK
-      ? Array.isArray(data) && id !== undefined
-      : id === undefined &&
-        (type == CONNECT_ERROR ? typeof data == "string" || isObject(data) : data === undefined || (type == CONNECT && isObject(data)));
+export const checkPacket = ({ type, data, id }) =>
+  check(
+    type == EVENT
+      ? Array.isArray(data) && typeof data[0] == "string" && !RESERVED.includes(data[0])
+      : type == ACK
+        ? Array.isArray(data) && id !== undefined
+        : id === undefined &&
+          (type == CONNECT_ERROR ? typeof data == "string" || isObject(data) : data === undefined || (type == CONNECT && isObject(data))),
+  );
+
+/** The name of a namespace. */
+export const NAMESPACE = /^\/[^,\0-\x1f]{0,255}$/;
 
 /** `type`; or with attachments `type` and how many; then namespace, id, data. */
 const GRAMMAR = /^(?:([0-4])|([56])([1-9]|10)-)(?:(\/[^,\0-\x1f]{0,255})(?:,|$))?(\d+)?([^]*)$/;
@@ -93,7 +107,7 @@ export class SocketDecoder {
           id: id ? checkNumber(+id) : undefined,
           data: json ? parse(json, +count, []) : undefined,
         };
-        check(isValid(packet));
+        checkPacket(packet);
         if (!count) return packet;
         waiting = [packet, json, +count];
       } else if (waiting && attachments.push(message) == waiting[2]) {
@@ -122,3 +136,6 @@ const parse = (json, count, attachments) =>
     check(!places.size);
     return value;
   });
+
+/** Socket.IO's default format. @type {Codec} */
+export const json = { name: "json", encode: encodeSocketPacket, Decoder: SocketDecoder };

@@ -68,8 +68,8 @@ def server(pair: str, request: pytest.FixtureRequest) -> Running:
 
 
 @pytest.fixture(scope="session")
-def _javascript() -> Iterator[Driver]:
-    with driving([_node(), str(HERE / "driver.js")]) as driver:
+def _javascript(application: Path) -> Iterator[Driver]:
+    with driving([_node(), str(HERE / "driver.js"), str(application)]) as driver:
         yield driver
 
 

@@ -2,11 +2,17 @@
 
 import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
+import { pathToFileURL } from "node:url";
 import { WebSocket } from "ws";
-import { io as compat } from "../../client_js/compat.js";
-import { io as holdfast } from "../../client_js/index.js";
 
 const require = createRequire(import.meta.url);
+
+// Ours as it is shipped: installed in the application that is the first argument.
+const installed = createRequire(`${process.argv[2]}/package.json`);
+const load = (name) => import(pathToFileURL(installed.resolve(name)).href);
+const { io: compat } = await load("holdfast-client/compat");
+const { io: holdfast } = await load("holdfast-client");
+const { msgpack } = await load("holdfast-client/msgpack");
 
 /** A WebSocket that is not to be had at first, so that our client begins by polling. */
 class Later extends WebSocket {
@@ -25,6 +31,7 @@ const CLIENTS = {
   "socket.io-client-4.0": ["socket.io-client-4"],
   "socket.io-client-3.0": ["socket.io-client-3"],
   "holdfast-client": [holdfast, ours],
+  "holdfast-client-msgpack": [holdfast, (way) => ({ ...ours(way), codec: msgpack })],
   "holdfast-client-compat": [compat, ours],
 };
 
@@ -93,7 +100,10 @@ class EventPeer {
         socket.on("connect_error", ({ message, data }) => resolve([namespace, { message, ...(data && { data }) }]));
       });
     });
-    return Object.fromEntries(await Promise.all(answers));
+    const answered = Object.fromEntries(await Promise.all(answers));
+    // It would go on in JSON without a word.
+    if (this.options.codec && this.engine._session.codec != this.options.codec.name) throw new Error("not in msgpack");
+    return answered;
   }
 
   get engine() {
