@@ -185,7 +185,7 @@ def test_the_diagnosis_names_what_was_tried(page: Page) -> None:
     expect(page.locator("#inspection")).to_contain_text('"verdict": "carries"')
     seen = json.loads(page.locator("#inspection").inner_text())
     assert seen["status"] == "connected"
-    assert [attempt["transport"] for attempt in seen["attempts"]][0] == "websocket"
+    assert seen["attempts"][0]["transport"] == "websocket"
 
 
 def test_the_page_fits_a_phone_and_both_color_schemes(browser: Browser, address: str) -> None:
