@@ -191,7 +191,7 @@ export const createRequests = (core) => {
     /** @param {Carrier} carrier A poll that was cut off. */
     cut({ since }) {
       const held = clock() - since;
-      if (held > IDLE_MS && held < Infinity) hold = held / 2;
+      if (held > IDLE_MS && held < Infinity) hold = Math.floor(held / 2);
     },
 
     /** When it can be written again; what cannot be written now must not set the timer to now. */
