@@ -9,6 +9,8 @@ import { KINDS, STREAM } from "./wire/kinds.js";
 /** Head start of the first choice before the last resort starts too; and the most of it, on a slow network. */
 const RACE_MS = 250;
 const SLOW_RACE_MS = 1000;
+/** What carries has so long for itself before something better is probed. */
+const SETTLE_MS = 100;
 /** How long a verdict counts when the next page begins. */
 const REMEMBER_MS = 600_000;
 /** So many tries are told by `inspect`. */
@@ -93,6 +95,8 @@ export class Connector {
       since = now;
       carrying.failures = 0;
       carrying.running = false;
+      // First what the application waits for.
+      for (const better of verdicts.slice(0, verdicts.indexOf(carrying))) better.until = Math.max(better.until, now + SETTLE_MS);
       remember();
     };
 

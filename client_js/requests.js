@@ -28,7 +28,11 @@ export const createRequests = (core) => {
   const { answerMs, probeMs } = options;
   const { inbox, outbox } = session;
   const poster = createPoster(options, session, connector, () => core.url(POLLING));
-  const seat = createSeat(options, () => core.stepSoon());
+  const seat = createSeat(options, () => {
+    // The pause before the next poll was for want of it.
+    if (core.current?.ended) core.give(core.current, 0);
+    core.stepSoon();
+  });
   /** How many polls in a row were not held. */
   let idle = 0;
   /** How long polls may be held, where somebody on the way ends those that are held longer. @type {number | undefined} */

@@ -80,7 +80,7 @@ row(4, "with a WebSocket that failed here lately, polling at once; it is probed 
   assert.deepEqual(connector.next(60_000), ["polling"]);
   assert.deepEqual(connector.next(61_000), []);
   connector.carries("polling", 61_000);
-  assert.deepEqual(connector.next(61_000), ["stream"]);
+  assert.deepEqual(connector.next(61_100), ["stream"]);
   connector.failed("stream", 61_500);
   assert.deepEqual(connector.next(61_500), ["websocket"]);
 });
@@ -95,8 +95,8 @@ row(5, "a WebSocket that had worked is tried at once when it is lost, and pollin
 
 row(5, "a lost stream is had again first, where the WebSocket does not work", () => {
   const connector = onPolling();
-  connector.next(30);
-  connector.carries("stream", 50);
+  connector.next(130);
+  connector.carries("stream", 150);
   connector.next(5020);
   connector.failed("websocket", 7000);
   connector.lost("stream", 8000, false);
@@ -162,8 +162,10 @@ row(8, "a transport that is allowed alone is tried again and again, but not with
 
 row(9, "from polling the stream is probed first, then the WebSocket, one at a time", () => {
   const connector = onPolling();
-  assert.deepEqual(connector.next(30), ["stream"]);
-  assert.deepEqual(connector.next(31), []);
+  assert.deepEqual(connector.next(129), []);
+  assert.equal(connector.deadline(30), 130);
+  assert.deepEqual(connector.next(130), ["stream"]);
+  assert.deepEqual(connector.next(131), []);
   connector.failed("stream", 1530);
   assert.deepEqual(connector.next(1530), []);
   assert.deepEqual(connector.next(5020), ["websocket"]);
@@ -171,10 +173,10 @@ row(9, "from polling the stream is probed first, then the WebSocket, one at a ti
 });
 
 row(10, "from a stream only the WebSocket is better", () => {
-  assert.deepEqual(on("stream").next(0), []);
+  assert.deepEqual(on("stream").next(100), []);
   const connector = on("stream");
   connector.dropped("websocket");
-  assert.deepEqual(connector.next(0), ["websocket"]);
+  assert.deepEqual(connector.next(100), ["websocket"]);
 });
 
 row(11, "over a WebSocket nothing is tried", () => {
@@ -228,7 +230,7 @@ row(13, "one that has lived longer in between does not", () => {
 
 row(14, "no stream while other tabs hold what may be held; the WebSocket is probed all the same", () => {
   const connector = onPolling();
-  assert.deepEqual(connector.next(30, false), []);
+  assert.deepEqual(connector.next(130, false), []);
   connector.refresh(40, true);
   assert.deepEqual(connector.next(40, true), ["stream"]);
 });
@@ -241,15 +243,15 @@ row(14, "a stream that is allowed alone needs no leave", () => {
 
 row(15, "a new network makes every verdict void", () => {
   const connector = onPolling();
-  connector.next(10);
-  connector.failed("stream", 30);
-  connector.refresh(40, true);
-  assert.deepEqual(connector.next(40), ["stream"]);
-  connector.failed("stream", 50);
-  assert.deepEqual(connector.next(50), ["websocket"]);
-  connector.refresh(60, true);
-  connector.race(70);
-  assert.deepEqual(connector.next(70), ["websocket"], "first again");
+  connector.next(130);
+  connector.failed("stream", 135);
+  connector.refresh(140, true);
+  assert.deepEqual(connector.next(140), ["stream"]);
+  connector.failed("stream", 150);
+  assert.deepEqual(connector.next(150), ["websocket"]);
+  connector.refresh(160, true);
+  connector.race(170);
+  assert.deepEqual(connector.next(170), ["websocket"], "first again");
 });
 
 row(16, "what failed is known to the next page, for ten minutes, here", () => {
@@ -285,7 +287,7 @@ row(16, "what works again is held against no longer", () => {
   const storage = memory();
   const connector = onPolling({ storage });
   assert.equal(storage.kept.size, 1);
-  connector.next(30);
+  connector.next(130);
   connector.dropped("stream");
   connector.next(5020);
   connector.carries("websocket", 5100);
@@ -305,7 +307,7 @@ row(16, "neither is one that throws", () => {
     throw new Error("denied");
   };
   const connector = onPolling({ storage: { getItem: fail, setItem: fail, removeItem: fail } });
-  assert.deepEqual(connector.next(30), ["stream"]);
+  assert.deepEqual(connector.next(130), ["stream"]);
 });
 
 row(17, "a page that is woken does not wait, and does not forget", () => {

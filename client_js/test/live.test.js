@@ -48,7 +48,7 @@ test("a quick open network sees one WebSocket and not one request more", async (
 test("a WebSocket that is refused gives way at once, to polling and then to a stream", async () => {
   const all = await start({ weather: { noSockets: true }, ms: 25 });
   assert.deepEqual(all.log.transports, ["polling"]);
-  await all.world.advance(100);
+  await all.world.advance(200);
   assert.deepEqual(all.log.transports, ["polling", "stream"]);
   await talk(all, 2000);
   assertLevel(all);

@@ -72,6 +72,21 @@ test("a tab that goes gives up its seat to the next", async () => {
   assert.deepEqual(kinds(left), ["stream", "stream", "stream"]);
 });
 
+test("the first answer does not wait for a seat to be given", async () => {
+  const world = new World();
+  world.weather.noSockets = true;
+  const locks = new Locks();
+  const { request } = locks;
+  locks.request = (...args) => new Promise((resolve) => world.after(30, resolve)).then(() => request.apply(locks, args));
+  const { live, heard } = openTab(world, locks);
+  await world.advance(40);
+  live.send("hi");
+  const [session] = [...world.sessions.values()];
+  world.onMessage = () => world.say(session, "hello");
+  await world.advance(100);
+  assert.deepEqual(heard, ["hello"]);
+});
+
 test("over a WebSocket no seat is kept", async () => {
   const world = new World();
   const locks = new Locks();
