@@ -20,8 +20,8 @@ const INTERNAL = `
   raced allowed asked probed progress ended heard kind busy bring pump fire run buffered listener takesError isNewNetwork
   drain flight withdraw prepare release count wake stated writer carrying due untold end post next number state rounds last current meta write
   core phase current slack highest reserved clock carriers control connector session give ask lose isRefused isAsking ride asking doubt
-  stepSoon opened proved polled repoll blocked bye dismiss seat isOurs want openers createRequests ways attempt doubted rivalled burden giveUp cut
-  note _rtt _carried _stepped _session _sent _told _codec _send _flags _readyState _reconnecting _opened _closed _packet _release
+  stepSoon opened proved polled repoll blocked bye dismiss seat isOurs want doubted rivalled burden giveUp cut
+  judge lacks room Known Engine OneSocket withDefaults note _rtt _carried _stepped _session _sent _told _codec _send _flags _readyState _reconnecting _opened _closed _packet _release
 `;
 
 /**
@@ -74,7 +74,7 @@ const bundle = async (file, options) => {
   const { code: small, map: smallMap } = await minify(code, {
     ecma: 2020,
     module: options.format == "esm",
-    compress: { passes: 2, sequences: false, inline: 1, keep_fargs: false, unsafe_arrows: true, unsafe_comps: true, pure_getters: true, if_return: false },
+    compress: { passes: 2, sequences: false, inline: 1, keep_fargs: false, unsafe_arrows: true, unsafe_comps: true, pure_getters: true, if_return: false, hoist_funs: true },
     sourceMap: { content: map, filename: file, url: `${file}.map` },
   });
   mkdirSync(`${root}/dist`, { recursive: true });

@@ -42,7 +42,7 @@ export const createCarrier = (kind, now, deadline) => ({
   length: 0,
   /** Whether it has ended and still stands for the session: a poll until the next, or until what replaces it answers. */
   ended: false,
-  /** What `inspect` says of it. @type {import("./connector.js").Attempt | undefined} */
-  attempt: undefined,
+  /** What `inspect` is to say of it. @type {import("./attempts.js").Judge} */
+  judge() {},
   io: /** @type {import("./transports/http.js").Carrier} */ ({ close() {} }),
 });

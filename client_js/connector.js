@@ -1,8 +1,9 @@
 /**
  * Which transport next: the only place that decides it. No I/O; time is an argument.
  *
- * The policy is the table in docs/hostile-networks.md, row by row; test/connector.test.js has a test of each row.
+ * The policy is the table in docs/choosing-a-transport.md, row by row; test/connector.test.js has a test of each row.
  */
+import { Attempts } from "./attempts.js";
 import { pause } from "./options.js";
 import { KINDS, STREAM } from "./wire/kinds.js";
 
@@ -13,8 +14,6 @@ const SLOW_RACE_MS = 1000;
 const SETTLE_MS = 100;
 /** How long a verdict counts when the next page begins. */
 const REMEMBER_MS = 600_000;
-/** So many tries are told by `inspect`. */
-const ATTEMPTS = 30;
 
 /**
  * @typedef {object} Verdict What is known of one kind of transport.
@@ -26,24 +25,20 @@ const ATTEMPTS = 30;
  * @property {boolean} running It is being tried.
  * @property {boolean} raced It has failed in this race.
  */
-/** @typedef {{at: string, transport: string, ms: number, verdict: string}} Attempt `ms`: until it carried, or had failed. */
 
-export class Connector {
+export class Connector extends Attempts {
   /** How often the last resort has failed in this race. */
   rounds = 0;
-  /** The last round trip that was measured, in ms. @type {number | undefined} */
-  rtt;
 
   /**
    * @param {import("./options.js").Options} options
-   * @param {string[]} [known] The kinds of transport that there are.
    * @param {string} [place] What is remembered is remembered of this server.
    */
-  constructor({ transports, usefulMs, demoteMs, laterMs, random, storage, network, wall }, known = KINDS, place = "") {
+  constructor(options, place) {
+    super(options);
+    const { transports, usefulMs, demoteMs, laterMs, random, storage, network, wall } = options;
     /** In the order of preference. @type {Verdict[]} */
     const verdicts = KINDS.map((kind) => ({ kind, allowed: false, until: 0, failures: 0, lives: 0, running: false, raced: false }));
-    /** The last ones. @type {Attempt[]} */
-    const attempts = [];
     /** What carries the session. @type {Verdict | undefined} */
     let carrying;
     let since = 0;
@@ -65,7 +60,7 @@ export class Connector {
 
     /** @param {string[]} kinds What this server offers. */
     this.offer = (kinds) => {
-      for (const verdict of verdicts) verdict.allowed = [kinds, transports, known].every((list) => list.includes(verdict.kind));
+      for (const verdict of verdicts) verdict.allowed = [kinds, transports].every((list) => list.includes(verdict.kind));
     };
 
     /**
@@ -118,7 +113,7 @@ export class Connector {
       const isLast = verdict == last();
       if (!isLast || !isYoung) short = 0;
       race(now, clean ? verdict : verdicts.find((other) => isReady(other, now) && !other.failures));
-      if (isLast && short++) verdict.until = now + pause(short - 2);
+      if (isLast && short++) verdict.until = now + pause(short - 2, random);
     };
 
     /**
@@ -134,7 +129,7 @@ export class Connector {
         verdict.raced = !carrying;
         if (carrying) remember();
       } else {
-        verdict.until = now + pause(this.rounds++) * (0.5 + random());
+        verdict.until = now + pause(this.rounds++, random);
         joins = verdict.until + RACE_MS;
         for (const other of verdicts) {
           if (other.raced) {
@@ -224,26 +219,13 @@ export class Connector {
       return Math.min(...[...times, !carrying && last() ? joins : 0].map((at) => (at > now ? at : Infinity)));
     };
 
-    /**
-     * Something is tried.
-     * @param {string} transport
-     * @param {number} now
-     * @returns {Attempt} To be completed; until then `ms` is when it began.
-     */
-    this.note = (transport, now) => {
-      const attempt = { at: new Date(wall()).toISOString(), transport, ms: now, verdict: "trying" };
-      attempts.push(attempt);
-      if (attempts.length > ATTEMPTS) attempts.shift();
-      return attempt;
-    };
-
+    const { inspect } = this;
     /**
      * @param {number} now
-     * @returns What a support person wants to see of it.
+     * @returns {{rtt?: number, attempts: import("./attempts.js").Attempt[], held: Record<string, number>}} And what is held against a transport, for how long.
      */
     this.inspect = (now) => ({
-      rtt: this.rtt,
-      attempts: attempts.map((attempt) => ({ ...attempt, ...(attempt.verdict == "trying" && { ms: Math.round(now - attempt.ms) }) })),
+      ...inspect(now),
       held: Object.fromEntries(verdicts.filter(({ failures, until }) => failures || until > now).map(({ kind, until }) => [kind, Math.max(0, Math.round(until - now))])),
     });
 

@@ -1,12 +1,15 @@
 /**
  * The public names, and nothing else.
  */
+import { Connector } from "./connector.js";
+import { Live } from "./live.js";
 import { createIo, resolve } from "./lookup.js";
 import { Manager as Base } from "./manager.js";
-import { OpenSession as BareSession } from "./opensession.js";
-import { EVERY_WAY } from "./ways.js";
+import { OpenSession } from "./opensession.js";
+import { withDefaults } from "./options.js";
 
 export { eventsOf } from "./events.js";
+export { OpenSession };
 export { Socket } from "./socket.js";
 export {
   AbortError,
@@ -35,18 +38,7 @@ export class Manager extends Base {
    * @param {ManagerOptions} [opts]
    */
   constructor(url, opts) {
-    super(url, opts, { ways: EVERY_WAY });
-  }
-}
-
-/** A session without events. */
-export class OpenSession extends BareSession {
-  /**
-   * @param {string} origin
-   * @param {Partial<import("./options.js").Options>} [opts]
-   */
-  constructor(origin, opts) {
-    super(origin, opts, EVERY_WAY);
+    super(url, opts, { Engine: Live, Known: Connector, withDefaults });
   }
 }
 

@@ -4,44 +4,34 @@
  * Every input - a packet, an end, a timer, a message to send - changes something and then calls `step`, which does
  * whatever is due and sets the one timer for what is due next. There are no other timers and no other loops.
  */
+import { ASK_MS, BUFFER_BYTES, LATE_MS, LOOK_MS, PAUSE_MS, SLACK_MS, SLEPT_MS, detailsOf, endOf, refusalOf, report, statusOf } from "./alike.js";
 import { ATTACHED, REPLACED, TRYING, UPGRADING, createCarrier } from "./carrier.js";
 import { Connector } from "./connector.js";
 import { Emitter } from "./emitter.js";
 import { GapError, HoldfastError, LocalProtocolError, RefusedError, check } from "./errors.js";
 import { withDefaults } from "./options.js";
 import { watchPage } from "./page.js";
+import { createRequests } from "./requests.js";
 import { Session } from "./session/session.js";
+import { openPoll } from "./transports/polling.js";
+import { openStream } from "./transports/stream.js";
+import { openWebSocket } from "./transports/websocket.js";
 import { POLLING, STREAM, WEBSOCKET } from "./wire/kinds.js";
-import { SEPARATOR, decodeObject, decodePacket, packet } from "./wire/packet.js";
+import { SEPARATOR, decodePacket, packet } from "./wire/packet.js";
 
 /** @typedef {import("./wire/packet.js").Data} Data */
 /** @typedef {import("./carrier.js").Carrier} Carrier */
+/** @type {Record<string, typeof openPoll>} */
+const OPENERS = { [WEBSOCKET]: openWebSocket, [STREAM]: openStream, [POLLING]: openPoll };
 /** For the answer of what the server has attached already. */
 const HURRY_MS = 1000;
 /** How long a replaced carrier is still read. */
 const LINGER_MS = 2000;
-/** The most patience that a slow network gets. */
-const SLACK_MS = 4000;
-/** More than this waiting in a WebSocket is written later. */
-const BUFFER_BYTES = 1e6;
-/** Until there may be room again; and the least pause of all, so that a deadline that has passed cannot become a busy loop. */
-const PAUSE_MS = 20;
-/** A heartbeat is late. */
-const LATE_MS = 1000;
-/** So often a question rides on what is said anyway: its answer tells the round trip, and that the carrier lives. */
-const ASK_MS = 1000;
-/** A timer later than this, or a clock further on: the machine or the page has slept. Looked at this often. */
-const SLEPT_MS = 2000;
-const LOOK_MS = 5000;
 
-/** @typedef {{from: string | null, to: string, reason: string}} Change What carries now, and why not what did before. */
-/** @typedef {{description?: Error, unconfirmed: any[]}} Details What was said for it, and what the server may not have got. */
-/**
- * @typedef {"connecting" | "connected" | "stalled" | "recovering" | "offline" | "closed"} Status
- *   `stalled`: what carries is asked to prove itself and has not yet; `recovering`: the session lives and nothing carries it;
- *   `offline`: nothing carries, and the browser says that there is no network.
- */
-/** @typedef {{open: [], message: [data: Data], ping: [], transport: [change: Change], status: [status: Status], close: [reason: string, details: Details]}} LiveEvents */
+/** @typedef {import("./alike.js").Change} Change */
+/** @typedef {import("./alike.js").Details} Details */
+/** @typedef {import("./alike.js").Status} Status */
+/** @typedef {import("./alike.js").LiveEvents} LiveEvents */
 
 /**
  * @typedef {object} Core What the requests know of a session and may do with it.
@@ -90,15 +80,14 @@ export class Live extends Emitter {
   /**
    * @param {string} origin
    * @param {Partial<import("./options.js").Options> | undefined} given
-   * @param {import("./ways.js").Ways} ways What it can be carried by.
    * @param {Connector} [known] What is known of the network already.
    */
-  constructor(origin, given, { openers, createRequests }, known) {
+  constructor(origin, given, known) {
     super();
     const options = withDefaults(given);
     const base = (origin + options.path).replace(/\/?$/, options.addTrailingSlash === false ? "?" : "/?");
     const { now: clock, answerMs, probeMs } = options;
-    const connector = known ?? new Connector(options, Object.keys(openers), base);
+    const connector = known ?? new Connector(options, base);
     const session = new Session();
     const { inbox, outbox } = session;
     /** @internal */
@@ -121,7 +110,7 @@ export class Live extends Emitter {
       highest: 1,
       reserved: 0,
     });
-    /** @type {import("./requests.js").Requests | undefined} */
+    /** @type {import("./requests.js").Requests} */
     let requests;
     /** Why that what carried last does not any more. */
     let lostFor = "";
@@ -187,20 +176,13 @@ export class Live extends Emitter {
      */
     this._carried = (atOnce) => {
       const io = core.current?.io;
-      return !!io && (!atOnce || (io.send || !requests ? !isFull(io) : requests.blocked() <= clock()));
+      return !!io && (!atOnce || (io.send ? !isFull(io) : requests.blocked() <= clock()));
     };
 
     /** @param {import("./transports/http.js").Carrier} io A WebSocket. */
     const isFull = (io) => /** @type {number} */ (io.bufferedAmount) > BUFFER_BYTES;
 
-    /** @returns What a support person wants to see of it. Nothing secret. */
-    this.inspect = () => ({
-      state: core.phase,
-      isHoldfast: !session.plain,
-      sent: outbox.last,
-      acknowledged: outbox.acked,
-      received: inbox.received,
-    });
+    this.inspect = () => report(core.phase, session);
 
     /**
      * @param {boolean} [isLeaving]
@@ -209,7 +191,7 @@ export class Live extends Emitter {
     const bye = (isLeaving) => {
       if (core.phase != "open") return undefined;
       const io = core.current?.io;
-      if (!io?.send || (isLeaving && requests)) return requests?.bye(isLeaving);
+      if (!io?.send || isLeaving) return requests.bye(isLeaving);
       flush(io);
       io.send("1");
       return undefined;
@@ -236,9 +218,9 @@ export class Live extends Emitter {
       // The opening race has the time that the application gives it.
       /** @type {Carrier} */
       const carrier = createCarrier(kind, now, isOpen ? now + answerMs : Infinity);
-      if (!previous || kind != POLLING) carrier.attempt = connector.note(kind, now);
+      if (!previous || kind != POLLING) carrier.judge = connector.note(kind, now);
       if (isOpen && !session.plain) carrier.number = 0;
-      const attach = requests && kind != WEBSOCKET ? requests.prepare(carrier, previous, wait) : undefined;
+      const attach = kind != WEBSOCKET ? requests.prepare(carrier, previous, wait) : undefined;
       carriers.add(carrier);
       /** @type {(handle: (carrier: Carrier, value: any) => void) => (value?: any) => void} */
       const on = (handle) => (value) => {
@@ -246,7 +228,7 @@ export class Live extends Emitter {
         handle(carrier, value);
         stepSoon();
       };
-      carrier.io = openers[kind](options, url(kind), attach, { open: on(opened), data: on(hear), end: on(lose) });
+      carrier.io = OPENERS[kind](options, url(kind), attach, { open: on(opened), data: on(hear), end: on(lose) });
     };
 
     /**
@@ -273,7 +255,7 @@ export class Live extends Emitter {
     /** @param {Carrier} carrier */
     const opened = (carrier) => {
       if (core.phase != "open") return;
-      if (carrier.kind == STREAM) requests?.opened(carrier);
+      if (carrier.kind == STREAM) requests.opened(carrier);
       else if (core.current) {
         give(carrier, probeMs + core.slack);
         carrier.io.send?.("2probe");
@@ -336,7 +318,7 @@ export class Live extends Emitter {
         check(state == TRYING);
         if (core.phase == "open") {
           drop(carrier, "later than another");
-          requests?.dismiss(text);
+          requests.dismiss(text);
         } else {
           session.open(text, kind == WEBSOCKET);
           connector.offer([kind, ...session.transports]);
@@ -349,10 +331,7 @@ export class Live extends Emitter {
         return;
       }
       check(isOpen());
-      if (type == "1") {
-        const { code, message = "closed", received } = text ? decodeObject(text) : {};
-        throw new RefusedError(code > 5 ? code : 1, message, received);
-      }
+      if (type == "1") throw refusalOf(text);
       if (type == "2") {
         control.push("3" + text);
         this.fire("ping");
@@ -393,7 +372,7 @@ export class Live extends Emitter {
           session.calm(now);
         }
       } else if (carrier.state == TRYING) {
-        if (carrier.kind == STREAM) requests?.proved(carrier, text);
+        if (carrier.kind == STREAM) requests.proved(carrier, text);
         else if (text == "probe") {
           if (!session.plain) attachSocket(carrier);
           else if (core.current) carrier.state = UPGRADING;
@@ -411,7 +390,6 @@ export class Live extends Emitter {
      */
     const carries = (carrier, reason) => {
       const now = clock();
-      const { attempt } = carrier;
       const from = this.transport.name;
       const to = carrier.kind;
       for (const other of carriers) {
@@ -422,7 +400,7 @@ export class Live extends Emitter {
           if (reason == "open" ? other.kind == WEBSOCKET : other.number && other.number < carrier.number) drop(other, "slower than another");
         } else {
           other.state = REPLACED;
-          if (other.attempt) other.attempt.verdict = "replaced";
+          other.judge("replaced", now);
           give(other, LINGER_MS);
         }
       }
@@ -431,10 +409,7 @@ export class Live extends Emitter {
       core.current = carrier;
       core.slack = Math.min(now - carrier.since, SLACK_MS);
       this.transport = { name: to };
-      if (attempt) {
-        attempt.ms = Math.round(now - attempt.ms);
-        attempt.verdict = "carries";
-      }
+      carrier.judge("carries", now);
       connector.carries(to, now);
       if (from != to || lostFor) this.fire("transport", { from: from || null, to, reason });
       lostFor = "";
@@ -448,18 +423,8 @@ export class Live extends Emitter {
     const drop = (carrier, why) => {
       carriers.delete(carrier);
       connector.dropped(carrier.kind);
-      if (carrier.state == TRYING) judge(carrier, why);
+      if (carrier.state == TRYING) carrier.judge(why, clock());
       carrier.io.close();
-    };
-
-    /**
-     * @param {Carrier} carrier It is over.
-     * @param {string} verdict
-     */
-    const judge = ({ attempt, state }, verdict) => {
-      if (!attempt) return;
-      if (state == TRYING) attempt.ms = Math.round(clock() - attempt.ms);
-      attempt.verdict = verdict;
     };
 
     /**
@@ -470,13 +435,13 @@ export class Live extends Emitter {
       const now = clock();
       const { kind, state } = carrier;
       if (kind == POLLING && state != TRYING) {
-        if (!error) return requests?.polled(carrier);
-        requests?.cut(carrier);
+        if (!error) return requests.polled(carrier);
+        requests.cut(carrier);
       }
       carriers.delete(carrier);
       session.end(carrier.number);
       carrier.io.close();
-      judge(carrier, error?.message ?? "ended");
+      carrier.judge(error?.message ?? "ended", now);
       if (error) inbox.untold();
       if (isRefused(error, carrier)) return;
       if (carrier == core.current) {
@@ -513,14 +478,10 @@ export class Live extends Emitter {
      * @returns {boolean} It was a refusal, and nothing else follows from it.
      */
     const isRefused = (error, carrier) => {
-      if (!(error instanceof RefusedError)) return false;
-      const { code } = error;
-      if (code === 0 && carrier && core.phase == "opening") connector.refuse(carrier.kind);
-      if (!(code > 0 && code < 6) || (code == 1 && !isOpen())) return false;
-      // What was probed and not attached in time, for the page slept, is closed with 4003; the session goes on.
-      if (code == 3 && carrier?.state == TRYING) return false;
-      end(code == 3 ? "parse error" : "transport close", error);
-      return true;
+      if (carrier && core.phase == "opening" && error instanceof RefusedError && error.code === 0) connector.refuse(carrier.kind);
+      const reason = endOf(error, isOpen(), carrier?.state == TRYING);
+      if (reason) end(reason, error);
+      return !!reason;
     };
 
     /**
@@ -533,20 +494,16 @@ export class Live extends Emitter {
       this.readyState = core.phase = "closed";
       options.clearTimeout(timer);
       unwatch();
-      requests?.seat.want(false);
+      requests.seat.want(false);
       const all = [...carriers];
       const close = () => all.forEach(({ io }) => io.close());
       if (said) said.then(close);
       else close();
-      for (const carrier of all) judge(carrier, reason);
+      for (const carrier of all) carrier.judge(reason, clock());
       carriers.clear();
       core.current = undefined;
       tellStatus();
-      // Only a refusal says it; what comes after is as good as never written.
-      const { received } = /** @type {any} */ (error ?? {});
-      if (received < outbox.written) outbox.written = received;
-      const unconfirmed = outbox.after(received).map(({ meta, data }) => meta ?? data);
-      this.fire("close", reason, { description: error, unconfirmed });
+      this.fire("close", reason, detailsOf(outbox, error));
     };
 
     /**
@@ -558,7 +515,7 @@ export class Live extends Emitter {
       if (carrier.probed || session.plain || carrier.kind == POLLING) return;
       carrier.probed = carrier.asking = clock();
       const packet = "2" + carrier.number;
-      if (isUrgent && requests && carrier.kind == STREAM) requests.bring(packet);
+      if (isUrgent && carrier.kind == STREAM) requests.bring(packet);
       else control.push(packet);
     };
 
@@ -571,7 +528,7 @@ export class Live extends Emitter {
     const doubt = () => {
       const carrier = core.current;
       if (!carrier || carrier.doubted || session.plain) return;
-      if (carrier.kind == POLLING) return requests?.repoll(carrier);
+      if (carrier.kind == POLLING) return requests.repoll(carrier);
       carrier.doubted = true;
       ping(carrier, true);
     };
@@ -603,9 +560,9 @@ export class Live extends Emitter {
       tellStatus();
       if (core.phase == "closed") return;
       // Plain polls are the standard's, and held.
-      requests?.seat.want(isOpen() && !session.plain && core.current?.kind != WEBSOCKET, base);
+      requests.seat.want(isOpen() && !session.plain && core.current?.kind != WEBSOCKET, base);
       // After the next poll: its number is lower than that of what is to take over from it.
-      for (const kind of connector.next(now, !requests || requests.seat.isOurs)) start(kind);
+      for (const kind of connector.next(now, requests.seat.isOurs)) start(kind);
       options.clearTimeout(timer);
       const deadlines = [...carriers].map(({ ended, deadline }) => (ended && deadline <= now ? Infinity : deadline));
       timerAt = Math.min(core.current ? nextAt(core.current, now) : limit, connector.deadline(now), now + LOOK_MS, ...deadlines);
@@ -631,9 +588,7 @@ export class Live extends Emitter {
 
     const tellStatus = () => {
       const { phase, current } = core;
-      const isOffline = globalThis.navigator?.onLine === false;
-      const status =
-        phase == "closed" ? phase : current ? (isStalled(current) ? "stalled" : "connected") : isOffline ? "offline" : phase == "open" ? "recovering" : "connecting";
+      const status = statusOf(phase, current && (isStalled(current) ? "stalled" : "connected"));
       if (status == this.status) return;
       this.status = status;
       this.fire("status", status);
@@ -667,7 +622,7 @@ export class Live extends Emitter {
     const nextAt = (carrier, now) => {
       const { kind, io } = carrier;
       // What cannot be written now must not set the timer to now.
-      const blocked = io.send || !requests ? roomAt : requests.blocked();
+      const blocked = io.send ? roomAt : requests.blocked();
       const owed = owes(carrier) + core.slack;
       const look = owed < Infinity ? owed + (probeMs + session.burden()) / (isStalled(carrier) ? 1 : 2) : doubtAt(carrier);
       // By then what has not left yet will have left; or not.
@@ -687,7 +642,7 @@ export class Live extends Emitter {
           start(carrier.kind, carrier.kind == STREAM ? carrier : undefined);
         }
         if (now < owed + patience(carrier) + core.slack) return;
-        requests?.giveUp();
+        requests.giveUp();
         fail(carrier, "timeout");
       } else if (now >= doubtAt(carrier)) {
         if (session.plain) end("ping timeout");
@@ -702,7 +657,7 @@ export class Live extends Emitter {
       const carrier = core.current;
       if (!carrier || !isOpen()) return;
       const { io } = carrier;
-      if (!io.send) return requests?.write(carrier, now);
+      if (!io.send) return requests.write(carrier, now);
       roomAt = isFull(io) ? now + PAUSE_MS : 0;
       if (roomAt) return;
       if (control.length || outbox.last > outbox.written || inbox.due <= now) ride(carrier);
@@ -710,7 +665,7 @@ export class Live extends Emitter {
     };
 
     Object.assign(core, { url, start, give, ask, lose, carries, isRefused, isAsking, end, ride, doubt, write, stepSoon });
-    requests = createRequests?.(core);
+    requests = createRequests(core);
   }
 
   /** Whether something carries. Applications read it, as they do with Socket.IO's own engine. */

@@ -1,10 +1,7 @@
 /**
  * One session shared by the sockets of all namespaces, opened again when it is lost.
  */
-import { Connector } from "./connector.js";
 import { Emitter } from "./emitter.js";
-import { Live } from "./live.js";
-import { withDefaults } from "./options.js";
 import { watchPage } from "./page.js";
 import { Socket } from "./socket.js";
 import { json } from "./wire/socketio.js";
@@ -28,9 +25,10 @@ import { json } from "./wire/socketio.js";
 
 /**
  * @typedef {object} Parts What it is made of.
- * @property {import("./ways.js").Ways} ways
+ * @property {typeof import("./live.js").Live} Engine The driver of a session.
+ * @property {typeof import("./connector.js").Connector} Known What one session learns of the network for the next.
+ * @property {typeof import("./options.js").withDefaults} withDefaults
  * @property {typeof Socket} [OneSocket]
- * @property {typeof Live} [Engine]
  */
 
 /**
@@ -52,7 +50,7 @@ import { json } from "./wire/socketio.js";
  * @extends {Emitter<ManagerEvents, keyof ManagerEvents, Manager>}
  */
 export class Manager extends Emitter {
-  /** The session below the events. @type {Live | undefined} */
+  /** The session below the events. @type {import("./live.js").Live | undefined} */
   engine;
   /** @type {Map<string, Socket<any, any>>} */
   nsps = new Map();
@@ -68,7 +66,7 @@ export class Manager extends Emitter {
    * @param {ManagerOptions | undefined} given
    * @param {Parts} parts
    */
-  constructor(url, given, { ways, OneSocket = Socket, Engine = Live }) {
+  constructor(url, given, { Engine, Known, withDefaults, OneSocket = Socket }) {
     super(true);
     const { nsps } = this;
     /** @type {Complete} */
@@ -77,7 +75,7 @@ export class Manager extends Emitter {
     if (codec.name != "json") opts.query = { codec: codec.name + ",json", ...opts.query };
     /** Of the session, or of the next one as far as is known. @internal */
     this._codec = codec;
-    const connector = new Connector(opts, Object.keys(ways.openers), url + opts.path);
+    const known = new Known(opts, url + opts.path);
     let attempts = 0;
     /** Whether the application has closed it, or the server has for good. */
     let isEnding = false;
@@ -116,7 +114,7 @@ export class Manager extends Emitter {
     const start = (done) => {
       isEnding = false;
       this._readyState = "opening";
-      const engine = (this.engine = new Engine(url, opts, ways, connector));
+      const engine = (this.engine = new Engine(url, opts, known));
       /** @type {InstanceType<typeof codec.Decoder>} */
       let decoder;
       engine.on("open", () => {
@@ -166,7 +164,7 @@ export class Manager extends Emitter {
     };
 
     const tellStatus = () => {
-      const status = this._readyState != "closed" ? /** @type {Live} */ (this.engine).status : !this._reconnecting ? "closed" : globalThis.navigator?.onLine === false ? "offline" : "connecting";
+      const status = this._readyState != "closed" ? /** @type {import("./live.js").Live} */ (this.engine).status : !this._reconnecting ? "closed" : globalThis.navigator?.onLine === false ? "offline" : "connecting";
       // The end of a session is not the end of it all before that is decided.
       if (status == this.status || (status == "closed" && this._readyState != "closed")) return;
       this.status = status;
@@ -226,7 +224,7 @@ export class Manager extends Emitter {
       transport: this.transport,
       url,
       userAgent: globalThis.navigator?.userAgent,
-      ...connector.inspect(opts.now()),
+      ...known.inspect(opts.now()),
       ...this.engine?.inspect(),
     });
 
@@ -236,7 +234,7 @@ export class Manager extends Emitter {
     const isUsed = () => [...nsps.values()].some(({ active }) => active);
 
     /** How long the last round trip took that was measured, in ms. @type {() => number | undefined} @internal */
-    this._rtt = () => connector.rtt;
+    this._rtt = () => known.rtt;
 
     if (opts.autoConnect !== false) this.open();
   }

@@ -10,11 +10,10 @@ import { Live } from "./live.js";
 export class OpenSession extends Live {
   /**
    * @param {string} origin
-   * @param {Partial<import("./options.js").Options> | undefined} options
-   * @param {import("./ways.js").Ways} ways
+   * @param {Partial<import("./options.js").Options>} [options]
    */
-  constructor(origin, options, ways) {
-    super(origin, options, ways);
+  constructor(origin, options) {
+    super(origin, options);
     const { fire } = this;
     /** @type {Data[]} */
     const messages = [];

@@ -55,40 +55,51 @@ const storage = () => {
 };
 
 /**
+ * What a session by WebSocket alone asks for.
  * @param {Partial<Options>} [options]
- * @returns {Options}
+ * @returns {any} Options.
  */
-export const withDefaults = (options) => ({
+export const withSomeDefaults = (options) => ({
   path: "/socket.io",
-  transports: KINDS,
   bufferSize: 1e7,
   timeout: 20000,
   answerMs: 5000,
   usefulMs: 5000,
-  laterMs: [5000, 15000, 30000, 60000],
-  demoteMs: 30000,
   probeMs: 2000,
   doubtMs: 2000,
-  rotateLength: 8e6,
   page: true,
   WebSocket: globalThis.WebSocket,
-  fetch: globalThis.fetch,
-  XMLHttpRequest: globalThis.XMLHttpRequest,
   now: () => (globalThis.performance ?? Date).now(),
-  setTimeout: (run, ms) => setTimeout(run, ms),
-  clearTimeout: (timer) => clearTimeout(timer),
+  setTimeout: (/** @type {() => void} */ run, /** @type {number} */ ms) => setTimeout(run, ms),
+  clearTimeout: (/** @type {any} */ timer) => clearTimeout(timer),
   random: Math.random,
   wall: () => Date.now(),
-  storage: storage(),
   network: () => navigatorOf().connection?.type ?? "",
-  protocolOf: (url) =>
-    /** @type {any[]} */ (globalThis.performance?.getEntriesByType?.("resource") ?? []).findLast(({ name }) => name.startsWith(url))?.nextHopProtocol ?? "",
-  locks: globalThis.location && navigatorOf().locks,
   ...options,
 });
 
 /**
+ * @param {Partial<Options>} [options]
+ * @returns {Options}
+ */
+export const withDefaults = (options) =>
+  withSomeDefaults({
+    transports: KINDS,
+    laterMs: [5000, 15000, 30000, 60000],
+    demoteMs: 30000,
+    rotateLength: 8e6,
+    fetch: globalThis.fetch,
+    XMLHttpRequest: globalThis.XMLHttpRequest,
+    storage: storage(),
+    protocolOf: (url) =>
+      /** @type {any[]} */ (globalThis.performance?.getEntriesByType?.("resource") ?? []).findLast(({ name }) => name.startsWith(url))?.nextHopProtocol ?? "",
+    locks: globalThis.location && navigatorOf().locks,
+    ...options,
+  });
+
+/**
  * @param {number} tries That came to nothing.
+ * @param {() => number} random
  * @returns {number} How long to pause, in ms.
  */
-export const pause = (tries) => Math.min(50 * 2 ** tries, tries < 12 ? 1000 : 2000);
+export const pause = (tries, random) => Math.min(50 * 2 ** tries, tries < 12 ? 1000 : 2000) * (0.5 + random());

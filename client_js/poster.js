@@ -3,6 +3,7 @@
  */
 import { HoldfastError } from "./errors.js";
 import { pause } from "./options.js";
+import { encodePost, takeAnswer } from "./session/posts.js";
 import { createAbort } from "./transports/http.js";
 import { post } from "./transports/post.js";
 
@@ -44,7 +45,7 @@ export const createPoster = (options, session, connector, url) => {
       connector.rtt = options.now() - since;
       if (session.plain) return;
       if (text[0] != "7") throw new HoldfastError("not an answer");
-      session.answer(text.slice(1), 0, false, options.now());
+      takeAnswer(session, text.slice(1), options.now());
     },
 
     /**
@@ -73,7 +74,7 @@ export const createPoster = (options, session, connector, url) => {
     const { acked, last } = session.outbox;
     poster.busy = true;
     try {
-      await poster.bring(session.post(control, options.now()));
+      await poster.bring(encodePost(session, control, options.now()));
       // That nothing of it was taken is as good as a failure, for when to try again.
       failures = session.outbox.acked > acked || last == acked ? 0 : failures + 1;
     } catch (error) {
@@ -82,7 +83,7 @@ export const createPoster = (options, session, connector, url) => {
       throw error;
     } finally {
       poster.busy = false;
-      poster.next = failures && options.now() + pause(failures);
+      poster.next = failures && options.now() + pause(failures, options.random);
     }
   };
   return poster;

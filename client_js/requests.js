@@ -6,6 +6,7 @@
 import { ATTACHED, TRYING, UPGRADING } from "./carrier.js";
 import { createPoster } from "./poster.js";
 import { createSeat } from "./seat.js";
+import { encodeNote, encodePost } from "./session/posts.js";
 import { post } from "./transports/post.js";
 import { POLLING, STREAM } from "./wire/kinds.js";
 import { RemoteProtocolError } from "./errors.js";
@@ -90,12 +91,12 @@ export const createRequests = (core) => {
       const now = clock();
       if (previous) {
         carrier.heard = previous.heard;
-        carrier.attempt ??= previous.attempt;
         wait ??= seat.isOurs ? hold : 0;
         if (kind == POLLING) {
           carrier.state = ATTACHED;
           // A plain poll is held until the next ping; its silence is seen by the heartbeat.
           carrier.deadline = plain ? Infinity : now + (wait ?? session.pingInterval) + answerMs;
+          carrier.judge = previous.judge;
           core.current = carrier;
           carriers.delete(previous);
         }
@@ -155,7 +156,7 @@ export const createRequests = (core) => {
      * @param {Carrier} [carrier] To be attached with it.
      */
     bring(note, carrier) {
-      follow(poster.bring(session.note(note, carrier?.number)), (error) => {
+      follow(poster.bring(encodeNote(session, note, carrier?.number)), (error) => {
         if (carrier?.state == TRYING) core.lose(carrier, error);
       });
     },
@@ -170,7 +171,8 @@ export const createRequests = (core) => {
       if (upgrading) {
         if (!carrier.ended || poster.busy) return;
         upgrading.io.send?.("5");
-        session.upgrade();
+        // By the standard's rules.
+        session.writer = { carrier: 0, next: outbox.acked + 1, stated: true };
         carriers.delete(carrier);
         core.carries(upgrading, "better");
         return core.write(now);
@@ -206,7 +208,7 @@ export const createRequests = (core) => {
      * @returns {Promise<unknown> | undefined} Until when a plain server must have its poll: it takes the end of that for the session's.
      */
     bye(isLeaving) {
-      const last = () => endBy(session.post(control, clock()), session.sid, isLeaving);
+      const last = () => endBy(encodePost(session, control, clock()), session.sid, isLeaving);
       const said = isLeaving ? last() : poster.drain(control).then(last, last);
       return session.plain && !isLeaving ? said : undefined;
     },

@@ -1,13 +1,15 @@
 /**
  * The client for where a WebSocket always gets through: the same names, and nothing that travels by HTTP.
  */
+import { Attempts } from "./attempts.js";
 import { createIo } from "./lookup.js";
 import { Manager as Base } from "./manager.js";
-import { openWebSocket } from "./transports/websocket.js";
-import { WEBSOCKET } from "./wire/kinds.js";
+import { withSomeDefaults } from "./options.js";
+import { Single } from "./single.js";
 
 export { Socket } from "./socket.js";
 export {
+  AbortError,
   DisconnectedError,
   EventError,
   HoldfastError,
@@ -24,7 +26,7 @@ export class Manager extends Base {
    * @param {import("./manager.js").ManagerOptions} [opts]
    */
   constructor(url, opts) {
-    super(url, opts, { ways: { openers: { [WEBSOCKET]: openWebSocket } } });
+    super(url, opts, /** @type {any} */ ({ Engine: Single, Known: Attempts, withDefaults: withSomeDefaults }));
   }
 }
 

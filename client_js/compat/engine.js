@@ -16,11 +16,10 @@ export class Engine extends Live {
   /**
    * @param {string} origin
    * @param {Partial<import("../options.js").Options> & {_sent?: (meta: any) => void} | undefined} options `_sent` hears of each event that left.
-   * @param {import("../ways.js").Ways} ways
    * @param {import("../connector.js").Connector} [known]
    */
-  constructor(origin, options, ways, known) {
-    super(origin, options, ways, known);
+  constructor(origin, options, known) {
+    super(origin, options, known);
     const session = this._session;
     const { outbox } = session;
     const { _send, send } = this;

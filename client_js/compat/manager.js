@@ -1,9 +1,10 @@
 /**
  * The Manager with socket.io-client's settings, options and events.
  */
+import { Connector } from "../connector.js";
 import { resolve } from "../lookup.js";
 import { Manager as Base } from "../manager.js";
-import { EVERY_WAY } from "../ways.js";
+import { withDefaults } from "../options.js";
 import { addAliases } from "./emitter.js";
 import { Engine } from "./engine.js";
 import { codecOf, toOwn } from "./options.js";
@@ -20,7 +21,7 @@ export class Manager extends Base {
     const own = toOwn(opts ?? {}, searchParams);
     own.codec = codecOf(own.parser, (packet) => this.fire(/** @type {any} */ ("packet"), packet));
     own._sent = (/** @type {{nsp: string, args?: any[]}} */ { nsp, args }) => args && /** @type {any} */ (this.nsps.get(nsp))?._told(args);
-    super(origin, own, { ways: EVERY_WAY, OneSocket: /** @type {any} */ (Socket), Engine });
+    super(origin, own, { Engine, Known: Connector, withDefaults, OneSocket: /** @type {any} */ (Socket) });
     addAliases(this);
     const all = /** @type {any} */ (this.opts);
     const any = /** @type {any} */ (this);

@@ -97,11 +97,5 @@ export class Outbox {
      * @returns {Entry[]} What it did not get.
      */
     this.after = (position) => kept.slice(Math.max(0, position - this.acked));
-
-    /**
-     * @param {number} number From `acked` + 1 to `last`.
-     * @returns {Data}
-     */
-    this.peek = (number) => kept[number - this.acked - 1].data;
   }
 }

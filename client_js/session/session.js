@@ -3,7 +3,8 @@
  *
  * The rules are those of docs/protocol.md, section 2; the numbers below are the same.
  *
- * - Only a WebSocket writes for us over time: the `writer`. A POST says everything again, from what was acknowledged on.
+ * - Only a WebSocket writes for us over time: the `writer`. A POST says everything again, from what was acknowledged on;
+ *   that is in posts.js.
  * - The writer counts on its own (rule 4). When another carrier's acknowledgement overtakes it, it states its next number
  *   again instead of writing what the server has (rule 5).
  * - An attach is numbered when it is sent, and counts when it is answered; the highest number decides (rule 6).
@@ -11,9 +12,9 @@
  * A plain peer has no positions: what is written is forgotten.
  */
 import { check, checkSize } from "../errors.js";
-import { checkNumber, checkText, decodeNumber, decodeObject, encodePacket, packet } from "../wire/packet.js";
+import { SEPARATOR, checkNumber, checkText, decodeNumber, decodeObject, encodeText } from "../wire/packet.js";
 import { POLLING, WEBSOCKET } from "../wire/kinds.js";
-import { joinPayload, utf8Length } from "../wire/payload.js";
+import { utf8Length } from "../wire/payload.js";
 import { Inbox } from "./inbox.js";
 import { Outbox } from "./outbox.js";
 
@@ -47,14 +48,14 @@ export class Session {
   codec;
   /** The number of the highest attach that was answered. */
   current = 0;
+  /** @type {{carrier: number, next: number, stated: boolean} | undefined} */
+  writer;
 
   constructor() {
     const { outbox, inbox } = this;
     let key = "";
     /** The number of the last attach that was sent. */
     let last = 1;
-    /** @type {{carrier: number, next: number, stated: boolean} | undefined} */
-    let writer;
     /** The highest number the server said it had written, and since when we lack it. */
     let written = 0;
     let lackingSince = Infinity;
@@ -83,7 +84,7 @@ export class Session {
       }
       inbox.start(1, 1);
       this.current = 1;
-      if (writes) writer = { carrier: 1, next: 1, stated: true };
+      if (writes) this.writer = { carrier: 1, next: 1, stated: true };
     };
 
     /**
@@ -111,7 +112,8 @@ export class Session {
         else data = new Uint8Array(data.slice());
         // The exact size is worth its cost only near the limit. JSON can make six bytes of one character.
         if (data.length * 6 > limit) {
-          checkSize((this.plain && writer && /** @type {any} */ (data).byteLength) || utf8Length(encode(data)), limit, "message");
+          // By POST, bytes are base64.
+          checkSize(typeof data == "string" ? utf8Length(encode(data)) : this.plain && this.writer ? data.length : 1 + 4 * Math.ceil(data.length / 3), limit, "message");
         }
         return data;
       });
@@ -119,8 +121,8 @@ export class Session {
       return copies;
     };
 
-    /** @param {Data} data Of a message. */
-    const encode = (data) => encodePacket(packet("4", data), this.plain);
+    /** @param {string} text Of a message. */
+    const encode = (text) => encodeText(text, this.plain);
 
     /** Number a new carrier, to be attached. */
     this.attach = () => ++last;
@@ -134,36 +136,32 @@ export class Session {
     this.attachment = (carrier, more) => JSON.stringify({ key, received: inbox.acknowledge(), carrier, ...more });
 
     /**
-     * Take the server's answer to an attach or a POST.
+     * Take the server's answer to an attach.
      * @param {string} text
-     * @param {number} number The carrier it came on; 0 for a POST.
+     * @param {number} number The carrier it came on.
      * @param {boolean} writes
      * @param {number} now
      * @throws {import("../errors.js").RemoteProtocolError}
      */
     this.answer = (text, number, writes, now) => {
-      const { carrier, received, sent } = decodeObject(text);
-      acknowledge(checkNumber(received), now);
-      if (sent !== undefined) {
-        written = Math.max(written, checkNumber(sent));
-        lackingSince = written > inbox.received ? Math.min(lackingSince, now) : Infinity;
-      }
-      if (!number) return;
-      check(carrier === number);
+      const { carrier, received } = decodeObject(text);
+      this.acknowledge(received, now);
+      check(number && carrier === number);
       if (number >= this.current) {
         this.current = number;
         // Rule 2: whatever wrote before never writes again.
-        writer = writes ? { carrier, next: outbox.acked + 1, stated: false } : undefined;
+        this.writer = writes ? { carrier, next: outbox.acked + 1, stated: false } : undefined;
       }
     };
 
     /**
-     * @param {number} position
+     * @param {number} position Everything up to it has arrived.
      * @param {number} now
+     * @throws {import("../errors.js").RemoteProtocolError}
      */
-    const acknowledge = (position, now) => {
+    this.acknowledge = (position, now) => {
       const before = outbox.acked;
-      outbox.acknowledge(position);
+      outbox.acknowledge(checkNumber(position));
       if (outbox.acked > before) outbox.calm(now);
     };
 
@@ -184,7 +182,7 @@ export class Session {
           lackingSince = written > inbox.received ? now : Infinity;
           return data;
         }
-      } else if (type == "8") acknowledge(decodeNumber(data), now);
+      } else if (type == "8") this.acknowledge(decodeNumber(data), now);
       else if (type == "9") inbox.start(carrier, decodeNumber(data, 1));
       return undefined;
     };
@@ -195,7 +193,7 @@ export class Session {
      */
     this.end = (carrier) => {
       inbox.end(carrier);
-      if (writer?.carrier == carrier) writer = undefined;
+      if (this.writer?.carrier == carrier) this.writer = undefined;
     };
 
     /**
@@ -207,6 +205,7 @@ export class Session {
     this.frames = (control, now) => {
       /** @type {Data[]} */
       const frames = [];
+      const { writer } = this;
       if (!writer) return frames;
       if (writer.next <= outbox.acked) {
         writer.next = outbox.acked + 1;
@@ -221,8 +220,8 @@ export class Session {
         text = "";
       };
       const add = (/** @type {string} */ part) => {
-        if (this.plain || text.length + part.length > room()) flush();
-        text = text ? joinPayload([text, part]) : part;
+        if (this.plain || text.length + part.length > this.room()) flush();
+        text += (text && SEPARATOR) + part;
       };
       control.splice(0).forEach(add);
       for (; writer.next <= outbox.last; writer.next++) {
@@ -240,43 +239,8 @@ export class Session {
       return frames;
     };
 
-    /** The WebSocket took over from polling, by the standard's rules. */
-    this.upgrade = () => {
-      writer = { carrier: 0, next: outbox.acked + 1, stated: true };
-    };
-
-    /**
-     * A POST that brings no messages.
-     * @param {string} control One encoded packet, or nothing.
-     * @param {number} [carrier] To attach with it.
-     * @returns {string}
-     */
-    this.note = (control, carrier) => joinPayload([this.plain ? "" : "7" + this.attachment(carrier), control].filter((part) => part));
-
-    /**
-     * One POST: our position, and from what is acknowledged on as much as fits (rule 7).
-     * @param {string[]} control Encoded packets that go with it.
-     * @param {number} now
-     * @returns {string}
-     */
-    this.post = (control, now) => {
-      const packets = control.splice(0);
-      if (!this.plain) packets.unshift("7" + this.attachment());
-      let left = room();
-      for (let number = outbox.acked + 1, first = number; number <= outbox.last; number++) {
-        const part = encode(outbox.peek(number));
-        left -= part.length;
-        if (left < 0 && number > first) break;
-        if (!this.plain && number == first) packets.push("9" + number);
-        packets.push(part);
-        outbox.write(number, now);
-      }
-      if (this.plain) outbox.acknowledge(outbox.written);
-      return joinPayload(packets);
-    };
-
     /** @returns {number} Characters that are surely within the server's limit, whatever they are. */
-    const room = () => Math.min(FRAME_LENGTH, this.maxPayload / 3 - ENVELOPE_BYTES);
+    this.room = () => Math.min(FRAME_LENGTH, this.maxPayload / 3 - ENVELOPE_BYTES);
 
     /**
      * @param {number} ms How long the oldest message may stay unacknowledged, beyond the time that a slow network needs for
@@ -287,6 +251,15 @@ export class Session {
 
     /** @returns {number} The time in ms that a slow network needs for what is not acknowledged. */
     this.burden = () => Math.floor(outbox.size / SLOW);
+
+    /**
+     * @param {number} number The server says it has written so far.
+     * @param {number} now
+     */
+    this.lacks = (number, now) => {
+      written = Math.max(written, number);
+      lackingSince = written > inbox.received ? Math.min(lackingSince, now) : Infinity;
+    };
 
     /**
      * The doubt was answered.

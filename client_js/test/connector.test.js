@@ -17,7 +17,7 @@ const row = (number, name, run) => {
 };
 
 const make = (options = {}, place) =>
-  new Connector(withDefaults({ random: () => 0.5, wall: () => 1.8e12, network: () => "wifi", ...options }), KINDS, place);
+  new Connector(withDefaults({ random: () => 0.5, wall: () => 1.8e12, network: () => "wifi", ...options }), place);
 
 /** A race that polling has won, with a WebSocket that was refused. */
 const onPolling = (options) => {
@@ -357,15 +357,15 @@ test("every row of the tables has its test, and every test its row", () => {
 test("inspect tells what was tried, with what outcome, and what is held against a transport", () => {
   const connector = make();
   connector.race(0);
-  const attempt = connector.note("websocket", 0);
+  const judge = connector.note("websocket", 0);
   connector.next(0);
-  assert.deepEqual(connector.inspect(40).attempts, [{ at: "2027-01-15T08:00:00.000Z", transport: "websocket", ms: 40, verdict: "trying" }]);
-  attempt.ms = 50;
-  attempt.verdict = "HTTP 403";
+  const at = "2027-01-15T08:00:00.000Z";
+  assert.deepEqual(connector.inspect(40).attempts, [{ at, transport: "websocket", ms: 40, verdict: "trying" }]);
+  judge("HTTP 403", 50);
   connector.failed("websocket", 50);
   connector.next(50);
   connector.carries("polling", 60);
-  assert.deepEqual(connector.inspect(1050), { rtt: undefined, attempts: [{ ...attempt }], held: { websocket: 4000 } });
+  assert.deepEqual(connector.inspect(1050), { rtt: undefined, attempts: [{ at, transport: "websocket", ms: 50, verdict: "HTTP 403" }], held: { websocket: 4000 } });
   for (let number = 0; number < 100; number++) connector.note("stream", 1100);
   assert.equal(connector.inspect(1100).attempts.length, 30, "not without end");
 });

@@ -16,12 +16,14 @@ const LAYERS = [
   ["index.js", "websocket.js", "msgpack.js"],
   ["opensession.js", "manager.js", "lookup.js", "events.js"],
   ["socket.js"],
-  ["live.js", "ways.js"],
+  ["live.js", "single.js"],
   ["requests.js"],
   ["connector.js", "poster.js", "carrier.js", "page.js", "seat.js"],
+  ["attempts.js", "alike.js"],
   ["transports/websocket.js", "transports/stream.js", "transports/polling.js", "transports/post.js"],
   ["transports/http.js"],
   ["options.js", "emitter.js"],
+  ["session/posts.js"],
   ["session/session.js"],
   ["session/outbox.js", "session/inbox.js"],
   ["wire/msgpack.js"],
@@ -71,6 +73,21 @@ test("a session that imports what is above it is seen", () => {
 
 test("a dependency is seen", () => {
   assert.equal(violations("live.js", 'import { readFile } from "node:fs";').length, 1);
+});
+
+/** All that a module brings with it. */
+const reach = (name, known = new Set()) => {
+  if (known.has(name)) return known;
+  known.add(name);
+  for (const [, target] of readFileSync(join(root, name), "utf8").matchAll(/^(?:import|export)[^"']*?from\s*["']([^"']+)["']/gm)) reach(normalize(join(dirname(name), target)), known);
+  return known;
+};
+
+test("the manager has no driver of its own, and that of the WebSocket entry brings no other", () => {
+  assert.deepEqual([...reach("manager.js")].filter((name) => ["live.js", "single.js", "connector.js"].includes(name)), []);
+  const others = ["live.js", "connector.js", "requests.js", "poster.js", "seat.js", "carrier.js", "session/posts.js", "transports/http.js", "transports/post.js", "transports/polling.js", "transports/stream.js"];
+  assert.deepEqual([...reach("websocket.js")].filter((name) => others.includes(name)), []);
+  assert.ok(others.every((name) => reach("index.js").has(name)));
 });
 
 test("the session and the wire know no clock, no timer and no network", () => {

@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { Live } from "../live.js";
-import { EVERY_WAY } from "../ways.js";
+import { BY_EACH, SINGLE, createDriver, testEach } from "./drivers.js";
 import { World, settle } from "./world.js";
 
 const URL = "http://server.test";
@@ -9,7 +8,7 @@ const URL = "http://server.test";
 /** A client in a world of its own. */
 const start = async ({ seed, weather, options, ms = 0, world = new World(seed) } = {}) => {
   Object.assign(world.weather, weather);
-  const live = new Live(URL, { ...world.options, ...options }, EVERY_WAY);
+  const live = createDriver(URL, { ...world.options, ...options });
   const log = { transports: [], messages: [], closed: undefined };
   live.on("transport", ({ to }) => log.transports.push(to));
   live.on("message", (message) => log.messages.push(message));
@@ -37,7 +36,7 @@ const assertLevel = ({ world, log, session }) => {
   assert.equal(world.sessions.size, 1, "one session");
 };
 
-test("a quick open network sees one WebSocket and not one request more", async () => {
+testEach("a quick open network sees one WebSocket and not one request more", async () => {
   const all = await start({ ms: 100 });
   await talk(all, 3000);
   assert.deepEqual(all.world.requests, ["WS"]);
@@ -101,9 +100,9 @@ test("a stream that is held back never carries, and is tried again later", async
   assertLevel(all);
 });
 
-for (const transport of ["websocket", "stream", "polling"]) {
-  test(`after a cut the session goes on within 300 ms (${transport})`, async () => {
-    const all = await start({ options: { transports: [transport] }, ms: 100 });
+for (const transports of BY_EACH) {
+  test(`after a cut the session goes on within 300 ms (${transports})`, async () => {
+    const all = await start({ options: { transports }, ms: 100 });
     for (let i = 0; i < 10; i++) {
       await talk(all, 6000, 100);
       all.world.cut();
@@ -116,7 +115,7 @@ for (const transport of ["websocket", "stream", "polling"]) {
   });
 }
 
-test("a network that is gone for ten seconds changes nothing but the time", async () => {
+testEach("a network that is gone for ten seconds changes nothing but the time", async () => {
   const all = await start({ ms: 100 });
   await talk(all, 500);
   all.world.weather.down = true;
@@ -127,9 +126,9 @@ test("a network that is gone for ten seconds changes nothing but the time", asyn
   assertLevel(all);
 });
 
-for (const transport of ["websocket", "stream", "polling"]) {
-  test(`a black hole is noticed by the traffic within five seconds (${transport})`, async () => {
-    const all = await start({ options: { transports: transport == "polling" ? ["polling"] : [transport, "polling"] }, weather: { noSockets: transport == "stream" }, ms: 200 });
+for (const transports of [["websocket", "polling"], ["stream", "polling"], ["polling"], ["websocket"], SINGLE]) {
+  test(`a black hole is noticed by the traffic within five seconds (${transports})`, async () => {
+    const all = await start({ options: { transports }, weather: { noSockets: transports[0] == "stream" }, ms: 200 });
     await talk(all, 6000);
     // What is connected now is deaf from here on; what is connected later is not.
     all.world.weather.black = true;
@@ -143,7 +142,7 @@ for (const transport of ["websocket", "stream", "polling"]) {
   });
 }
 
-test("a network on which all takes seconds changes nothing either", async () => {
+testEach("a network on which all takes seconds changes nothing either", async () => {
   for (const latencyMs of [1000, 1500, 2000]) {
     const client = await start({ weather: { latencyMs }, ms: 40_000 });
     const before = client.log.transports.length;
@@ -156,7 +155,7 @@ test("a network on which all takes seconds changes nothing either", async () => 
 });
 
 test("whoever closes a session when it hears of its transport has closed it", async () => {
-  for (const transports of [["websocket"], ["polling"], ["websocket", "stream", "polling"]]) {
+  for (const transports of [...BY_EACH, undefined]) {
     const { world, live, log } = await start({ options: { transports } });
     live.on("transport", () => live.close());
     live.on("open", () => assert.fail("it is closed"));
@@ -165,7 +164,7 @@ test("whoever closes a session when it hears of its transport has closed it", as
   }
 });
 
-test("after an outage that took its time, a dead carrier is noticed as soon as ever", async () => {
+testEach("after an outage that took its time, a dead carrier is noticed as soon as ever", async () => {
   const all = await start({ ms: 1000 });
   all.world.weather.black = true;
   await talk(all, 4000);
@@ -186,7 +185,7 @@ test("what the server refuses in every form says so at once", async () => {
   assert.equal(log.closed.description.message, "Transport unknown");
 });
 
-test("an idle WebSocket that has died is noticed after ping interval and timeout", async () => {
+testEach("an idle WebSocket that has died is noticed after ping interval and timeout", async () => {
   const all = await start({ ms: 100 });
   all.world.weather.black = true;
   await all.world.advance(15_100);
@@ -264,7 +263,7 @@ test("what a failed POST had acknowledged is acknowledged again, and nothing spi
   assert.ok(posts - before < 5 && steps < 40, `${posts - before} posts, ${steps} timers`);
 });
 
-test("when the server has forgotten the session, what it had not got is handed back", async () => {
+testEach("when the server has forgotten the session, what it had not got is handed back", async () => {
   const all = await start({ ms: 100 });
   all.live.send("a");
   await all.world.advance(100);
@@ -281,7 +280,7 @@ test("when the server has forgotten the session, what it had not got is handed b
   assert.throws(() => all.live.send("d"), { name: "LocalProtocolError" });
 });
 
-test("when the grace is over, the session is", async () => {
+testEach("when the grace is over, the session is", async () => {
   const world = new World();
   world.grace = 5000;
   const all = await start({ world, ms: 100 });
@@ -293,7 +292,7 @@ test("when the grace is over, the session is", async () => {
   assert.equal(all.log.closed.reason, "transport close");
 });
 
-test("what cannot be opened says so after one round, or after its time", async () => {
+testEach("what cannot be opened says so after one round, or after its time", async () => {
   const refused = await start({ weather: { down: true }, ms: 200 });
   assert.equal(refused.log.closed.reason, "transport error");
   const silent = await start({ weather: { black: true }, ms: 19_000 });
@@ -312,12 +311,12 @@ test("the loser of the opening race is closed before anything was sent on it", a
 });
 
 test("to close is said to the server, and then there is silence", async () => {
-  for (const transport of ["websocket", "stream", "polling"]) {
-    const all = await start({ options: { transports: [transport] }, ms: 100 });
+  for (const transports of BY_EACH) {
+    const all = await start({ options: { transports }, ms: 100 });
     all.live.send("last");
     all.live.close();
     await all.world.advance(100);
-    assert.deepEqual([all.session().server.heard, all.session().server.over], [["last"], true], transport);
+    assert.deepEqual([all.session().server.heard, all.session().server.over], [["last"], true], `${transports}`);
     const before = all.world.requests.length;
     await all.world.advance(60_000);
     assert.equal(all.world.requests.length, before);
@@ -326,36 +325,37 @@ test("to close is said to the server, and then there is silence", async () => {
 
 test("any text and any bytes arrive as they were sent, over every transport", async () => {
   const messages = ["", "a\x1eb", "\r\n", "\0", "\ufeffx", "é😀\u2028", "x".repeat(5000), new Uint8Array(), new Uint8Array([0, 30, 255])];
-  for (const transport of ["websocket", "stream", "polling"]) {
-    const all = await start({ options: { transports: [transport] }, ms: 100 });
+  for (const transports of BY_EACH) {
+    const all = await start({ options: { transports }, ms: 100 });
     for (const message of messages) {
       all.live.send(message);
       all.world.say(all.session(), message);
     }
     await all.world.advance(1000);
-    assert.deepEqual(all.log.messages, messages, transport);
-    assert.deepEqual(all.session().server.heard, messages, transport);
+    assert.deepEqual(all.log.messages, messages, `${transports}`);
+    assert.deepEqual(all.session().server.heard, messages, `${transports}`);
   }
 });
 
 test("a hostile server ends the session and nothing else", async () => {
   const packets = ["", "x", "4", "7{}", "7null", '7{"carrier":99,"received":0}', "8x", "899", "90", "9-1", "j1", "b=", "0{}", "1{", "1", "1[]", '1{"code":99}', "2", "3", "5", "6", "4\ud800", 'j"\\ud800"', "4a\x1e", '9{"__proto__":1}', "3probe", "7[]"];
   for (const one of packets) {
-    for (const transport of ["websocket", "stream", "polling"]) {
-      const all = await start({ options: { transports: [transport] }, ms: 100 });
+    for (const transports of BY_EACH) {
+      const all = await start({ options: { transports }, ms: 100 });
       all.session().server.acknowledge = () => {};
       all.session().server.writer?.out.push(one);
       all.world.pump(all.session());
       all.world.say(all.session(), "next");
       await all.world.advance(3000);
-      assert.ok(all.log.closed || all.log.messages.length, `${transport}: ${one}`);
+      assert.ok(all.log.closed || all.log.messages.length, `${transports}: ${one}`);
     }
   }
 });
 
-for (let seed = 1; seed <= Number(process.env.STORMS ?? 40); seed++) {
-  test(`weather that changes all the time loses, repeats and reorders nothing (seed ${seed})`, async () => {
-    const all = await start({ seed, ms: 500 });
+const storms = Array.from({ length: Number(process.env.STORMS ?? 40) }, (_, index) => index + 1);
+for (const [seed, transports] of [...storms.map((seed) => [seed]), ...storms.map((seed) => [seed, seed % 4 ? SINGLE : ["websocket"]])]) {
+  test(`weather that changes all the time loses, repeats and reorders nothing (seed ${seed}, ${transports ?? "all"})`, async () => {
+    const all = await start({ seed, options: { transports }, ms: 500 });
     const { world } = all;
     const flags = ["noSockets", "hangSockets", "muteSockets", "buffer", "down", "page"];
     for (let i = 0; i < 40; i++) {

@@ -3,13 +3,12 @@
  */
 import assert from "node:assert/strict";
 import test from "node:test";
-import { Live } from "../live.js";
-import { EVERY_WAY } from "../ways.js";
+import { SINGLE, createDriver, testEach } from "./drivers.js";
 import { World } from "./world.js";
 
 const start = async ({ weather, options, world = new World(), ms = 100 } = {}) => {
   Object.assign(world.weather, weather);
-  const live = new Live("http://server.test", { ...world.options, ...options }, EVERY_WAY);
+  const live = createDriver("http://server.test", { ...world.options, ...options });
   const log = [];
   live.on("status", (status) => log.push(status));
   live.on("transport", ({ to, reason }) => log.push([to, reason]));
@@ -19,7 +18,7 @@ const start = async ({ weather, options, world = new World(), ms = 100 } = {}) =
   return { world, live, log, session: () => [...world.sessions.values()].at(-1) };
 };
 
-test("from connecting to closed", async () => {
+testEach("from connecting to closed", async () => {
   const { world, live, log } = await start({ ms: 0 });
   assert.equal(live.status, "connecting");
   await world.advance(100);
@@ -33,7 +32,7 @@ test("from connecting to closed", async () => {
   assert.deepEqual(statuses, ["connected", "recovering", "connected", "closed", "forced close"]);
 });
 
-test("what does not answer is stalled, before it is given up; what answers late is connected again", async () => {
+testEach("what does not answer is stalled, before it is given up; what answers late is connected again", async () => {
   const { world, live, log } = await start();
   log.length = 0;
   world.weather.latencyMs = 700;
@@ -55,9 +54,9 @@ for (const [who, speak] of [
   ["we", (live) => live.send("x")],
   ["the server", (_, world, session) => world.say(session, "x")],
 ]) {
-  for (const noSockets of [false, true]) {
-    test(`when ${who} alone ${who == "we" ? "speak" : "speaks"}, a dead ${noSockets ? "stream" : "WebSocket"} is replaced within 5 s`, async () => {
-      const { world, live, log, session } = await start({ weather: { noSockets } });
+  for (const transports of [["websocket", "polling"], ["stream", "polling"], SINGLE]) {
+    test(`when ${who} alone ${who == "we" ? "speak" : "speaks"}, what is dead is replaced within 5 s (${transports})`, async () => {
+      const { world, live, log, session } = await start({ options: { transports } });
       for (let i = 0; i < 40; i++) {
         speak(live, world, session());
         await world.advance(50);
@@ -77,7 +76,7 @@ for (const [who, speak] of [
   }
 }
 
-test("the round trip is measured on what flows anyway, without a request or a frame more", async () => {
+testEach("the round trip is measured on what flows anyway, without a request or a frame more", async () => {
   const { world, live, session } = await start({ weather: { latencyMs: 40 } });
   world.say(session(), "x");
   await world.advance(1200);
@@ -87,7 +86,7 @@ test("the round trip is measured on what flows anyway, without a request or a fr
   assert.deepEqual(world.requests, ["WS"]);
 });
 
-test("time in which the machine slept is nobody's fault: a carrier that lives is left alone", async () => {
+testEach("time in which the machine slept is nobody's fault: a carrier that lives is left alone", async () => {
   for (const isClockHalted of [false, true]) {
     let shift = 0;
     const world = new World();
@@ -106,7 +105,7 @@ test("time in which the machine slept is nobody's fault: a carrier that lives is
   }
 });
 
-test("after sleep a carrier that has died is found out within two seconds", async () => {
+testEach("after sleep a carrier that has died is found out within two seconds", async () => {
   let shift = 0;
   const world = new World();
   const { log } = await start({ world, options: { wall: () => 1.8e12 + world.time + shift } });
@@ -123,7 +122,7 @@ test("after sleep a carrier that has died is found out within two seconds", asyn
   );
 });
 
-test("bytes that leave a moment later, as in browsers, do not put off the question", async () => {
+testEach("bytes that leave a moment later, as in browsers, do not put off the question", async () => {
   const world = new World();
   const { live, log } = await start({
     world,
@@ -145,7 +144,7 @@ test("bytes that leave a moment later, as in browsers, do not put off the questi
   assert.deepEqual(log, ["stalled", "recovering"]);
 });
 
-test("a slow upload is not taken for a dead network", async () => {
+testEach("a slow upload is not taken for a dead network", async () => {
   const world = new World();
   const sockets = [];
   const { live, log } = await start({

@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { Live } from "../live.js";
 import { watchPage } from "../page.js";
-import { EVERY_WAY } from "../ways.js";
+import { SINGLE, createDriver, testEach } from "./drivers.js";
 import { World } from "./world.js";
 
 /** A page with nothing but events. */
@@ -21,7 +20,7 @@ const withPage = async (run) => {
     (type == "change" ? connection : target).dispatchEvent(Object.assign(new Event(type), more));
   };
   const world = new World();
-  const live = new Live("http://server.test", { ...world.options, network: () => network, page: true }, EVERY_WAY);
+  const live = createDriver("http://server.test", { ...world.options, network: () => network, page: true });
   live.open();
   const log = [];
   live.on("transport", ({ to, reason }) => log.push([to, reason]));
@@ -36,7 +35,7 @@ const withPage = async (run) => {
 };
 
 for (const type of ["online", "offline", "pageshow", "visibilitychange", "resume", "change"]) {
-  test(`on ${type} a carrier that has died meanwhile is found out within two seconds`, () =>
+  testEach(`on ${type} a carrier that has died meanwhile is found out within two seconds`, () =>
     withPage(async ({ world, fire, log }) => {
       world.weather.black = true;
       await world.advance(100);
@@ -47,7 +46,7 @@ for (const type of ["online", "offline", "pageshow", "visibilitychange", "resume
       assert.deepEqual(log.slice(1), [["websocket", "stalled"]]);
     }));
 
-  test(`on ${type} a carrier that lives is left alone`, () =>
+  testEach(`on ${type} a carrier that lives is left alone`, () =>
     withPage(async ({ world, fire, log }) => {
       fire(type);
       await world.advance(5000);
@@ -55,13 +54,13 @@ for (const type of ["online", "offline", "pageshow", "visibilitychange", "resume
     }));
 }
 
-test("a page that goes for good says so in a request that outlives it", () =>
+testEach("a page that goes for good says so, where it can in a request that outlives it", (transports) =>
   withPage(async ({ world, live, fire, log, session }) => {
     live.send("last");
     fire("pagehide", { persisted: false });
     await world.advance(100);
     assert.deepEqual([session.server.heard, session.server.over, log.at(-1)], [["last"], true, "transport close"]);
-    assert.equal(world.requests.at(-1), "POST polling");
+    assert.equal(world.requests.at(-1), transports == SINGLE ? "WS" : "POST polling");
   }));
 
 test("a good-bye that the browser has stopped half-way is said again", () =>
@@ -73,14 +72,14 @@ test("a good-bye that the browser has stopped half-way is said again", () =>
     assert.equal(started, 2);
   }));
 
-test("a page that may come back says nothing", () =>
+testEach("a page that may come back says nothing", () =>
   withPage(async ({ world, fire, session }) => {
     fire("pagehide", { persisted: true });
     await world.advance(100);
     assert.equal(session.server.over, false);
   }));
 
-test("when the network is back, nobody waits for a pause to end", () =>
+testEach("when the network is back, nobody waits for a pause to end", () =>
   withPage(async ({ world, live, fire, log }) => {
     world.weather.down = true;
     world.cut();
@@ -92,7 +91,7 @@ test("when the network is back, nobody waits for a pause to end", () =>
     assert.equal(log.length, 2);
   }));
 
-test("what the browser guesses of the network's speed changes nothing", () =>
+testEach("what the browser guesses of the network's speed changes nothing", () =>
   withPage(async ({ world, connection }) => {
     const before = world.requests.length;
     connection.dispatchEvent(new Event("change"));
@@ -100,7 +99,7 @@ test("what the browser guesses of the network's speed changes nothing", () =>
     assert.equal(world.requests.length, before);
   }));
 
-test("without a network it says so, and goes on by itself when there is one", () =>
+testEach("without a network it says so, and goes on by itself when there is one", () =>
   withPage(async ({ world, live, fire }) => {
     const statuses = [];
     live.on("status", (status) => statuses.push(status));

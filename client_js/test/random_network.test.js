@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { GapError } from "../errors.js";
+import { encodePost, takeAnswer } from "../session/posts.js";
 import { Session } from "../session/session.js";
 import { decodePacket, packet } from "../wire/packet.js";
 import { randomFrom } from "./random.js";
@@ -72,10 +73,10 @@ class Network {
   }
 
   post() {
-    const body = this.client.post([], this.now);
+    const body = encodePost(this.client, [], this.now);
     const deliver = () => {
       const answer = this.server.post(body);
-      this.flying.push(() => this.client.answer(answer.slice(1), 0, false, this.now));
+      this.flying.push(() => takeAnswer(this.client, answer.slice(1), this.now));
     };
     this.flying.push(deliver);
     if (this.random() < 0.15) this.flying.push(deliver);

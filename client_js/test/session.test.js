@@ -3,6 +3,7 @@ import test from "node:test";
 import { GapError, LocalProtocolError, RemoteProtocolError } from "../errors.js";
 import { Inbox } from "../session/inbox.js";
 import { Outbox } from "../session/outbox.js";
+import { encodePost, takeAnswer } from "../session/posts.js";
 import { Session } from "../session/session.js";
 import { packet } from "../wire/packet.js";
 import { randomFrom } from "./random.js";
@@ -40,9 +41,9 @@ test("a later WebSocket states the number that comes next, after the server's an
 test("an acknowledgement that overtakes the writer makes it state its number again", () => {
   const session = opened({ writes: false });
   ["a", "b"].map((text) => session.send([text]));
-  session.post([], NOW);
+  encodePost(session, [], NOW);
   session.answer('{"carrier":2,"received":0}', session.attach(), true, NOW);
-  session.answer('{"received":2,"sent":0}', 0, false, NOW);
+  takeAnswer(session, '{"received":2,"sent":0}', NOW);
   session.send(["c"]);
   assert.deepEqual(session.frames([], NOW), ["93\x1e4c"]);
 });
@@ -99,20 +100,20 @@ test("a POST says everything again from what was acknowledged on", () => {
   const session = opened({ writes: false });
   ["a", "b"].map((text) => session.send([text]));
   const body = '7{"key":"secret","received":0}\x1e91\x1e4a\x1e4b';
-  assert.equal(session.post([], NOW), body);
-  assert.equal(session.post([], NOW), body);
-  session.answer('{"received":1,"sent":0}', 0, false, NOW);
-  assert.equal(session.post(["3"], NOW), '7{"key":"secret","received":0}\x1e3\x1e92\x1e4b');
+  assert.equal(encodePost(session, [], NOW), body);
+  assert.equal(encodePost(session, [], NOW), body);
+  takeAnswer(session, '{"received":1,"sent":0}', NOW);
+  assert.equal(encodePost(session, ["3"], NOW), '7{"key":"secret","received":0}\x1e3\x1e92\x1e4b');
 });
 
 test("a POST keeps to the server's limit, and one message goes alone", () => {
   const session = opened({ writes: false, maxPayload: 3000 });
   for (let i = 0; i < 10; i++) session.send(["x".repeat(400)]);
-  assert.ok(session.post([], NOW).length < 3000);
-  session.answer('{"received":1,"sent":0}', 0, false, NOW);
+  assert.ok(encodePost(session, [], NOW).length < 3000);
+  takeAnswer(session, '{"received":1,"sent":0}', NOW);
   const long = opened({ writes: false, maxPayload: 3000 });
   long.send(["x".repeat(2700)]);
-  assert.ok(long.post([], NOW).length <= 3000);
+  assert.ok(encodePost(long, [], NOW).length <= 3000);
 });
 
 test("a message that is too long is refused with both sizes", () => {
@@ -152,7 +153,7 @@ test("doubt: a message unacknowledged for two seconds, or what the server says i
   assert.equal(session.doubtful(2000), NOW + 2000);
   session.receive(1, packet("8", "1"), NOW);
   assert.equal(session.doubtful(2000), Infinity);
-  session.answer('{"received":1,"sent":2}', 0, false, NOW);
+  takeAnswer(session, '{"received":1,"sent":2}', NOW);
   assert.equal(session.doubtful(2000), NOW + 2000);
   session.receive(1, packet("4", "x"), NOW + 100);
   assert.equal(session.doubtful(2000), NOW + 2100);
@@ -212,7 +213,7 @@ test("an acknowledgement that went with something that failed is told again", ()
   session.inbox.untold();
   assert.equal(session.inbox.due, Infinity, "nothing was received");
   session.receive(1, packet("4", "a"), NOW);
-  session.post([], NOW);
+  encodePost(session, [], NOW);
   assert.equal(session.inbox.due, Infinity);
   session.inbox.untold();
   assert.deepEqual(session.frames([], NOW), ["81"]);

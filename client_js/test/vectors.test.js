@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
 import test from "node:test";
 import { HoldfastError, RemoteProtocolError } from "../errors.js";
+import { takeAnswer } from "../session/posts.js";
 import { Session } from "../session/session.js";
 import { EventStreamDecoder } from "../wire/eventstream.js";
 import { decodePacket, encodePacket } from "../wire/packet.js";
@@ -93,7 +94,8 @@ test("open packets and answers are read as in the vectors", options("handshake")
     const session = opened(open);
     while (session.attach() < (carrier ?? 0));
     session.outbox.written = Number.MAX_SAFE_INTEGER;
-    session.answer(wire.slice(1), carrier ?? 0, true, 0);
+    if (carrier === undefined) takeAnswer(session, wire.slice(1), 0);
+    else session.answer(wire.slice(1), carrier, true, 0);
     return session;
   };
   for (const { name, wire, value } of [...vectors.answer, ...vectors.answer_decoded]) {

@@ -35,16 +35,22 @@ export const checkText = (text, isPlain) => {
 };
 
 /**
- * @param {Packet} packet
+ * @param {string} text Of a message.
  * @param {boolean} [plain] Towards a plain peer, that does not know `j`.
+ * @returns {string}
+ */
+export const encodeText = (text, plain) => (!plain && /[\x1e\r\n]/.test(text) ? "j" + JSON.stringify(text) : "4" + text);
+
+/**
+ * @param {Packet} packet
+ * @param {boolean} [plain] Towards a plain peer.
  * @returns {string}
  * @throws {LocalProtocolError} The text cannot be carried.
  */
 export const encodePacket = ({ type, data }, plain) => {
   if (typeof data != "string") return "b" + encodeBase64(data);
   checkText(data);
-  if (type == "4" && !plain && /[\x1e\r\n]/.test(data)) return "j" + JSON.stringify(data);
-  return type + data;
+  return type == "4" ? encodeText(data, plain) : type + data;
 };
 
 /**
@@ -60,10 +66,19 @@ export const parseJson = (text) => attempt(() => JSON.parse(text));
  * @returns {Packet}
  * @throws {import("../errors.js").RemoteProtocolError} The type is unknown, or its data are not what the type asks for.
  */
-export const decodePacket = (text, plain) => {
+export const decodePacket = (text, plain) =>
+  text[0] == "b" ? packet("4", decodeBase64(text.slice(1))) : decodeTextPacket(text, plain);
+
+/**
+ * As `decodePacket`, where bytes come as they are: on a WebSocket.
+ * @param {string} text
+ * @param {boolean} [plain]
+ * @returns {Packet}
+ * @throws {import("../errors.js").RemoteProtocolError}
+ */
+export const decodeTextPacket = (text, plain) => {
   const type = text[0];
   const data = text.slice(1);
-  if (type == "b") return packet("4", decodeBase64(data));
   if (type == "j" && !plain) {
     const value = parseJson(data);
     check(typeof value == "string" && !LONE_SURROGATE.test(value));

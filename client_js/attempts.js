@@ -1,0 +1,46 @@
+/**
+ * What was tried of late and how it went, for whoever asks why it does not connect; and the last round trip.
+ */
+
+/** So many tries are told. */
+const ATTEMPTS = 30;
+
+/** @typedef {{at: string, transport: string, ms: number, verdict: string}} Attempt `ms`: until it carried, or had failed. */
+/** @typedef {(verdict: string, now: number) => void} Judge The last verdict counts, and the time of the first. */
+
+export class Attempts {
+  /** The last round trip that was measured, in ms. @type {number | undefined} */
+  rtt;
+
+  /** @param {import("./options.js").Options} options */
+  constructor({ wall }) {
+    /** The last ones. @type {((now: number) => Attempt)[]} */
+    const attempts = [];
+
+    /**
+     * Something is tried.
+     * @param {string} transport
+     * @param {number} since
+     * @returns {Judge}
+     */
+    this.note = (transport, since) => {
+      const at = new Date(wall()).toISOString();
+      let verdict = "trying";
+      /** @type {number | undefined} */
+      let ms;
+      const took = (/** @type {number} */ now) => ms ?? Math.round(now - since);
+      attempts.push((now) => ({ at, transport, ms: took(now), verdict }));
+      if (attempts.length > ATTEMPTS) attempts.shift();
+      return (said, now) => {
+        ms = took(now);
+        verdict = said;
+      };
+    };
+
+    /**
+     * @param {number} now
+     * @returns {{rtt?: number, attempts: Attempt[]}} What a support person wants to see of it.
+     */
+    this.inspect = (now) => ({ rtt: this.rtt, attempts: attempts.map((tell) => tell(now)) });
+  }
+}
