@@ -565,7 +565,8 @@ export class Live extends Emitter {
       for (const kind of connector.next(now, requests.seat.isOurs)) start(kind);
       options.clearTimeout(timer);
       const deadlines = [...carriers].map(({ ended, deadline }) => (ended && deadline <= now ? Infinity : deadline));
-      timerAt = Math.min(core.current ? nextAt(core.current, now) : limit, connector.deadline(now), now + LOOK_MS, ...deadlines);
+      // Not what was due before: seen from the next step, the machine would have slept since.
+      timerAt = Math.max(now, Math.min(core.current ? nextAt(core.current, now) : limit, connector.deadline(now), now + LOOK_MS, ...deadlines));
       timer = options.setTimeout(step, timerAt > now ? Math.ceil(timerAt - clock()) : PAUSE_MS);
     };
 

@@ -145,6 +145,8 @@ export const createRequests = (core) => {
      */
     repoll(carrier) {
       session.calm(clock());
+      // Numbered higher, it would take over from what is about to carry.
+      if (core.isAsking()) return;
       carrier.io.close();
       core.start(POLLING, carrier, 0);
       core.give(/** @type {Carrier} */ (core.current), probeMs + core.slack);
