@@ -1,9 +1,10 @@
 /**
  * A session that goes by WebSocket alone: one carrier, and after a loss, or beside one that does not answer, another.
  *
- * It is live.js without the choice, and behaves as that does with this one transport (test/single.test.js runs the tests
- * of both). Each input changes something and then calls `step`, which does whatever is due and sets the one timer for
- * what is due next. Of docs/choosing-a-transport.md, rows 1, 5, 7, 8, 15 and 17 remain, and how a dead carrier is found out.
+ * It is live.js without the choice, and behaves as that does with this one transport: test/drivers.js runs the same tests
+ * with both. Of docs/choosing-a-transport.md the pauses remain (rows 5, 7, 8, 15 and 17), and how a dead carrier is found
+ * out. Each input changes something and then calls `step`, which does whatever is due and sets the one timer for what is
+ * due next.
  */
 import { ASK_MS, BUFFER_BYTES, LATE_MS, LOOK_MS, PAUSE_MS, SLACK_MS, SLEPT_MS, detailsOf, endOf, refusalOf, report, statusOf } from "./alike.js";
 import { Emitter } from "./emitter.js";

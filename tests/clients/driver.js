@@ -12,6 +12,7 @@ const installed = createRequire(`${process.argv[2]}/package.json`);
 const load = (name) => import(pathToFileURL(installed.resolve(name)).href);
 const { io: compat } = await load("holdfast-client/compat");
 const { io: holdfast } = await load("holdfast-client");
+const { io: byWebSocket } = await load("holdfast-client/websocket");
 const { msgpack } = await load("holdfast-client/msgpack");
 
 /** A WebSocket that is not to be had at first, so that our client begins by polling. */
@@ -33,6 +34,7 @@ const CLIENTS = {
   "holdfast-client": [holdfast, ours],
   "holdfast-client-msgpack": [holdfast, (way) => ({ ...ours(way), codec: msgpack })],
   "holdfast-client-compat": [compat, ours],
+  "holdfast-client-websocket": [byWebSocket, () => ({ WebSocket })],
 };
 
 const ENGINES = {

@@ -56,13 +56,15 @@ JAVASCRIPT = [
 PYTHON = ["python-AsyncClient", "python-AsyncClient-msgpack", "python-Client", "python-Client-msgpack"]
 ENGINES = ["engine.io-client-6.6", "engine.io-client-5.0", "engine.io-client-4.0"]
 # Behind the @ is the server, if it is not ours. The second shows that the tests ask for what Socket.IO does.
-ELSEWHERE = ["holdfast-client@socket.io", "socket.io-client-4.8@socket.io"]
-OURS = ["holdfast-client", "holdfast-client-msgpack", "holdfast-client-compat"]
+ELSEWHERE = ["holdfast-client@socket.io", "holdfast-client-websocket@socket.io", "socket.io-client-4.8@socket.io"]
+OURS = ["holdfast-client", "holdfast-client-msgpack", "holdfast-client-compat", "holdfast-client-websocket"]
 EVERYBODY = [*JAVASCRIPT, *PYTHON, *OURS, *ELSEWHERE]
 
 
 def ways_of(pair: str) -> list[str]:
     """By which ways a client can go at its server."""
+    if pair.startswith("holdfast-client-websocket"):
+        return ["websocket"]
     return [*WAYS] if pair in OURS else STANDARD_WAYS
 
 
