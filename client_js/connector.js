@@ -21,10 +21,14 @@ const REMEMBER_MS = 600_000;
  * @property {boolean} allowed By the options and by the server.
  * @property {number} until Not to be tried before.
  * @property {number} failures In a row.
+ * @property {boolean} late It had not answered when one that began later had.
  * @property {number} lives How often in a row it has died young.
  * @property {boolean} running It is being tried.
  * @property {boolean} raced It has failed in this race.
  */
+
+/** @param {Verdict} verdict */
+const isSuspect = ({ failures, late }) => failures || late;
 
 export class Connector extends Attempts {
   /** How often the last resort has failed in this race. */
@@ -38,7 +42,7 @@ export class Connector extends Attempts {
     super(options);
     const { transports, usefulMs, demoteMs, laterMs, random, storage, network, wall } = options;
     /** In the order of preference. @type {Verdict[]} */
-    const verdicts = KINDS.map((kind) => ({ kind, allowed: false, until: 0, failures: 0, lives: 0, running: false, raced: false }));
+    const verdicts = KINDS.map((kind) => ({ kind, allowed: false, until: 0, failures: 0, late: false, lives: 0, running: false, raced: false }));
     /** What carries the session. @type {Verdict | undefined} */
     let carrying;
     let since = 0;
@@ -68,7 +72,7 @@ export class Connector extends Attempts {
      * @param {number} now
      * @param {Verdict} [choice] What to begin with; else the WebSocket, if nothing is held against it.
      */
-    const race = (now, choice = verdicts[0].failures ? last() : undefined) => {
+    const race = (now, choice = isSuspect(verdicts[0]) ? last() : undefined) => {
       carrying = undefined;
       first = choice ?? verdicts[0];
       joins = stagger(now);
@@ -89,6 +93,7 @@ export class Connector extends Attempts {
       carrying = of(kind);
       since = now;
       carrying.failures = 0;
+      carrying.late = false;
       carrying.running = false;
       // First what the application waits for.
       for (const better of verdicts.slice(0, verdicts.indexOf(carrying))) better.until = Math.max(better.until, now + SETTLE_MS);
@@ -112,7 +117,7 @@ export class Connector extends Attempts {
       // What is good for a moment each time must not be had again and again without a pause.
       const isLast = verdict == last();
       if (!isLast || !isYoung) short = 0;
-      race(now, clean ? verdict : verdicts.find((other) => isReady(other, now) && !other.failures));
+      race(now, clean ? verdict : verdicts.find((other) => isReady(other, now) && !isSuspect(other)));
       if (isLast && short++) verdict.until = now + pause(short - 2, random);
     };
 
@@ -142,11 +147,14 @@ export class Connector extends Attempts {
     };
 
     /**
-     * A try was given up; it says nothing.
+     * A try was given up.
      * @param {string} kind
+     * @param {boolean} [isLate] It had begun first, and another has answered.
      */
-    this.dropped = (kind) => {
-      of(kind).running = false;
+    this.dropped = (kind, isLate) => {
+      const verdict = of(kind);
+      verdict.running = false;
+      verdict.late ||= !!isLate;
     };
 
     /** @param {string} kind The server does not know it. */
@@ -162,7 +170,7 @@ export class Connector extends Attempts {
     this.refresh = (now, isNewNetwork) => {
       for (const verdict of verdicts) {
         verdict.until = verdict.lives = 0;
-        if (isNewNetwork) verdict.failures = 0;
+        if (isNewNetwork) verdict.failures = +(verdict.late = false);
       }
       joins = stagger(now);
       remember();
@@ -233,7 +241,7 @@ export class Connector extends Attempts {
 
     /** Keep for the next page what counts against a transport in this network. */
     const remember = () => {
-      const failed = verdicts.flatMap(({ kind, failures }) => (failures ? kind : []));
+      const failed = verdicts.filter(isSuspect).map(({ kind }) => kind);
       try {
         if (failed.length) storage?.setItem(key(), JSON.stringify({ at: wall(), failed }));
         else storage?.removeItem(key());
@@ -245,7 +253,7 @@ export class Connector extends Attempts {
     this.offer(KINDS);
     try {
       const { at, failed } = JSON.parse(storage?.getItem(key()) ?? "{}");
-      if (Math.abs(wall() - at) < REMEMBER_MS) for (const kind of failed) of(kind).failures = 1;
+      if (Math.abs(wall() - at) < REMEMBER_MS) for (const kind of failed) of(kind).late = true;
     } catch {
       // Not what we have written.
     }

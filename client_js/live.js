@@ -23,6 +23,8 @@ import { SEPARATOR, decodePacket, packet } from "./wire/packet.js";
 /** @typedef {import("./carrier.js").Carrier} Carrier */
 /** @type {Record<string, typeof openPoll>} */
 const OPENERS = { [WEBSOCKET]: openWebSocket, [STREAM]: openStream, [POLLING]: openPoll };
+/** What began first and answers later. */
+const SLOWER = "slower than another";
 /** For the answer of what the server has attached already. */
 const HURRY_MS = 1000;
 /** How long a replaced carrier is still read. */
@@ -397,7 +399,9 @@ export class Live extends Emitter {
         if (other.state == TRYING) {
           hurry(other, answerMs);
           // In the opening race a request cannot be taken back: its answer is, when it comes.
-          if (reason == "open" ? other.kind == WEBSOCKET : other.number && other.number < carrier.number) drop(other, "slower than another");
+          if (reason == "open" ? other.kind == WEBSOCKET : other.number && other.number < carrier.number) {
+            drop(other, reason == "open" ? SLOWER : "overtaken");
+          }
         } else {
           other.state = REPLACED;
           other.judge("replaced", now);
@@ -422,7 +426,7 @@ export class Live extends Emitter {
      */
     const drop = (carrier, why) => {
       carriers.delete(carrier);
-      connector.dropped(carrier.kind);
+      connector.dropped(carrier.kind, why == SLOWER);
       if (carrier.state == TRYING) carrier.judge(why, clock());
       carrier.io.close();
     };

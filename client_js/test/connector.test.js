@@ -283,6 +283,27 @@ row(16, "what failed is known to the next page, for ten minutes, here", () => {
   assert.deepEqual(visit(), ["websocket"], "too long ago");
 });
 
+row(16, "a WebSocket that had not answered when polling had counts as one that failed, until it carries", () => {
+  const storage = memory();
+  const connector = make({ storage });
+  connector.race(0);
+  connector.next(0);
+  connector.next(250);
+  connector.dropped("websocket", true);
+  connector.carries("polling", 300);
+  assert.equal(storage.kept.size, 1);
+  const next = make({ storage });
+  next.race(0);
+  assert.deepEqual(next.next(0), ["polling"]);
+  connector.refuse("stream");
+  assert.deepEqual(connector.next(400), ["websocket"]);
+  connector.failed("websocket", 500);
+  assert.equal(connector.deadline(500), 5500, "the pauses begin as ever");
+  connector.next(5500);
+  connector.carries("websocket", 5600);
+  assert.equal(storage.kept.size, 0);
+});
+
 row(16, "what works again is held against no longer", () => {
   const storage = memory();
   const connector = onPolling({ storage });

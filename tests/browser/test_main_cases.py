@@ -9,7 +9,7 @@ from browser import eventually, serve, with_page
 from browsers import Browser, Tab
 
 from holdfast import Server, Socket
-from holdfast.demo.proxy import MisbehavingProxy
+from holdfast.demo.proxy import Kind, MisbehavingProxy
 
 pytestmark = [pytest.mark.browser, pytest.mark.servers]
 
