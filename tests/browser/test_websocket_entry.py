@@ -67,5 +67,9 @@ async def test_cut_again_and_again_it_loses_nothing(real_chromium: Chromium) -> 
         await tab.close()
         # Closed, the page has said good-bye on the WebSocket.
         await eventually(lambda: gone and log.all_over)
-        assert set(log.what()) == {"GET /", "GET /socket.io/holdfast.websocket.esm.min.js", "WEBSOCKET /socket.io/"}
+        assert set(log.what()) == {
+            "GET /",
+            "GET /socket.io/holdfast.websocket.esm.min.js",
+            "WEBSOCKET /socket.io/",
+        }
         assert tab.errors == []

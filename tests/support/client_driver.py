@@ -56,7 +56,11 @@ JAVASCRIPT = [
 PYTHON = ["python-AsyncClient", "python-AsyncClient-msgpack", "python-Client", "python-Client-msgpack"]
 ENGINES = ["engine.io-client-6.6", "engine.io-client-5.0", "engine.io-client-4.0"]
 # Behind the @ is the server, if it is not ours. The second shows that the tests ask for what Socket.IO does.
-ELSEWHERE = ["holdfast-client@socket.io", "holdfast-client-websocket@socket.io", "socket.io-client-4.8@socket.io"]
+ELSEWHERE = [
+    "holdfast-client@socket.io",
+    "holdfast-client-websocket@socket.io",
+    "socket.io-client-4.8@socket.io",
+]
 OURS = ["holdfast-client", "holdfast-client-msgpack", "holdfast-client-compat", "holdfast-client-websocket"]
 EVERYBODY = [*JAVASCRIPT, *PYTHON, *OURS, *ELSEWHERE]
 
