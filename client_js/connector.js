@@ -5,7 +5,7 @@
  */
 import { Attempts } from "./attempts.js";
 import { pause } from "./options.js";
-import { KINDS, STREAM } from "./wire/kinds.js";
+import { KINDS, STREAM, WEBSOCKET } from "./wire/kinds.js";
 
 /** Head start of the first choice before the last resort starts too; and the most of it, on a slow network. */
 const RACE_MS = 250;
@@ -18,13 +18,10 @@ const REMEMBER_MS = 600_000;
 /**
  * @typedef {object} Verdict What is known of one kind of transport.
  * @property {import("./wire/kinds.js").Kind} kind
- * @property {boolean} allowed By the options and by the server.
- * @property {number} until Not to be tried before.
+ * @property {number} until Not to be tried before; Infinity while it is being tried.
  * @property {number} failures In a row.
  * @property {boolean} late It had not answered when one that began later had.
  * @property {number} lives How often in a row it has died young.
- * @property {boolean} running It is being tried.
- * @property {boolean} raced It has failed in this race.
  */
 
 /** @param {Verdict} verdict */
@@ -42,48 +39,56 @@ export class Connector extends Attempts {
     super(options);
     const { transports, usefulMs, demoteMs, laterMs, random, storage, network, wall } = options;
     /** In the order of preference. @type {Verdict[]} */
-    const verdicts = KINDS.map((kind) => ({ kind, allowed: false, until: 0, failures: 0, late: false, lives: 0, running: false, raced: false }));
+    const all = KINDS.map((kind) => ({ kind, until: 0, failures: 0, late: false, lives: 0 }));
+    /** Those that the options and the server allow. */
+    let allowed = all;
     /** What carries the session. @type {Verdict | undefined} */
     let carrying;
     let since = 0;
-    /** What is tried first. */
-    let first = verdicts[0];
+    /** What is tried first. @type {Verdict | undefined} */
+    let first;
+    /** Whether it has failed in this race. */
+    let hasFailed = false;
     /** When the last resort joins the race. */
     let joins = 0;
-    /** How often in a row the last resort has lived too short. */
-    let short = 0;
 
     /** @param {string} kind */
-    const of = (kind) => verdicts[KINDS.indexOf(/** @type {any} */ (kind))];
+    const of = (kind) => all[KINDS.indexOf(/** @type {any} */ (kind))];
 
-    /** What is tried when all else fails. @returns {Verdict | undefined} */
-    const last = () => verdicts.filter(({ allowed }) => allowed).pop();
+    /** What is tried when all else fails. */
+    const last = () => allowed.at(-1);
+
+    /** Than what carries. */
+    const better = () => allowed.slice(0, allowed.indexOf(/** @type {Verdict} */ (carrying)));
 
     /** @param {number} now */
-    const stagger = (now) => now + Math.min(Math.max(RACE_MS, 4 * (this.rtt ?? 0)), SLOW_RACE_MS);
+    const stagger = (now) => {
+      joins = now + Math.min(Math.max(RACE_MS, 4 * (this.rtt ?? 0)), SLOW_RACE_MS);
+    };
 
     /** @param {string[]} kinds What this server offers. */
     this.offer = (kinds) => {
-      for (const verdict of verdicts) verdict.allowed = [kinds, transports].every((list) => list.includes(verdict.kind));
+      allowed = all.filter(({ kind }) => kinds.includes(kind) && transports.includes(kind));
     };
 
     /**
      * Nothing carries any more, or yet.
      * @param {number} now
-     * @param {Verdict} [choice] What to begin with; else the WebSocket, if nothing is held against it.
+     * @param {Verdict} [choice] What to begin with.
      */
-    const race = (now, choice = isSuspect(verdicts[0]) ? last() : undefined) => {
+    const race = (now, choice = last()) => {
+      for (const verdict of allowed) {
+        if (verdict.until == Infinity || (verdict == last() && verdict != carrying)) verdict.until = 0;
+      }
       carrying = undefined;
-      first = choice ?? verdicts[0];
-      joins = stagger(now);
+      first = choice;
+      hasFailed = false;
       this.rounds = 0;
-      for (const verdict of verdicts) verdict.running = verdict.raced = false;
-      const resort = last();
-      if (resort) resort.until = 0;
+      stagger(now);
     };
 
-    /** @param {number} now A session is to be opened. */
-    this.race = (now) => race(now);
+    /** @param {number} now A session is to be opened: by WebSocket, if nothing is held against it. */
+    this.race = (now) => race(now, allowed.find((verdict) => verdict.kind == WEBSOCKET && !isSuspect(verdict)));
 
     /**
      * @param {string} kind
@@ -92,11 +97,10 @@ export class Connector extends Attempts {
     this.carries = (kind, now) => {
       carrying = of(kind);
       since = now;
-      carrying.failures = 0;
+      carrying.failures = carrying.until = 0;
       carrying.late = false;
-      carrying.running = false;
       // First what the application waits for.
-      for (const better of verdicts.slice(0, verdicts.indexOf(carrying))) better.until = Math.max(better.until, now + SETTLE_MS);
+      for (const verdict of better()) verdict.until = Math.max(verdict.until, now + SETTLE_MS);
       remember();
     };
 
@@ -108,17 +112,12 @@ export class Connector extends Attempts {
      */
     this.lost = (kind, now, clean) => {
       const verdict = of(kind);
-      const isYoung = now - since < usefulMs;
-      if (clean || !isYoung) verdict.lives = 0;
-      else if (++verdict.lives > 1) {
-        verdict.lives = 0;
-        verdict.until = now + demoteMs;
-      }
-      // What is good for a moment each time must not be had again and again without a pause.
       const isLast = verdict == last();
-      if (!isLast || !isYoung) short = 0;
-      race(now, clean ? verdict : verdicts.find((other) => isReady(other, now) && !isSuspect(other)));
-      if (isLast && short++) verdict.until = now + pause(short - 2, random);
+      verdict.lives = now - since < usefulMs && (isLast || !clean) ? verdict.lives + 1 : 0;
+      // What is good for a moment each time must not be had again and again without a pause.
+      if (verdict.lives > 1) verdict.until = now + (isLast ? pause(verdict.lives - 2, random) : demoteMs);
+      else if (isLast) verdict.until = 0;
+      race(now, clean ? verdict : allowed.find((other) => other.until <= now && !isSuspect(other)));
     };
 
     /**
@@ -128,20 +127,17 @@ export class Connector extends Attempts {
      */
     this.failed = (kind, now) => {
       const verdict = of(kind);
-      verdict.running = false;
       if (carrying || verdict != last()) {
         verdict.until = now + laterMs[Math.min(verdict.failures++, laterMs.length - 1)];
-        verdict.raced = !carrying;
         if (carrying) remember();
+        else hasFailed ||= verdict == first;
       } else {
         verdict.until = now + pause(this.rounds++, random);
         joins = verdict.until + RACE_MS;
-        for (const other of verdicts) {
-          if (other.raced) {
-            other.until = verdict.until;
-            other.failures--;
-            other.raced = false;
-          }
+        if (first && hasFailed) {
+          first.until = verdict.until;
+          first.failures--;
+          hasFailed = false;
         }
       }
     };
@@ -153,13 +149,13 @@ export class Connector extends Attempts {
      */
     this.dropped = (kind, isLate) => {
       const verdict = of(kind);
-      verdict.running = false;
+      verdict.until = 0;
       verdict.late ||= !!isLate;
     };
 
     /** @param {string} kind The server does not know it. */
     this.refuse = (kind) => {
-      of(kind).allowed = false;
+      allowed = allowed.filter((verdict) => verdict.kind != kind);
     };
 
     /**
@@ -168,11 +164,12 @@ export class Connector extends Attempts {
      * @param {boolean} [isNewNetwork] What is known of the old one is worth nothing.
      */
     this.refresh = (now, isNewNetwork) => {
-      for (const verdict of verdicts) {
-        verdict.until = verdict.lives = 0;
+      for (const verdict of all) {
+        verdict.lives = 0;
+        if (verdict.until < Infinity) verdict.until = 0;
         if (isNewNetwork) verdict.failures = +(verdict.late = false);
       }
-      joins = stagger(now);
+      stagger(now);
       remember();
     };
 
@@ -182,50 +179,26 @@ export class Connector extends Attempts {
      * @param {boolean} [mayHold] Whether a request may be held open.
      * @returns {string[]}
      */
-    this.next = (now, mayHold = true) =>
-      (carrying ? better(now, carrying) : runners(now))
+    this.next = (now, mayHold = true) => {
+      const ready = (carrying ? better() : allowed.filter((verdict) => verdict == first || (verdict == last() && isJoining(now)))).filter(({ until }) => until <= now);
+      // One at a time, the stream first: it is had sooner, and then carries while the WebSocket is probed.
+      const chosen = !carrying ? ready : allowed.some(({ until }) => until == Infinity) ? [] : ready.slice(-1);
+      return chosen
         .filter((verdict) => mayHold || verdict.kind != STREAM || verdict == last())
         .map((verdict) => {
-          verdict.running = true;
+          verdict.until = Infinity;
           return verdict.kind;
         });
-
-    /**
-     * @param {Verdict} verdict
-     * @param {number} now
-     */
-    const isReady = ({ allowed, running, until }, now) => allowed && !running && until <= now;
-
-    /** @param {number} now */
-    const runners = (now) => {
-      const resort = last();
-      const runners = first != resort && isReady(first, now) ? [first] : [];
-      const isAlone = !runners[0] && !first.running;
-      if (resort && isReady(resort, now) && (isAlone || first == resort || now >= joins)) runners.push(resort);
-      return runners;
     };
 
-    /**
-     * @param {number} now
-     * @param {Verdict} carrying
-     */
-    const better = (now, carrying) =>
-      verdicts.some(({ running, allowed }) => running && allowed)
-        ? []
-        : // The stream first: it is had sooner, and then carries while the WebSocket is probed.
-          verdicts
-            .slice(0, verdicts.indexOf(carrying))
-            .filter((verdict) => isReady(verdict, now))
-            .slice(-1);
+    /** @param {number} now Whether the last resort need not wait for the first choice. */
+    const isJoining = (now) => now >= joins || (first && first.until > now && first.until < Infinity);
 
     /**
      * @param {number} now
      * @returns {number} When to ask again, if nothing happens.
      */
-    this.deadline = (now) => {
-      const times = verdicts.map(({ allowed, running, until }) => (allowed && !running ? until : 0));
-      return Math.min(...[...times, !carrying && last() ? joins : 0].map((at) => (at > now ? at : Infinity)));
-    };
+    this.deadline = (now) => Math.min(...[...allowed.map(({ until }) => until), carrying || !last() ? now : joins].map((at) => (at > now ? at : Infinity)));
 
     const { inspect } = this;
     /**
@@ -234,14 +207,14 @@ export class Connector extends Attempts {
      */
     this.inspect = (now) => ({
       ...inspect(now),
-      held: Object.fromEntries(verdicts.filter(({ failures, until }) => failures || until > now).map(({ kind, until }) => [kind, Math.max(0, Math.round(until - now))])),
+      held: Object.fromEntries(all.filter(({ until }) => until > now && until < Infinity).map(({ kind, until }) => [kind, Math.round(until - now)])),
     });
 
     const key = () => `holdfast ${place} ${network()}`;
 
     /** Keep for the next page what counts against a transport in this network. */
     const remember = () => {
-      const failed = verdicts.filter(isSuspect).map(({ kind }) => kind);
+      const failed = all.filter(isSuspect).map(({ kind }) => kind);
       try {
         if (failed.length) storage?.setItem(key(), JSON.stringify({ at: wall(), failed }));
         else storage?.removeItem(key());

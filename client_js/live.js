@@ -557,8 +557,8 @@ export class Live extends Emitter {
       const { current } = core;
       if (current?.ended && current.kind != POLLING && !isAsking()) lose(current, current.error);
       const limit = lostAt + (isOpen() ? session.grace : options.timeout);
-      if (!core.current && now >= limit) end(isOpen() ? "transport close" : "transport error", new HoldfastError("timeout"));
-      checkCurrent(now);
+      if (core.current) look(core.current, now);
+      else if (now >= limit) end(isOpen() ? "transport close" : "transport error", new HoldfastError("timeout"));
       write(now);
       this._stepped?.();
       tellStatus();
@@ -599,14 +599,19 @@ export class Live extends Emitter {
       this.fire("status", status);
     };
 
-    /** @param {Carrier} carrier @returns {number} Since when it owes an answer: what comes meanwhile is as good. */
-    const owes = ({ probed, heard }) => (probed ? Math.max(probed, heard) : Infinity);
-
-    /** @param {Carrier} carrier @returns {number} Behind what has not left yet, the question has not been asked. */
-    const patience = ({ io }) => (io.bufferedAmount ? session.pingInterval + session.pingTimeout : probeMs + session.burden());
+    /**
+     * @param {Carrier} carrier
+     * @param {number} part Of the patience with it.
+     * @returns {number} When that is over, if it owes an answer: what comes meanwhile is as good.
+     */
+    const dueAt = ({ io, probed, heard }, part) =>
+      probed
+        ? // Behind what has not left yet, the question has not been asked.
+          Math.max(probed, heard) + core.slack + part * (io.bufferedAmount ? session.pingInterval + session.pingTimeout : probeMs + session.burden())
+        : Infinity;
 
     /** @param {Carrier} carrier */
-    const isStalled = (carrier) => clock() >= owes(carrier) + patience(carrier) / 2 + core.slack;
+    const isStalled = (carrier) => clock() >= dueAt(carrier, 0.5);
 
     /**
      * @param {Carrier} carrier
@@ -628,25 +633,23 @@ export class Live extends Emitter {
       const { kind, io } = carrier;
       // What cannot be written now must not set the timer to now.
       const blocked = io.send ? roomAt : requests.blocked();
-      const owed = owes(carrier) + core.slack;
-      const look = owed < Infinity ? owed + (probeMs + session.burden()) / (isStalled(carrier) ? 1 : 2) : doubtAt(carrier);
-      // By then what has not left yet will have left; or not.
-      return Math.min(look > now ? look : now + probeMs / 2, blocked > now ? blocked : kind == POLLING ? Infinity : inbox.due);
+      const lookAt = io.bufferedAmount ? now + probeMs / 2 : carrier.probed ? dueAt(carrier, isStalled(carrier) ? 1 : 0.5) : doubtAt(carrier);
+      return Math.min(lookAt, blocked > now ? blocked : kind == POLLING ? Infinity : inbox.due);
     };
 
-    /** @param {number} now */
-    const checkCurrent = (now) => {
-      const carrier = core.current;
-      if (!carrier || !isOpen()) return;
-      const owed = owes(carrier);
-      if (owed < Infinity) {
+    /**
+     * @param {Carrier} carrier
+     * @param {number} now
+     */
+    const look = (carrier, now) => {
+      if (carrier.probed) {
         // Whichever answers first: what is attached beside it is the newer one and takes over.
         if (isStalled(carrier) && !carrier.rivalled && !carrier.io.bufferedAmount) {
           carrier.rivalled = true;
           lostFor = "stalled";
           start(carrier.kind, carrier.kind == STREAM ? carrier : undefined);
         }
-        if (now < owed + patience(carrier) + core.slack) return;
+        if (now < dueAt(carrier, 1)) return;
         requests.giveUp();
         fail(carrier, "timeout");
       } else if (now >= doubtAt(carrier)) {
@@ -660,7 +663,7 @@ export class Live extends Emitter {
     /** @param {number} now */
     const write = (now) => {
       const carrier = core.current;
-      if (!carrier || !isOpen()) return;
+      if (!carrier) return;
       const { io } = carrier;
       if (!io.send) return requests.write(carrier, now);
       roomAt = isFull(io) ? now + PAUSE_MS : 0;

@@ -4,12 +4,12 @@
  * It is a half of live.js, and changes what is in `core`; without it a session goes by WebSocket alone.
  */
 import { ATTACHED, TRYING, UPGRADING } from "./carrier.js";
-import { createPoster } from "./poster.js";
+import { pause } from "./options.js";
+import { HoldfastError, RemoteProtocolError } from "./errors.js";
 import { createSeat } from "./seat.js";
-import { encodeNote, encodePost } from "./session/posts.js";
+import { encodeNote, encodePost, takeAnswer } from "./session/posts.js";
 import { post } from "./transports/post.js";
 import { POLLING, STREAM } from "./wire/kinds.js";
-import { RemoteProtocolError } from "./errors.js";
 import { SEPARATOR, decodeObject } from "./wire/packet.js";
 
 /** @typedef {import("./carrier.js").Carrier} Carrier */
@@ -28,12 +28,19 @@ export const createRequests = (core) => {
   const { options, session, carriers, control, connector, clock } = core;
   const { answerMs, probeMs } = options;
   const { inbox, outbox } = session;
-  const poster = createPoster(options, session, connector, () => core.url(POLLING));
   const seat = createSeat(options, () => {
     // The pause before the next poll was for want of it.
     if (core.current?.ended) core.give(core.current, 0);
     core.stepSoon();
   });
+  /** The POSTs that are on their way. @type {Set<AbortController>} */
+  const inFlight = new Set();
+  /** Whether one with messages is: there is one at a time. And that, or the last one. */
+  let isBusy = false;
+  let flight = Promise.resolve();
+  /** How many in a row came to nothing, and when the next may go; 0 when nothing has failed. */
+  let failures = 0;
+  let nextAt = 0;
   /** How many polls in a row were not held. */
   let idle = 0;
   /** How long polls may be held, where somebody on the way ends those that are held longer. @type {number | undefined} */
@@ -51,6 +58,45 @@ export const createRequests = (core) => {
         !core.current && core.reserved && core.isAsking()
         ? core.reserved
         : session.attach();
+
+  /**
+   * One POST: its answer is taken.
+   * @param {string} body
+   * @throws {Error} It failed, or was refused.
+   */
+  const bring = async (body) => {
+    const since = clock();
+    const text = await post(options, core.url(POLLING), body, inFlight);
+    connector.rtt = clock() - since;
+    if (session.plain) return;
+    if (text[0] != "7") throw new HoldfastError("not an answer");
+    takeAnswer(session, text.slice(1), clock());
+  };
+
+  /** Bring what there is; not while another is in flight. */
+  const pump = async () => {
+    const sent = [...control];
+    const { acked, last } = outbox;
+    isBusy = true;
+    try {
+      await bring(encodePost(session, control, clock()));
+      // That nothing of it was taken is as good as a failure, for when to try again.
+      failures = outbox.acked > acked || last == acked ? 0 : failures + 1;
+    } catch (error) {
+      failures++;
+      control.unshift(...sent);
+      throw error;
+    } finally {
+      isBusy = false;
+      nextAt = failures && clock() + pause(failures, options.random);
+    }
+  };
+
+  /** Bring all there is, after what is in flight, as long as it is taken. */
+  const drain = async () => {
+    await flight.catch(() => {});
+    for (let before = -1; outbox.acked > before && outbox.last > outbox.acked; await pump()) before = outbox.acked;
+  };
 
   /**
    * @param {Promise<void>} posted
@@ -72,8 +118,7 @@ export const createRequests = (core) => {
    * @param {string} sid
    * @param {boolean} [isLeaving]
    */
-  const endBy = (body, sid, isLeaving) =>
-    post(options, core.url(POLLING, sid), (body && body + SEPARATOR) + "1", undefined, isLeaving).catch(() => {});
+  const endBy = (body, sid, isLeaving) => post(options, core.url(POLLING, sid), (body && body + SEPARATOR) + "1", inFlight, isLeaving).catch(() => {});
 
   const requests = {
     /** Other tabs may not be left without a connection. */
@@ -158,7 +203,7 @@ export const createRequests = (core) => {
      * @param {Carrier} [carrier] To be attached with it.
      */
     bring(note, carrier) {
-      follow(poster.bring(encodeNote(session, note, carrier?.number)), (error) => {
+      follow(bring(encodeNote(session, note, carrier?.number)), (error) => {
         if (carrier?.state == TRYING) core.lose(carrier, error);
       });
     },
@@ -171,7 +216,7 @@ export const createRequests = (core) => {
     write(carrier, now) {
       const upgrading = [...carriers].find(({ state }) => state == UPGRADING);
       if (upgrading) {
-        if (!carrier.ended || poster.busy) return;
+        if (!carrier.ended || isBusy) return;
         upgrading.io.send?.("5");
         // By the standard's rules.
         session.writer = { carrier: 0, next: outbox.acked + 1, stated: true };
@@ -185,16 +230,19 @@ export const createRequests = (core) => {
       }
       if (carrier.ended && carrier.deadline <= now && !core.isAsking()) core.start(POLLING, carrier);
       const isOwed = carrier.kind == STREAM && inbox.due <= now;
-      if ((control.length || outbox.last > outbox.acked || isOwed) && !poster.busy && now >= poster.next) {
+      if ((control.length || outbox.last > outbox.acked || isOwed) && now >= requests.blocked()) {
         core.ride(carrier);
-        follow(poster.pump(control), (error) => {
+        follow((flight = pump()), (error) => {
           if (session.plain) core.end("transport error", error);
           else core.doubt();
         });
       }
     },
 
-    giveUp: poster.giveUp,
+    /** What is on its way is on a network that is dead. */
+    giveUp() {
+      for (const abort of inFlight) abort.abort();
+    },
 
     /** @param {Carrier} carrier A poll that was cut off. */
     cut({ since }) {
@@ -203,7 +251,7 @@ export const createRequests = (core) => {
     },
 
     /** When it can be written again; what cannot be written now must not set the timer to now. */
-    blocked: () => (poster.busy ? Infinity : poster.next),
+    blocked: () => (isBusy ? Infinity : nextAt),
 
     /**
      * @param {boolean} [isLeaving]
@@ -211,7 +259,7 @@ export const createRequests = (core) => {
      */
     bye(isLeaving) {
       const last = () => endBy(encodePost(session, control, clock()), session.sid, isLeaving);
-      const said = isLeaving ? last() : poster.drain(control).then(last, last);
+      const said = isLeaving ? last() : drain().then(last, last);
       return session.plain && !isLeaving ? said : undefined;
     },
 

@@ -372,14 +372,19 @@ export class Single extends Emitter {
       this.fire("status", status);
     };
 
-    /** Since when it owes an answer, and what its network takes: what comes meanwhile is as good. */
-    const owed = () => (probed ? Math.max(probed, heard) + slack : Infinity);
-
-    /** @param {Carrier} carrier Behind what has not left yet, the question has not been asked. */
-    const patience = ({ io }) => (io.bufferedAmount ? session.pingInterval + session.pingTimeout : probeMs + session.burden());
+    /**
+     * @param {Carrier} carrier
+     * @param {number} part Of the patience with it.
+     * @returns {number} When that is over, if it owes an answer: what comes meanwhile is as good.
+     */
+    const dueAt = ({ io }, part) =>
+      probed
+        ? // Behind what has not left yet, the question has not been asked.
+          Math.max(probed, heard) + slack + part * (io.bufferedAmount ? session.pingInterval + session.pingTimeout : probeMs + session.burden())
+        : Infinity;
 
     /** @param {Carrier} carrier */
-    const isStalled = (carrier) => clock() >= owed() + patience(carrier) / 2;
+    const isStalled = (carrier) => clock() >= dueAt(carrier, 0.5);
 
     /** When there is reason to doubt it, or silence has lasted too long. */
     const doubtAt = () =>
@@ -390,11 +395,11 @@ export class Single extends Emitter {
      * @param {Carrier} carrier
      * @param {number} now
      */
-    const nextAt = (carrier, now) => {
-      const at = probed ? owed() + (probeMs + session.burden()) / (isStalled(carrier) ? 1 : 2) : doubtAt();
-      // By then what has not left yet will have left; or not.
-      return Math.min(at > now ? at : now + probeMs / 2, roomAt > now ? roomAt : inbox.due);
-    };
+    const nextAt = (carrier, now) =>
+      Math.min(
+        carrier.io.bufferedAmount ? now + probeMs / 2 : probed ? dueAt(carrier, isStalled(carrier) ? 1 : 0.5) : doubtAt(),
+        roomAt > now ? roomAt : inbox.due,
+      );
 
     /**
      * @param {Carrier} carrier
@@ -408,7 +413,7 @@ export class Single extends Emitter {
           lostFor = "stalled";
           if (!next) connect(now);
         }
-        if (now >= owed() + patience(carrier)) giveUp(carrier);
+        if (now >= dueAt(carrier, 1)) giveUp(carrier);
       } else if (now >= doubtAt()) {
         if (session.plain) end("ping timeout");
         // It answers probes, and yet nothing moves: the server has another in mind.
