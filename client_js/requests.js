@@ -7,7 +7,7 @@ import { ATTACHED, TRYING, UPGRADING } from "./carrier.js";
 import { pause } from "./options.js";
 import { HoldfastError, RemoteProtocolError } from "./errors.js";
 import { createSeat } from "./seat.js";
-import { encodeNote, encodePost, takeAnswer } from "./session/posts.js";
+import { encodePost, takeAnswer } from "./session/posts.js";
 import { post } from "./transports/post.js";
 import { POLLING, STREAM } from "./wire/kinds.js";
 import { SEPARATOR, decodeObject } from "./wire/packet.js";
@@ -203,7 +203,7 @@ export const createRequests = (core) => {
      * @param {Carrier} [carrier] To be attached with it.
      */
     bring(note, carrier) {
-      follow(bring(encodeNote(session, note, carrier?.number)), (error) => {
+      follow(bring("7" + session.attachment(carrier?.number) + (note && SEPARATOR + note)), (error) => {
         if (carrier?.state == TRYING) core.lose(carrier, error);
       });
     },

@@ -24,18 +24,12 @@ export const createSeat = ({ locks, protocolOf }, changed) => {
      * @param {string} [place] The server.
      */
     want(isWanted, place = "") {
-      if (!locks || isWanted == !!asked || (isWanted && seat.isOurs)) return;
-      if (isWanted && /^h[23]/.test(protocolOf(place))) {
-        seat.isOurs = true;
-        return;
-      }
-      if (!isWanted) {
-        asked?.abort();
-        asked = undefined;
-        seat.isOurs = false;
-        return;
-      }
-      const { signal } = (asked = new AbortController());
+      if (!locks || isWanted == !!asked) return;
+      asked?.abort();
+      asked = isWanted ? new AbortController() : undefined;
+      seat.isOurs = isWanted && /^h[23]/.test(protocolOf(place));
+      if (!asked || seat.isOurs) return;
+      const { signal } = asked;
       const hold = () =>
         signal.aborted || seat.isOurs
           ? undefined

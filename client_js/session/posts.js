@@ -1,20 +1,10 @@
 /**
  * What POSTs say and are answered (protocol.md section 5): the part of a session that only HTTP needs.
  */
-import { checkNumber, decodeObject, encodePacket, packet } from "../wire/packet.js";
+import { checkNumber, decodeObject, encodeMessage } from "../wire/packet.js";
 import { joinPayload } from "../wire/payload.js";
 
 /** @typedef {import("./session.js").Session} Session */
-
-/**
- * A POST that brings no messages.
- * @param {Session} session
- * @param {string} control One encoded packet, or nothing.
- * @param {number} [carrier] To attach with it.
- * @returns {string}
- */
-export const encodeNote = (session, control, carrier) =>
-  joinPayload([session.plain ? "" : "7" + session.attachment(carrier), control].filter((part) => part));
 
 /**
  * One POST: our position, and from what is acknowledged on as much as fits (rule 7).
@@ -30,7 +20,7 @@ export const encodePost = (session, control, now) => {
   let left = session.room();
   let number = outbox.acked;
   for (const { data } of outbox.after(0)) {
-    const part = encodePacket(packet("4", data), plain);
+    const part = encodeMessage(data, plain);
     left -= part.length;
     if (left < 0 && number > outbox.acked) break;
     if (!plain && number == outbox.acked) packets.push("9" + (number + 1));

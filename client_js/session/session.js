@@ -12,7 +12,7 @@
  * A plain peer has no positions: what is written is forgotten.
  */
 import { check, checkSize } from "../errors.js";
-import { SEPARATOR, checkNumber, checkText, decodeNumber, decodeObject, encodeText } from "../wire/packet.js";
+import { SEPARATOR, checkNumber, checkText, decodeObject, encodeText } from "../wire/packet.js";
 import { POLLING, WEBSOCKET } from "../wire/kinds.js";
 import { utf8Length } from "../wire/payload.js";
 import { Inbox } from "./inbox.js";
@@ -182,8 +182,8 @@ export class Session {
           lackingSince = written > inbox.received ? now : Infinity;
           return data;
         }
-      } else if (type == "8") this.acknowledge(decodeNumber(data), now);
-      else if (type == "9") inbox.start(carrier, decodeNumber(data, 1));
+      } else if (type == "8") this.acknowledge(+data, now);
+      else if (type == "9") inbox.start(carrier, +data);
       return undefined;
     };
 

@@ -16,7 +16,7 @@ export const openStream = (options, url, attach, on) => {
   const decoder = new EventStreamDecoder();
   const read = globalThis.Response && "body" in Response.prototype && globalThis.TextDecoder ? readFetch : readXhr;
   return run(options, attach, on, (init) =>
-    read(options, url, init, on.open, (text) => decoder.decode(text).forEach((data) => on.data(data))).then(() => on.end()),
+    read(options, url, init, on.open, (text) => decoder.decode(text).forEach(on.data)).then(() => on.end()),
   );
 };
 

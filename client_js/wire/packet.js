@@ -42,15 +42,21 @@ export const checkText = (text, isPlain) => {
 export const encodeText = (text, plain) => (!plain && /[\x1e\r\n]/.test(text) ? "j" + JSON.stringify(text) : "4" + text);
 
 /**
+ * @param {Data} data
+ * @param {boolean} [plain] Towards a plain peer.
+ * @returns {string}
+ */
+export const encodeMessage = (data, plain) => (typeof data == "string" ? encodeText(data, plain) : "b" + encodeBase64(data));
+
+/**
  * @param {Packet} packet
  * @param {boolean} [plain] Towards a plain peer.
  * @returns {string}
  * @throws {LocalProtocolError} The text cannot be carried.
  */
 export const encodePacket = ({ type, data }, plain) => {
-  if (typeof data != "string") return "b" + encodeBase64(data);
-  checkText(data);
-  return type == "4" ? encodeText(data, plain) : type + data;
+  if (typeof data == "string") checkText(data);
+  return type == "4" ? encodeMessage(data, plain) : type + data;
 };
 
 /**
