@@ -62,16 +62,15 @@ export const refusalOf = (text) => {
 /**
  * @param {Error | undefined} error What a carrier has ended with.
  * @param {boolean} isOpen
- * @param {boolean} isTried Whether it did not carry yet: what was not attached in time, for the page slept, is closed with
+ * @param {boolean} [isTried] Whether it did not carry yet: what was not attached in time, for the page slept, is closed with
  *   4003, and the session goes on.
  * @returns {string} Why the session is over, if that is a refusal from which nothing else follows.
  */
-export const endOf = (error, isOpen, isTried) =>
-  error instanceof RefusedError && error.code > 0 && error.code < 6 && !(error.code == 1 && !isOpen) && !(error.code == 3 && isTried)
-    ? error.code == 3
-      ? "parse error"
-      : "transport close"
-    : "";
+export const endOf = (error, isOpen, isTried) => {
+  const code = error instanceof RefusedError ? error.code : 0;
+  if (code == 3) return isTried ? "" : "parse error";
+  return code > (isOpen ? 0 : 1) && code < 6 ? "transport close" : "";
+};
 
 /**
  * @param {import("./session/outbox.js").Outbox} outbox

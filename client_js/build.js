@@ -19,7 +19,7 @@ const INTERNAL = `
   note upgrade doubtful attach plain race carries lost dropped failed offer refuse refresh rounds until failures lives running
   raced allowed asked probed progress ended heard kind busy bring pump fire run buffered listener takesError isNewNetwork
   drain flight withdraw prepare release count wake stated writer carrying due untold end post next number state rounds last current meta write
-  core phase current slack highest reserved clock carriers control connector session give ask lose isRefused isAsking ride asking doubt
+  core phase current slack highest reserved clock carriers control connector session give ask lose isRefused ride asking doubt
   stepSoon opened proved polled repoll blocked bye dismiss seat isOurs want doubted rivalled burden giveUp cut
   judge lacks room Known Engine OneSocket withDefaults note _rtt _carried _stepped _session _sent _told _codec _send _flags _readyState _reconnecting _opened _closed _packet _release
 `;

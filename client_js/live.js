@@ -47,7 +47,6 @@ const LINGER_MS = 2000;
  * @property {Carrier | undefined} current What carries the session.
  * @property {number} slack How long what carries took to be attached, or to answer: patience on a slow network.
  * @property {number} highest The highest number whose attach was sent.
- * @property {number} reserved The number kept for polling while a WebSocket with the next one races it.
  * @property {(kind: string, sid?: string) => string} url
  * @property {(kind: string, previous?: Carrier, wait?: number) => void} start
  * @property {(carrier: Carrier, ms: number) => void} give
@@ -55,7 +54,7 @@ const LINGER_MS = 2000;
  * @property {(carrier: Carrier, error?: Error) => void} lose
  * @property {(carrier: Carrier, reason: string) => void} carries
  * @property {(error: Error | undefined) => boolean} isRefused
- * @property {() => boolean} isAsking
+ * @property {() => Carrier | undefined} asking
  * @property {(reason: string, error?: Error) => void} end
  * @property {(carrier: Carrier) => void} ride
  * @property {() => void} doubt
@@ -110,7 +109,6 @@ export class Live extends Emitter {
       current: undefined,
       slack: 0,
       highest: 1,
-      reserved: 0,
     });
     /** @type {import("./requests.js").Requests} */
     let requests;
@@ -264,8 +262,8 @@ export class Live extends Emitter {
       } else attachSocket(carrier);
     };
 
-    /** Whether something better has sent its attach and waits for the answer. */
-    const isAsking = () => [...carriers].some(({ state, asked }) => state == TRYING && asked);
+    /** What has sent its attach and waits for the answer. */
+    const asking = () => [...carriers].find(({ state, asked }) => state == TRYING && asked);
 
     /** @param {Carrier} carrier Its attach is sent. */
     const ask = (carrier) => {
@@ -276,7 +274,8 @@ export class Live extends Emitter {
 
     /** @param {Carrier} carrier A WebSocket. */
     const attachSocket = (carrier) => {
-      core.reserved = core.current ? 0 : session.attach();
+      // The one below is for the poll that races it, which must not overtake it.
+      session.attach();
       carrier.number = session.attach();
       ask(carrier);
       give(carrier, answerMs);
@@ -438,6 +437,7 @@ export class Live extends Emitter {
     const lose = (carrier, error) => {
       const now = clock();
       const { kind, state } = carrier;
+      const why = error?.message ?? "ended";
       if (kind == POLLING && state != TRYING) {
         if (!error) return requests.polled(carrier);
         requests.cut(carrier);
@@ -445,11 +445,14 @@ export class Live extends Emitter {
       carriers.delete(carrier);
       session.end(carrier.number);
       carrier.io.close();
-      carrier.judge(error?.message ?? "ended", now);
+      carrier.judge(why, now);
       if (error) inbox.untold();
-      if (isRefused(error, carrier)) return;
+      const isTried = state == TRYING;
+      const code = error instanceof RefusedError ? error.code : -1;
+      if (code == 0 && core.phase == "opening") connector.refuse(kind);
+      if (isRefused(error, isTried)) return;
       if (carrier == core.current) {
-        if (isAsking()) {
+        if (asking()) {
           // The server ends what it replaces, and that can be heard before the answer of what replaces it.
           hurryAll();
           carrier.ended = true;
@@ -458,32 +461,28 @@ export class Live extends Emitter {
         }
         core.current = undefined;
         lostAt = now;
-        lostFor = error?.message ?? "ended";
+        lostFor = why;
         if (session.plain) end(error && kind != WEBSOCKET ? "transport error" : "transport close", error);
         else connector.lost(kind, now, !error);
-      } else if (state == TRYING || state == UPGRADING) {
+      } else if (isTried || state == UPGRADING) {
         connector.failed(kind, now);
-        if (error instanceof RefusedError && error.code == 6) hurryAll();
+        if (code == 6) hurryAll();
         if (core.phase == "opening" && !carriers.size && (connector.rounds || connector.deadline(now) == Infinity)) {
           end("transport error", error);
         }
       }
     };
 
-    /**
-     * @param {Carrier} carrier
-     * @param {string} why
-     */
-    const fail = (carrier, why) => lose(carrier, new HoldfastError(why));
+    /** @param {Carrier} carrier It does not answer. */
+    const giveUp = (carrier) => lose(carrier, new HoldfastError("timeout"));
 
     /**
      * @param {Error | undefined} error
-     * @param {Carrier} [carrier]
+     * @param {boolean} [isTried] What has ended with it did not carry yet.
      * @returns {boolean} It was a refusal, and nothing else follows from it.
      */
-    const isRefused = (error, carrier) => {
-      if (carrier && core.phase == "opening" && error instanceof RefusedError && error.code === 0) connector.refuse(carrier.kind);
-      const reason = endOf(error, isOpen(), carrier?.state == TRYING);
+    const isRefused = (error, isTried) => {
+      const reason = endOf(error, isOpen(), isTried);
       if (reason) end(reason, error);
       return !!reason;
     };
@@ -551,11 +550,11 @@ export class Live extends Emitter {
       for (const carrier of carriers) {
         if (carrier.deadline <= now && !carrier.ended) {
           if (carrier.state == REPLACED) drop(carrier, "");
-          else fail(carrier, "timeout");
+          else giveUp(carrier);
         }
       }
       const { current } = core;
-      if (current?.ended && current.kind != POLLING && !isAsking()) lose(current, current.error);
+      if (current?.ended && current.kind != POLLING && !asking()) lose(current, current.error);
       const limit = lostAt + (isOpen() ? session.grace : options.timeout);
       if (core.current) look(core.current, now);
       else if (now >= limit) end(isOpen() ? "transport close" : "transport error", new HoldfastError("timeout"));
@@ -651,11 +650,11 @@ export class Live extends Emitter {
         }
         if (now < dueAt(carrier, 1)) return;
         requests.giveUp();
-        fail(carrier, "timeout");
+        giveUp(carrier);
       } else if (now >= doubtAt(carrier)) {
         if (session.plain) end("ping timeout");
         // It answers probes, and yet nothing moves: the server has another in mind.
-        else if (carrier.progress == progress()) fail(carrier, "timeout");
+        else if (carrier.progress == progress()) giveUp(carrier);
         else doubt();
       }
     };
@@ -672,7 +671,7 @@ export class Live extends Emitter {
       flush(io);
     };
 
-    Object.assign(core, { url, start, give, ask, lose, carries, isRefused, isAsking, end, ride, doubt, write, stepSoon });
+    Object.assign(core, { url, start, give, ask, lose, carries, isRefused, asking, end, ride, doubt, write, stepSoon });
     requests = createRequests(core);
   }
 

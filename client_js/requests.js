@@ -9,7 +9,7 @@ import { HoldfastError, RemoteProtocolError } from "./errors.js";
 import { createSeat } from "./seat.js";
 import { encodePost, takeAnswer } from "./session/posts.js";
 import { post } from "./transports/post.js";
-import { POLLING, STREAM } from "./wire/kinds.js";
+import { POLLING, STREAM, WEBSOCKET } from "./wire/kinds.js";
 import { SEPARATOR, decodeObject } from "./wire/packet.js";
 
 /** @typedef {import("./carrier.js").Carrier} Carrier */
@@ -50,14 +50,13 @@ export const createRequests = (core) => {
    * @param {Carrier} carrier
    * @param {Carrier} [previous]
    */
-  const numberFor = ({ kind }, previous) =>
+  const numberFor = ({ kind }, previous) => {
+    const racing = core.current ? undefined : core.asking();
     // Polls go on under one number, so that a better carrier that is being probed meanwhile keeps a higher one.
-    kind == POLLING && previous && previous.number > 1 && previous.number >= core.highest
-      ? previous.number
-      : // A WebSocket that has sent its attach must not be overtaken by the poll that races it.
-        !core.current && core.reserved && core.isAsking()
-        ? core.reserved
-        : session.attach();
+    if (kind == POLLING && previous && previous.number > 1 && previous.number >= core.highest) return previous.number;
+    // A WebSocket that has sent its attach must not be overtaken by the poll that races it.
+    return racing?.kind == WEBSOCKET ? racing.number - 1 : session.attach();
+  };
 
   /**
    * One POST: its answer is taken.
@@ -191,7 +190,7 @@ export const createRequests = (core) => {
     repoll(carrier) {
       session.calm(clock());
       // Numbered higher, it would take over from what is about to carry.
-      if (core.isAsking()) return;
+      if (core.asking()) return;
       carrier.io.close();
       core.start(POLLING, carrier, 0);
       core.give(/** @type {Carrier} */ (core.current), probeMs + core.slack);
@@ -228,7 +227,7 @@ export const createRequests = (core) => {
         carrier.length = -Infinity;
         core.start(STREAM, carrier);
       }
-      if (carrier.ended && carrier.deadline <= now && !core.isAsking()) core.start(POLLING, carrier);
+      if (carrier.ended && carrier.deadline <= now && !core.asking()) core.start(POLLING, carrier);
       const isOwed = carrier.kind == STREAM && inbox.due <= now;
       if ((control.length || outbox.last > outbox.acked || isOwed) && now >= requests.blocked()) {
         core.ride(carrier);

@@ -63,12 +63,15 @@ export class Outbox {
 
     /**
      * @param {number} number Everything up to it has arrived. An older one than before is ignored.
+     * @param {number} [now] From now on the next one is waited for.
      * @throws {import("../errors.js").RemoteProtocolError} It was never sent.
      */
-    this.acknowledge = (number) => {
+    this.acknowledge = (number, now = 0) => {
       check(number <= this.written);
+      if (number <= this.acked) return;
       remove(0, number - this.acked);
-      this.acked = Math.max(this.acked, number);
+      this.acked = number;
+      this.calm(now);
     };
 
     /**

@@ -160,9 +160,7 @@ export class Session {
      * @throws {import("../errors.js").RemoteProtocolError}
      */
     this.acknowledge = (position, now) => {
-      const before = outbox.acked;
-      outbox.acknowledge(checkNumber(position));
-      if (outbox.acked > before) outbox.calm(now);
+      outbox.acknowledge(checkNumber(position), now);
     };
 
     /**
