@@ -8,10 +8,11 @@ import { ASK_MS, BUFFER_BYTES, LATE_MS, LOOK_MS, PAUSE_MS, SLACK_MS, SLEPT_MS, d
 import { ATTACHED, REPLACED, TRYING, UPGRADING, createCarrier } from "./carrier.js";
 import { Connector } from "./connector.js";
 import { Emitter } from "./emitter.js";
-import { GapError, HoldfastError, LocalProtocolError, RefusedError, check } from "./errors.js";
+import { GapError, HoldfastError, LocalProtocolError, RefusedError, RemoteProtocolError, check } from "./errors.js";
 import { withDefaults } from "./options.js";
 import { watchPage } from "./page.js";
-import { createRequests } from "./requests.js";
+import { createPoster } from "./poster.js";
+import { createSeat } from "./seat.js";
 import { Session } from "./session/session.js";
 import { openPoll } from "./transports/polling.js";
 import { openStream } from "./transports/stream.js";
@@ -25,6 +26,10 @@ import { SEPARATOR, decodePacket, packet } from "./wire/packet.js";
 const OPENERS = { [WEBSOCKET]: openWebSocket, [STREAM]: openStream, [POLLING]: openPoll };
 /** What began first and answers later. */
 const SLOWER = "slower than another";
+/** A poll that is answered sooner, with nothing, was not held. */
+const IDLE_MS = 1000;
+/** The pause between polls that may not be held, because other tabs need the connections. */
+const BRIEF_MS = 400;
 /** For the answer of what the server has attached already. */
 const HURRY_MS = 1000;
 /** How long a replaced carrier is still read. */
@@ -34,33 +39,6 @@ const LINGER_MS = 2000;
 /** @typedef {import("./alike.js").Details} Details */
 /** @typedef {import("./alike.js").Status} Status */
 /** @typedef {import("./alike.js").LiveEvents} LiveEvents */
-
-/**
- * @typedef {object} Core What the requests know of a session and may do with it.
- * @property {import("./options.js").Options} options
- * @property {Session} session
- * @property {Connector} connector
- * @property {() => number} clock
- * @property {Set<Carrier>} carriers
- * @property {string[]} control Encoded packets that do not wait behind messages.
- * @property {"opening" | "open" | "closed"} phase As `readyState`.
- * @property {Carrier | undefined} current What carries the session.
- * @property {number} slack How long what carries took to be attached, or to answer: patience on a slow network.
- * @property {number} highest The highest number whose attach was sent.
- * @property {(kind: string, sid?: string) => string} url
- * @property {(kind: string, previous?: Carrier, wait?: number) => void} start
- * @property {(carrier: Carrier, ms: number) => void} give
- * @property {(carrier: Carrier) => void} ask
- * @property {(carrier: Carrier, error?: Error) => void} lose
- * @property {(carrier: Carrier, reason: string) => void} carries
- * @property {(error: Error | undefined) => boolean} isRefused
- * @property {() => Carrier | undefined} asking
- * @property {(reason: string, error?: Error) => void} end
- * @property {(carrier: Carrier) => void} ride
- * @property {() => void} doubt
- * @property {(now: number) => void} write
- * @property {() => void} stepSoon
- */
 
 /**
  * What it knows and does is the constructor's own, but for a few members.
@@ -97,21 +75,18 @@ export class Live extends Emitter {
     const carriers = new Set();
     /** @type {string[]} */
     const control = [];
-    /** What it does is added below. */
-    const core = /** @type {Core} */ ({
-      options,
-      session,
-      connector,
-      clock,
-      carriers,
-      control,
-      phase: "opening",
-      current: undefined,
-      slack: 0,
-      highest: 1,
-    });
-    /** @type {import("./requests.js").Requests} */
-    let requests;
+    /** As `readyState`. @type {import("./alike.js").Phase} */
+    let phase = "opening";
+    /** What carries the session. @type {Carrier | undefined} */
+    let current;
+    /** How long it took to be attached, or to answer: patience on a slow network. */
+    let slack = 0;
+    /** The highest number whose attach was sent. */
+    let highest = 1;
+    /** How many polls in a row were not held. */
+    let idle = 0;
+    /** How long polls may be held, where somebody on the way ends those that are held longer. @type {number | undefined} */
+    let hold;
     /** Why that what carried last does not any more. */
     let lostFor = "";
     let lostAt = 0;
@@ -124,6 +99,13 @@ export class Live extends Emitter {
     /** @type {any} */
     let timer;
     let unwatch = () => {};
+
+    /** Other tabs may not be left without a connection. */
+    const seat = createSeat(options, () => {
+      // The pause before the next poll was for want of it.
+      if (current?.ended) give(current, 0);
+      stepSoon();
+    });
 
     this.open = () => {
       lostAt = clock();
@@ -146,7 +128,7 @@ export class Live extends Emitter {
      * @internal
      */
     this._send = (messages, meta, bufferSize) => {
-      if (core.phase == "closed") throw new LocalProtocolError("closed");
+      if (phase == "closed") throw new LocalProtocolError("closed");
       session.send(messages, meta, bufferSize);
       stepSoon();
     };
@@ -156,7 +138,7 @@ export class Live extends Emitter {
      * @param {boolean} [isNewNetwork] What was known of it is worth nothing.
      */
     this.wake = (isNewNetwork) => {
-      if (isNewNetwork || !core.current) connector.refresh(clock(), isNewNetwork);
+      if (isNewNetwork || !current) connector.refresh(clock(), isNewNetwork);
       doubt();
       step();
     };
@@ -175,23 +157,23 @@ export class Live extends Emitter {
      * @internal
      */
     this._carried = (atOnce) => {
-      const io = core.current?.io;
-      return !!io && (!atOnce || (io.send ? !isFull(io) : requests.blocked() <= clock()));
+      const io = current?.io;
+      return !!io && (!atOnce || (io.send ? !isFull(io) : poster.blocked() <= clock()));
     };
 
     /** @param {import("./transports/http.js").Carrier} io A WebSocket. */
     const isFull = (io) => /** @type {number} */ (io.bufferedAmount) > BUFFER_BYTES;
 
-    this.inspect = () => report(core.phase, session);
+    this.inspect = () => report(phase, session);
 
     /**
      * @param {boolean} [isLeaving]
      * @returns {Promise<unknown> | undefined} Until when a plain server must have its poll: it takes the end of that for the session's.
      */
     const bye = (isLeaving) => {
-      if (core.phase != "open") return undefined;
-      const io = core.current?.io;
-      if (!io?.send || isLeaving) return requests.bye(isLeaving);
+      if (phase != "open") return undefined;
+      const io = current?.io;
+      if (!io?.send || isLeaving) return poster.bye(isLeaving);
       flush(io);
       io.send("1");
       return undefined;
@@ -207,6 +189,8 @@ export class Live extends Emitter {
     const url = (kind, sid = session.sid) =>
       base + new URLSearchParams({ ...options.query, EIO: "4", transport: kind, holdfast: "1", ...(sid && { sid }) });
 
+    const poster = createPoster(options, session, connector, control, (sid) => url(POLLING, sid));
+
     /**
      * @param {string} kind
      * @param {Carrier} [previous] The poll before this one, or the stream to be replaced by another.
@@ -214,13 +198,34 @@ export class Live extends Emitter {
      */
     const start = (kind, previous, wait) => {
       const now = clock();
-      const isOpen = core.phase == "open";
+      const { plain } = session;
       // The opening race has the time that the application gives it.
-      /** @type {Carrier} */
-      const carrier = createCarrier(kind, now, isOpen ? now + answerMs : Infinity);
-      if (!previous || kind != POLLING) carrier.judge = connector.note(kind, now);
-      if (isOpen && !session.plain) carrier.number = 0;
-      const attach = kind != WEBSOCKET ? requests.prepare(carrier, previous, wait) : undefined;
+      const carrier = createCarrier(kind, now, isOpen() ? now + answerMs : Infinity);
+      if (previous) {
+        carrier.heard = previous.heard;
+        wait ??= seat.isOurs ? hold : 0;
+      }
+      if (previous && kind == POLLING) {
+        carrier.state = ATTACHED;
+        // A plain poll is held until the next ping; its silence is seen by the heartbeat.
+        if (!plain) carrier.deadline += wait ?? session.pingInterval;
+        else carrier.deadline = Infinity;
+        carrier.judge = previous.judge;
+        current = carrier;
+        carriers.delete(previous);
+      } else carrier.judge = connector.note(kind, now);
+      let attach;
+      if (isOpen() && !plain) {
+        carrier.number = 0;
+        if (kind != WEBSOCKET) {
+          const probe = kind == STREAM && current && !previous;
+          carrier.number = numberFor(kind, previous);
+          if (probe) give(carrier, 2 * probeMs + slack);
+          else ask(carrier);
+          // What JSON leaves out is not said; only the first poll, that proves polling, is not held.
+          attach = session.attachment(carrier.number, { probe: probe ? true : undefined, wait: previous ? wait : kind == POLLING ? 0 : undefined });
+        }
+      }
       carriers.add(carrier);
       /** @type {(handle: (carrier: Carrier, value: any) => void) => (value?: any) => void} */
       const on = (handle) => (value) => {
@@ -229,6 +234,18 @@ export class Live extends Emitter {
         stepSoon();
       };
       carrier.io = OPENERS[kind](options, url(kind), attach, { open: on(opened), data: on(hear), end: on(lose) });
+    };
+
+    /**
+     * @param {string} kind Of requests.
+     * @param {Carrier} [previous]
+     */
+    const numberFor = (kind, previous) => {
+      // Polls go on under one number, so that a better carrier that is being probed meanwhile keeps a higher one.
+      if (kind == POLLING && previous && previous.number > 1 && previous.number >= highest) return previous.number;
+      const racing = current ? undefined : asking();
+      // A WebSocket that has sent its attach must not be overtaken by the poll that races it.
+      return racing?.kind == WEBSOCKET ? racing.number - 1 : session.attach();
     };
 
     /**
@@ -254,12 +271,14 @@ export class Live extends Emitter {
 
     /** @param {Carrier} carrier */
     const opened = (carrier) => {
-      if (core.phase != "open") return;
-      if (carrier.kind == STREAM) requests.opened(carrier);
-      else if (core.current) {
-        give(carrier, probeMs + core.slack);
-        carrier.io.send?.("2probe");
-      } else attachSocket(carrier);
+      const isStream = carrier.kind == STREAM;
+      if (!isOpen() || (isStream && (!current || current.kind == STREAM))) return;
+      if (!current) attachSocket(carrier);
+      else {
+        give(carrier, probeMs + slack);
+        if (isStream) bring("2" + carrier.number);
+        else carrier.io.send?.("2probe");
+      }
     };
 
     /** What has sent its attach and waits for the answer. */
@@ -269,7 +288,7 @@ export class Live extends Emitter {
     const ask = (carrier) => {
       carrier.asked = true;
       carrier.since = clock();
-      core.highest = Math.max(core.highest, carrier.number);
+      highest = Math.max(highest, carrier.number);
     };
 
     /** @param {Carrier} carrier A WebSocket. */
@@ -291,9 +310,9 @@ export class Live extends Emitter {
       carrier.length += data.length;
       try {
         if (typeof data != "string") return take(carrier, packet("4", data));
-        const single = session.plain && core.phase == "open" && carrier.kind == WEBSOCKET;
+        const single = session.plain && phase == "open" && carrier.kind == WEBSOCKET;
         for (const part of single ? [data] : data.split(SEPARATOR)) {
-          if (core.phase == "closed") return;
+          if (phase == "closed") return;
           take(carrier, decodePacket(part, session.plain));
         }
       } catch (error) {
@@ -308,6 +327,30 @@ export class Live extends Emitter {
     };
 
     /**
+     * @param {Promise<void>} posted
+     * @param {(error: Error) => void} failed
+     */
+    const follow = (posted, failed) =>
+      posted
+        .catch((error) => {
+          if (phase == "closed") return;
+          inbox.untold();
+          if (error instanceof RemoteProtocolError) end("parse error", error);
+          else if (!isRefused(error)) failed(error);
+        })
+        .finally(stepSoon);
+
+    /**
+     * A POST that does not wait for the one in flight.
+     * @param {string} note
+     * @param {Carrier} [carrier] To be attached with it.
+     */
+    const bring = (note, carrier) =>
+      follow(poster.bring("7" + session.attachment(carrier?.number) + (note && SEPARATOR + note)), (error) => {
+        if (carrier?.state == TRYING) lose(carrier, error);
+      });
+
+    /**
      * @param {Carrier} carrier
      * @param {import("./wire/packet.js").Packet} packet
      */
@@ -317,14 +360,14 @@ export class Live extends Emitter {
       const text = /** @type {string} */ (packet.data);
       if (type == "0") {
         check(state == TRYING);
-        if (core.phase == "open") {
+        if (phase == "open") {
           drop(carrier, "later than another");
-          requests.dismiss(text);
+          poster.dismiss(text);
         } else {
           session.open(text, kind == WEBSOCKET);
           connector.offer([kind, ...session.transports]);
           this.id = session.sid;
-          this.readyState = core.phase = "open";
+          this.readyState = phase = "open";
           carries(carrier, "open");
           // Who hears of the transport may have closed it.
           if (isOpen()) this.fire("open");
@@ -351,7 +394,7 @@ export class Live extends Emitter {
       }
     };
 
-    const isOpen = () => core.phase == "open";
+    const isOpen = () => phase == "open";
 
     /**
      * @param {Carrier} carrier
@@ -361,7 +404,7 @@ export class Live extends Emitter {
       const now = clock();
       if (carrier.probed) {
         const rtt = (connector.rtt = now - carrier.probed);
-        core.slack = Math.min(Math.max(core.slack / 2, rtt), SLACK_MS);
+        slack = Math.min(Math.max(slack / 2, rtt), SLACK_MS);
         carrier.probed = 0;
         if (carrier.rivalled) {
           carrier.rivalled = false;
@@ -373,10 +416,14 @@ export class Live extends Emitter {
           session.calm(now);
         }
       } else if (carrier.state == TRYING) {
-        if (carrier.kind == STREAM) requests.proved(carrier, text);
-        else if (text == "probe") {
+        if (carrier.kind == STREAM) {
+          if (text != "" + carrier.number) return;
+          give(carrier, answerMs);
+          ask(carrier);
+          bring("", carrier);
+        } else if (text == "probe") {
           if (!session.plain) attachSocket(carrier);
-          else if (core.current) carrier.state = UPGRADING;
+          else if (current) carrier.state = UPGRADING;
         }
       }
     };
@@ -409,8 +456,8 @@ export class Live extends Emitter {
       }
       carrier.state = ATTACHED;
       carrier.deadline = Infinity;
-      core.current = carrier;
-      core.slack = Math.min(now - carrier.since, SLACK_MS);
+      current = carrier;
+      slack = Math.min(now - carrier.since, SLACK_MS);
       this.transport = { name: to };
       carrier.judge("carries", now);
       connector.carries(to, now);
@@ -439,8 +486,16 @@ export class Live extends Emitter {
       const { kind, state } = carrier;
       const why = error?.message ?? "ended";
       if (kind == POLLING && state != TRYING) {
-        if (!error) return requests.polled(carrier);
-        requests.cut(carrier);
+        const held = now - carrier.since;
+        if (!error) {
+          carrier.ended = true;
+          if (carrier != current) carriers.delete(carrier);
+          // Someone on the way may answer for the server, at once and with nothing: that must not become a busy loop.
+          idle = held < IDLE_MS ? idle + 1 : 0;
+          give(carrier, seat.isOurs ? (idle > 2 ? Math.min(PAUSE_MS * idle, IDLE_MS / 2) : 0) : BRIEF_MS);
+          return;
+        }
+        if (held > IDLE_MS && held < Infinity) hold = Math.floor(held / 2);
       }
       carriers.delete(carrier);
       session.end(carrier.number);
@@ -449,9 +504,9 @@ export class Live extends Emitter {
       if (error) inbox.untold();
       const isTried = state == TRYING;
       const code = error instanceof RefusedError ? error.code : -1;
-      if (code == 0 && core.phase == "opening") connector.refuse(kind);
+      if (code == 0 && phase == "opening") connector.refuse(kind);
       if (isRefused(error, isTried)) return;
-      if (carrier == core.current) {
+      if (carrier == current) {
         if (asking()) {
           // The server ends what it replaces, and that can be heard before the answer of what replaces it.
           hurryAll();
@@ -459,7 +514,7 @@ export class Live extends Emitter {
           carrier.error = error;
           return;
         }
-        core.current = undefined;
+        current = undefined;
         lostAt = now;
         lostFor = why;
         if (session.plain) end(error && kind != WEBSOCKET ? "transport error" : "transport close", error);
@@ -467,7 +522,7 @@ export class Live extends Emitter {
       } else if (isTried || state == UPGRADING) {
         connector.failed(kind, now);
         if (code == 6) hurryAll();
-        if (core.phase == "opening" && !carriers.size && (connector.rounds || connector.deadline(now) == Infinity)) {
+        if (phase == "opening" && !carriers.size && (connector.rounds || connector.deadline(now) == Infinity)) {
           end("transport error", error);
         }
       }
@@ -493,18 +548,18 @@ export class Live extends Emitter {
      * @param {Promise<unknown>} [said] Until when the carriers are left alone.
      */
     const end = (reason, error, said) => {
-      if (core.phase == "closed") return;
-      this.readyState = core.phase = "closed";
+      if (phase == "closed") return;
+      this.readyState = phase = "closed";
       options.clearTimeout(timer);
       unwatch();
-      requests.seat.want(false);
+      seat.want(false);
       const all = [...carriers];
       const close = () => all.forEach(({ io }) => io.close());
       if (said) said.then(close);
       else close();
       for (const carrier of all) carrier.judge(reason, clock());
       carriers.clear();
-      core.current = undefined;
+      current = undefined;
       tellStatus();
       this.fire("close", reason, detailsOf(outbox, error));
     };
@@ -518,7 +573,7 @@ export class Live extends Emitter {
       if (carrier.probed || session.plain || carrier.kind == POLLING) return;
       carrier.probed = carrier.asking = clock();
       const packet = "2" + carrier.number;
-      if (isUrgent && carrier.kind == STREAM) requests.bring(packet);
+      if (isUrgent && carrier.kind == STREAM) bring(packet);
       else control.push(packet);
     };
 
@@ -529,9 +584,18 @@ export class Live extends Emitter {
 
     /** There is reason to doubt what carries. */
     const doubt = () => {
-      const carrier = core.current;
+      const carrier = current;
       if (!carrier || carrier.doubted || session.plain) return;
-      if (carrier.kind == POLLING) return requests.repoll(carrier);
+      if (carrier.kind == POLLING) {
+        session.calm(clock());
+        // Numbered higher, it would take over from what is about to carry.
+        if (asking()) return;
+        carrier.io.close();
+        // A poll proves itself by being answered: another one, that is not held, takes its place.
+        start(POLLING, carrier, 0);
+        give(/** @type {Carrier} */ (current), probeMs + slack);
+        return;
+      }
       carrier.doubted = true;
       ping(carrier, true);
     };
@@ -553,23 +617,22 @@ export class Live extends Emitter {
           else giveUp(carrier);
         }
       }
-      const { current } = core;
       if (current?.ended && current.kind != POLLING && !asking()) lose(current, current.error);
       const limit = lostAt + (isOpen() ? session.grace : options.timeout);
-      if (core.current) look(core.current, now);
+      if (current) look(current, now);
       else if (now >= limit) end(isOpen() ? "transport close" : "transport error", new HoldfastError("timeout"));
       write(now);
       this._stepped?.();
       tellStatus();
-      if (core.phase == "closed") return;
+      if (phase == "closed") return;
       // Plain polls are the standard's, and held.
-      requests.seat.want(isOpen() && !session.plain && core.current?.kind != WEBSOCKET, base);
+      seat.want(isOpen() && !session.plain && current?.kind != WEBSOCKET, base);
       // After the next poll: its number is lower than that of what is to take over from it.
-      for (const kind of connector.next(now, requests.seat.isOurs)) start(kind);
+      for (const kind of connector.next(now, seat.isOurs)) start(kind);
       options.clearTimeout(timer);
       const deadlines = [...carriers].map(({ ended, deadline }) => (ended && deadline <= now ? Infinity : deadline));
       // Not what was due before: seen from the next step, the machine would have slept since.
-      timerAt = Math.max(now, Math.min(core.current ? nextAt(core.current, now) : limit, connector.deadline(now), now + LOOK_MS, ...deadlines));
+      timerAt = Math.max(now, Math.min(current ? nextAt(current, now) : limit, connector.deadline(now), now + LOOK_MS, ...deadlines));
       timer = options.setTimeout(step, timerAt > now ? Math.ceil(timerAt - clock()) : PAUSE_MS);
     };
 
@@ -591,7 +654,6 @@ export class Live extends Emitter {
     };
 
     const tellStatus = () => {
-      const { phase, current } = core;
       const status = statusOf(phase, current && (isStalled(current) ? "stalled" : "connected"));
       if (status == this.status) return;
       this.status = status;
@@ -606,7 +668,7 @@ export class Live extends Emitter {
     const dueAt = ({ io, probed, heard }, part) =>
       probed
         ? // Behind what has not left yet, the question has not been asked.
-          Math.max(probed, heard) + core.slack + part * (io.bufferedAmount ? session.pingInterval + session.pingTimeout : probeMs + session.burden())
+          Math.max(probed, heard) + slack + part * (io.bufferedAmount ? session.pingInterval + session.pingTimeout : probeMs + session.burden())
         : Infinity;
 
     /** @param {Carrier} carrier */
@@ -619,8 +681,8 @@ export class Live extends Emitter {
     const doubtAt = ({ kind, heard }) => {
       const { plain, pingInterval, pingTimeout } = session;
       // Who can be asked need not be waited for.
-      const beat = plain ? pingTimeout : kind == POLLING ? Infinity : LATE_MS + core.slack;
-      return Math.min(heard + pingInterval + beat, session.doubtful(options.doubtMs + core.slack));
+      const beat = plain ? pingTimeout : kind == POLLING ? Infinity : LATE_MS + slack;
+      return Math.min(heard + pingInterval + beat, session.doubtful(options.doubtMs + slack));
     };
 
     /**
@@ -631,7 +693,7 @@ export class Live extends Emitter {
     const nextAt = (carrier, now) => {
       const { kind, io } = carrier;
       // What cannot be written now must not set the timer to now.
-      const blocked = io.send ? roomAt : requests.blocked();
+      const blocked = io.send ? roomAt : poster.blocked();
       const lookAt = io.bufferedAmount ? now + probeMs / 2 : carrier.probed ? dueAt(carrier, isStalled(carrier) ? 1 : 0.5) : doubtAt(carrier);
       return Math.min(lookAt, blocked > now ? blocked : kind == POLLING ? Infinity : inbox.due);
     };
@@ -649,7 +711,7 @@ export class Live extends Emitter {
           start(carrier.kind, carrier.kind == STREAM ? carrier : undefined);
         }
         if (now < dueAt(carrier, 1)) return;
-        requests.giveUp();
+        poster.giveUp();
         giveUp(carrier);
       } else if (now >= doubtAt(carrier)) {
         if (session.plain) end("ping timeout");
@@ -659,20 +721,49 @@ export class Live extends Emitter {
       }
     };
 
+    /**
+     * @param {Carrier} carrier What carries, by HTTP.
+     * @param {number} now
+     * @returns {void}
+     */
+    const request = (carrier, now) => {
+      const upgrading = [...carriers].find(({ state }) => state == UPGRADING);
+      if (upgrading) {
+        if (!carrier.ended || poster.blocked() == Infinity) return;
+        upgrading.io.send?.("5");
+        // By the standard's rules.
+        session.writer = { carrier: 0, next: outbox.acked + 1, stated: true };
+        carriers.delete(carrier);
+        carries(upgrading, "better");
+        return write(now);
+      }
+      if (carrier.kind == STREAM && carrier.length > options.rotateLength) {
+        carrier.length = -Infinity;
+        start(STREAM, carrier);
+      }
+      if (carrier.ended && carrier.deadline <= now && !asking()) start(POLLING, carrier);
+      const isOwed = carrier.kind == STREAM && inbox.due <= now;
+      if ((control.length || outbox.last > outbox.acked || isOwed) && now >= poster.blocked()) {
+        ride(carrier);
+        follow(poster.pump(), (error) => {
+          if (session.plain) end("transport error", error);
+          else doubt();
+        });
+      }
+    };
+
     /** @param {number} now */
     const write = (now) => {
-      const carrier = core.current;
+      const carrier = current;
       if (!carrier) return;
       const { io } = carrier;
-      if (!io.send) return requests.write(carrier, now);
+      if (!io.send) return request(carrier, now);
       roomAt = isFull(io) ? now + PAUSE_MS : 0;
       if (roomAt) return;
       if (control.length || outbox.last > outbox.written || inbox.due <= now) ride(carrier);
       flush(io);
     };
 
-    Object.assign(core, { url, start, give, ask, lose, carries, isRefused, asking, end, ride, doubt, write, stepSoon });
-    requests = createRequests(core);
   }
 
   /** Whether something carries. Applications read it, as they do with Socket.IO's own engine. */

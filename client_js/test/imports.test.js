@@ -17,7 +17,7 @@ const LAYERS = [
   ["opensession.js", "manager.js", "lookup.js", "events.js"],
   ["socket.js"],
   ["live.js", "single.js"],
-  ["requests.js"],
+  ["poster.js"],
   ["connector.js", "carrier.js", "page.js", "seat.js"],
   ["attempts.js", "alike.js"],
   ["transports/websocket.js", "transports/stream.js", "transports/polling.js", "transports/post.js"],
@@ -85,7 +85,7 @@ const reach = (name, known = new Set()) => {
 
 test("the manager has no driver of its own, and that of the WebSocket entry brings no other", () => {
   assert.deepEqual([...reach("manager.js")].filter((name) => ["live.js", "single.js", "connector.js"].includes(name)), []);
-  const others = ["live.js", "connector.js", "requests.js", "seat.js", "carrier.js", "session/posts.js", "transports/http.js", "transports/post.js", "transports/polling.js", "transports/stream.js"];
+  const others = ["live.js", "connector.js", "poster.js", "seat.js", "carrier.js", "session/posts.js", "transports/http.js", "transports/post.js", "transports/polling.js", "transports/stream.js"];
   assert.deepEqual([...reach("websocket.js")].filter((name) => others.includes(name)), []);
   assert.ok(others.every((name) => reach("index.js").has(name)));
 });

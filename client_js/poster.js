@@ -1,0 +1,111 @@
+/**
+ * The POSTs of a session: one in flight with messages, and notes that do not wait for it.
+ */
+import { HoldfastError } from "./errors.js";
+import { pause } from "./options.js";
+import { encodePost, takeAnswer } from "./session/posts.js";
+import { post } from "./transports/post.js";
+import { SEPARATOR, decodeObject } from "./wire/packet.js";
+
+/**
+ * @param {import("./options.js").Options} options
+ * @param {import("./session/session.js").Session} session
+ * @param {import("./connector.js").Connector} connector It is told the round trip.
+ * @param {string[]} control Encoded packets that do not wait behind messages.
+ * @param {(sid?: string) => string} url
+ */
+export const createPoster = (options, session, connector, control, url) => {
+  const { now: clock } = options;
+  const { outbox } = session;
+  /** The POSTs that are on their way. @type {Set<AbortController>} */
+  const inFlight = new Set();
+  /** Whether one with messages is: there is one at a time. And that, or the last one. */
+  let isBusy = false;
+  let flight = Promise.resolve();
+  /** How many in a row came to nothing, and when the next may go; 0 when nothing has failed. */
+  let failures = 0;
+  let nextAt = 0;
+
+  /**
+   * One POST: its answer is taken.
+   * @param {string} body
+   * @throws {Error} It failed, or was refused.
+   */
+  const bring = async (body) => {
+    const since = clock();
+    const text = await post(options, url(), body, inFlight);
+    connector.rtt = clock() - since;
+    if (session.plain) return;
+    if (text[0] != "7") throw new HoldfastError("not an answer");
+    takeAnswer(session, text.slice(1), clock());
+  };
+
+  const pump = async () => {
+    const sent = [...control];
+    const { acked, last } = outbox;
+    isBusy = true;
+    try {
+      await bring(encodePost(session, control, clock()));
+      // That nothing of it was taken is as good as a failure, for when to try again.
+      failures = outbox.acked > acked || last == acked ? 0 : failures + 1;
+    } catch (error) {
+      failures++;
+      control.unshift(...sent);
+      throw error;
+    } finally {
+      isBusy = false;
+      nextAt = failures && clock() + pause(failures, options.random);
+    }
+  };
+
+  /** Bring all there is, after what is in flight, as long as it is taken. */
+  const drain = async () => {
+    await flight.catch(() => {});
+    for (let before = -1; outbox.acked > before && outbox.last > outbox.acked; await pump()) before = outbox.acked;
+  };
+
+  /**
+   * Close a session by POST.
+   * @param {string} body What goes first.
+   * @param {string} sid
+   * @param {boolean} [isLeaving]
+   */
+  const endBy = (body, sid, isLeaving) => post(options, url(sid), (body && body + SEPARATOR) + "1", inFlight, isLeaving).catch(() => {});
+
+  return {
+    bring,
+
+    /**
+     * Bring what there is; not while another is in flight.
+     * @throws {Error} As `bring`.
+     */
+    pump: () => (flight = pump()),
+
+    /** When `pump` may be called again. */
+    blocked: () => (isBusy ? Infinity : nextAt),
+
+    /** What is on its way is on a network that is dead. */
+    giveUp() {
+      for (const abort of inFlight) abort.abort();
+    },
+
+    /**
+     * @param {boolean} [isLeaving]
+     * @returns {Promise<unknown> | undefined} Until when a plain server must have its poll: it takes the end of that for the session's.
+     */
+    bye(isLeaving) {
+      const last = () => endBy(encodePost(session, control, clock()), session.sid, isLeaving);
+      const said = isLeaving ? last() : drain().then(last, last);
+      return session.plain && !isLeaving ? said : undefined;
+    },
+
+    /**
+     * Close a session that was opened by the slower one in the race.
+     * @param {string} text Its open packet.
+     */
+    dismiss(text) {
+      const { sid, holdfast } = decodeObject(text);
+      if (sid != session.sid) endBy(holdfast ? "7" + JSON.stringify({ key: holdfast.key, received: 0 }) : "", sid);
+    },
+  };
+};
