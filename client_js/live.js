@@ -208,8 +208,7 @@ export class Live extends Emitter {
       if (previous && kind == POLLING) {
         carrier.state = ATTACHED;
         // A plain poll is held until the next ping; its silence is seen by the heartbeat.
-        if (!plain) carrier.deadline += wait ?? session.pingInterval;
-        else carrier.deadline = Infinity;
+        carrier.deadline = Infinity;
         carrier.judge = previous.judge;
         current = carrier;
         carriers.delete(previous);
@@ -221,7 +220,7 @@ export class Live extends Emitter {
           const probe = kind == STREAM && current && !previous;
           carrier.number = numberFor(kind, previous);
           if (probe) give(carrier, 2 * probeMs + slack);
-          else ask(carrier);
+          else ask(carrier, carrier.state == ATTACHED ? (wait ?? session.pingInterval) : 0);
           // What JSON leaves out is not said; only the first poll, that proves polling, is not held.
           attach = session.attachment(carrier.number, { probe: probe ? true : undefined, wait: previous ? wait : kind == POLLING ? 0 : undefined });
         }
@@ -284,10 +283,14 @@ export class Live extends Emitter {
     /** What has sent its attach and waits for the answer. */
     const asking = () => [...carriers].find(({ state, asked }) => state == TRYING && asked);
 
-    /** @param {Carrier} carrier Its attach is sent. */
-    const ask = (carrier) => {
+    /**
+     * @param {Carrier} carrier Its attach is sent.
+     * @param {number} [held] How long the server may take.
+     */
+    const ask = (carrier, held = 0) => {
       carrier.asked = true;
       carrier.since = clock();
+      give(carrier, held + answerMs);
       highest = Math.max(highest, carrier.number);
     };
 
@@ -297,7 +300,6 @@ export class Live extends Emitter {
       session.attach();
       carrier.number = session.attach();
       ask(carrier);
-      give(carrier, answerMs);
       carrier.io.send?.("7" + session.attachment(carrier.number));
     };
 
@@ -406,10 +408,8 @@ export class Live extends Emitter {
         const rtt = (connector.rtt = now - carrier.probed);
         slack = Math.min(Math.max(slack / 2, rtt), SLACK_MS);
         carrier.probed = 0;
-        if (carrier.rivalled) {
-          carrier.rivalled = false;
-          lostFor = "";
-        }
+        if (carrier.rivalled) lostFor = "";
+        carrier.rivalled = false;
         if (carrier.doubted) {
           carrier.doubted = false;
           carrier.progress = session.doubtful(0) < Infinity ? progress() : -1;
@@ -418,7 +418,6 @@ export class Live extends Emitter {
       } else if (carrier.state == TRYING) {
         if (carrier.kind == STREAM) {
           if (text != "" + carrier.number) return;
-          give(carrier, answerMs);
           ask(carrier);
           bring("", carrier);
         } else if (text == "probe") {
@@ -472,9 +471,10 @@ export class Live extends Emitter {
      */
     const drop = (carrier, why) => {
       carriers.delete(carrier);
-      connector.dropped(carrier.kind, why == SLOWER);
-      if (carrier.state == TRYING) carrier.judge(why, clock());
       carrier.io.close();
+      if (carrier.state != TRYING) return;
+      connector.dropped(carrier.kind, why == SLOWER);
+      carrier.judge(why, clock());
     };
 
     /**
