@@ -15,12 +15,12 @@ const root = dirname(fileURLToPath(import.meta.url));
  * of the public surface; `test/bundle.test.js` runs the bundle to see.
  */
 const INTERNAL = `
-  outbox inbox acked written since append acknowledge calm after peek take start deadline attachment answer receive frames
-  note upgrade doubtful attach plain race carries lost dropped failed offer refuse refresh rounds until failures lives running
-  raced allowed asked probed progress ended heard kind busy bring pump fire run buffered listener takesError isNewNetwork
-  drain flight withdraw prepare release count wake stated writer carrying due untold end post next number state rounds last current meta write
-  core phase current slack highest reserved clock carriers control connector session give ask lose isRefused ride asking doubt
-  stepSoon opened proved polled repoll blocked bye dismiss seat isOurs want doubted rivalled burden giveUp cut
+  outbox inbox acked written since append acknowledge calm after take start deadline attachment answer receive frames
+  note doubtful attach plain race carries lost dropped failed offer refuse refresh rounds until failures lives
+  allowed asked probed progress ended heard kind bring pump fire run listener
+  drain withdraw prepare release count wake stated writer carrying due untold end next number state rounds last current meta write
+  phase current slack highest carriers control session give ask ride asking doubt
+  stepSoon blocked bye dismiss isOurs want doubted rivalled burden giveUp
   judge lacks room Known Engine OneSocket withDefaults note _rtt _carried _stepped _session _sent _told _codec _send _flags _readyState _reconnecting _opened _closed _packet _release
 `;
 

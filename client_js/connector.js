@@ -180,15 +180,15 @@ export class Connector extends Attempts {
      * @returns {string[]}
      */
     this.next = (now, mayHold = true) => {
-      const ready = (carrying ? better() : allowed.filter((verdict) => verdict == first || (verdict == last() && isJoining(now)))).filter(({ until }) => until <= now);
+      const ready = (carrying ? better() : allowed.filter((verdict) => verdict == first || (verdict == last() && isJoining(now)))).filter(
+        (verdict) => verdict.until <= now && (mayHold || verdict.kind != STREAM || verdict == last()),
+      );
       // One at a time, the stream first: it is had sooner, and then carries while the WebSocket is probed.
       const chosen = !carrying ? ready : allowed.some(({ until }) => until == Infinity) ? [] : ready.slice(-1);
-      return chosen
-        .filter((verdict) => mayHold || verdict.kind != STREAM || verdict == last())
-        .map((verdict) => {
-          verdict.until = Infinity;
-          return verdict.kind;
-        });
+      return chosen.map((verdict) => {
+        verdict.until = Infinity;
+        return verdict.kind;
+      });
     };
 
     /** @param {number} now Whether the last resort need not wait for the first choice. */
@@ -198,7 +198,7 @@ export class Connector extends Attempts {
      * @param {number} now
      * @returns {number} When to ask again, if nothing happens.
      */
-    this.deadline = (now) => Math.min(...[...allowed.map(({ until }) => until), carrying || !last() ? now : joins].map((at) => (at > now ? at : Infinity)));
+    this.deadline = (now) => Math.min(...[...allowed.map(({ until }) => until), carrying || !last() ? now : joins].filter((at) => at > now));
 
     const { inspect } = this;
     /**
@@ -214,9 +214,10 @@ export class Connector extends Attempts {
 
     /** Keep for the next page what counts against a transport in this network. */
     const remember = () => {
-      const failed = all.filter(isSuspect).map(({ kind }) => kind);
+      const suspects = all.filter(isSuspect).map(({ kind }) => kind);
       try {
-        if (failed.length) storage?.setItem(key(), JSON.stringify({ at: wall(), failed }));
+        // Quoted: a name that the build shortens.
+        if (suspects.length) storage?.setItem(key(), JSON.stringify({ at: wall(), "failed": suspects }));
         else storage?.removeItem(key());
       } catch {
         // A full or a forbidden storage: it is known here at least.
@@ -225,8 +226,8 @@ export class Connector extends Attempts {
 
     this.offer(KINDS);
     try {
-      const { at, failed } = JSON.parse(storage?.getItem(key()) ?? "{}");
-      if (Math.abs(wall() - at) < REMEMBER_MS) for (const kind of failed) of(kind).late = true;
+      const { at, "failed": suspects } = JSON.parse(storage?.getItem(key()) ?? "{}");
+      if (Math.abs(wall() - at) < REMEMBER_MS) for (const kind of suspects) of(kind).late = true;
     } catch {
       // Not what we have written.
     }

@@ -630,7 +630,7 @@ export class Live extends Emitter {
       // After the next poll: its number is lower than that of what is to take over from it.
       for (const kind of connector.next(now, seat.isOurs)) start(kind);
       options.clearTimeout(timer);
-      const deadlines = [...carriers].map(({ ended, deadline }) => (ended && deadline <= now ? Infinity : deadline));
+      const deadlines = [...carriers].map(({ deadline }) => deadline).filter((at) => at > now);
       // Not what was due before: seen from the next step, the machine would have slept since.
       timerAt = Math.max(now, Math.min(current ? nextAt(current, now) : limit, connector.deadline(now), now + LOOK_MS, ...deadlines));
       timer = options.setTimeout(step, timerAt > now ? Math.ceil(timerAt - clock()) : PAUSE_MS);

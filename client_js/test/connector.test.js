@@ -231,6 +231,8 @@ row(13, "one that has lived longer in between does not", () => {
 row(14, "no stream while other tabs hold what may be held; the WebSocket is probed all the same", () => {
   const connector = onPolling();
   assert.deepEqual(connector.next(130, false), []);
+  assert.deepEqual(connector.next(5020, false), ["websocket"]);
+  connector.dropped("websocket");
   connector.refresh(40, true);
   assert.deepEqual(connector.next(40, true), ["stream"]);
 });
