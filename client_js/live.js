@@ -101,7 +101,7 @@ export class Live extends Emitter {
     let unwatch = () => {};
 
     /** Other tabs may not be left without a connection. */
-    const seat = createSeat(options, () => {
+    const seat = createSeat(options, base, () => {
       // The pause before the next poll was for want of it.
       if (current?.ended) give(current, 0);
       stepSoon();
@@ -193,7 +193,7 @@ export class Live extends Emitter {
 
     /**
      * @param {string} kind
-     * @param {Carrier} [previous] The poll before this one, or the stream to be replaced by another.
+     * @param {Carrier} [previous] The poll before this one.
      * @param {number} [wait] How long the server may hold a poll.
      */
     const start = (kind, previous, wait) => {
@@ -202,11 +202,9 @@ export class Live extends Emitter {
       // The opening race has the time that the application gives it.
       const carrier = createCarrier(kind, now, isOpen() ? now + answerMs : Infinity);
       if (previous) {
-        carrier.heard = previous.heard;
         wait ??= seat.isOurs ? hold : 0;
-      }
-      if (previous && kind == POLLING) {
         carrier.state = ATTACHED;
+        carrier.heard = previous.heard;
         // A plain poll is held until the next ping; its silence is seen by the heartbeat.
         carrier.deadline = Infinity;
         carrier.judge = previous.judge;
@@ -217,10 +215,10 @@ export class Live extends Emitter {
       if (isOpen() && !plain) {
         carrier.number = 0;
         if (kind != WEBSOCKET) {
-          const probe = kind == STREAM && current && !previous;
-          carrier.number = numberFor(kind, previous);
+          const probe = kind == STREAM && current && current.kind != STREAM;
+          carrier.number = numberFor(previous);
           if (probe) give(carrier, 2 * probeMs + slack);
-          else ask(carrier, carrier.state == ATTACHED ? (wait ?? session.pingInterval) : 0);
+          else ask(carrier, previous ? (wait ?? session.pingInterval) : 0);
           // What JSON leaves out is not said; only the first poll, that proves polling, is not held.
           attach = session.attachment(carrier.number, { probe: probe ? true : undefined, wait: previous ? wait : kind == POLLING ? 0 : undefined });
         }
@@ -235,13 +233,10 @@ export class Live extends Emitter {
       carrier.io = OPENERS[kind](options, url(kind), attach, { open: on(opened), data: on(hear), end: on(lose) });
     };
 
-    /**
-     * @param {string} kind Of requests.
-     * @param {Carrier} [previous]
-     */
-    const numberFor = (kind, previous) => {
+    /** @param {Carrier} [previous] The poll before it. */
+    const numberFor = (previous) => {
       // Polls go on under one number, so that a better carrier that is being probed meanwhile keeps a higher one.
-      if (kind == POLLING && previous && previous.number > 1 && previous.number >= highest) return previous.number;
+      if (previous && previous.number > 1 && previous.number >= highest) return previous.number;
       const racing = current ? undefined : asking();
       // A WebSocket that has sent its attach must not be overtaken by the poll that races it.
       return racing?.kind == WEBSOCKET ? racing.number - 1 : session.attach();
@@ -626,7 +621,7 @@ export class Live extends Emitter {
       tellStatus();
       if (phase == "closed") return;
       // Plain polls are the standard's, and held.
-      seat.want(isOpen() && !session.plain && current?.kind != WEBSOCKET, base);
+      seat.want(isOpen() && !session.plain && current?.kind != WEBSOCKET);
       // After the next poll: its number is lower than that of what is to take over from it.
       for (const kind of connector.next(now, seat.isOurs)) start(kind);
       options.clearTimeout(timer);
@@ -708,7 +703,7 @@ export class Live extends Emitter {
         if (isStalled(carrier) && !carrier.rivalled && !carrier.io.bufferedAmount) {
           carrier.rivalled = true;
           lostFor = "stalled";
-          start(carrier.kind, carrier.kind == STREAM ? carrier : undefined);
+          start(carrier.kind);
         }
         if (now < dueAt(carrier, 1)) return;
         poster.giveUp();
@@ -739,7 +734,7 @@ export class Live extends Emitter {
       }
       if (carrier.kind == STREAM && carrier.length > options.rotateLength) {
         carrier.length = -Infinity;
-        start(STREAM, carrier);
+        start(STREAM);
       }
       if (carrier.ended && carrier.deadline <= now && !asking()) start(POLLING, carrier);
       const isOwed = carrier.kind == STREAM && inbox.due <= now;

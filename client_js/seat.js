@@ -9,9 +9,10 @@ const SEATS = 3;
 
 /**
  * @param {import("./options.js").Options} options
+ * @param {string} place The server.
  * @param {() => void} changed It has been given one.
  */
-export const createSeat = ({ locks, protocolOf }, changed) => {
+export const createSeat = ({ locks, protocolOf }, place, changed) => {
   /** @type {AbortController | undefined} */
   let asked;
   const seat = {
@@ -21,9 +22,8 @@ export const createSeat = ({ locks, protocolOf }, changed) => {
     /**
      * Ask for one, or give it back. What is the case already is not done again.
      * @param {boolean} isWanted
-     * @param {string} [place] The server.
      */
-    want(isWanted, place = "") {
+    want(isWanted) {
       if (!locks || isWanted == !!asked) return;
       asked?.abort();
       asked = isWanted ? new AbortController() : undefined;
