@@ -210,17 +210,21 @@ export class Live extends Emitter {
         carrier.judge = previous.judge;
         current = carrier;
         carriers.delete(previous);
-      } else carrier.judge = connector.note(kind, now);
+      } else {
+        carrier.judge = connector.note(kind, now);
+        // Only the first poll, that proves polling, is not held.
+        if (kind == POLLING) wait = 0;
+      }
       let attach;
       if (isOpen() && !plain) {
         carrier.number = 0;
         if (kind != WEBSOCKET) {
-          const probe = kind == STREAM && current && current.kind != STREAM;
+          const probe = (kind == STREAM && current && current.kind != STREAM) || undefined;
           carrier.number = numberFor(previous);
           if (probe) give(carrier, 2 * probeMs + slack);
           else ask(carrier, previous ? (wait ?? session.pingInterval) : 0);
-          // What JSON leaves out is not said; only the first poll, that proves polling, is not held.
-          attach = session.attachment(carrier.number, { probe: probe ? true : undefined, wait: previous ? wait : kind == POLLING ? 0 : undefined });
+          // What JSON leaves out is not said.
+          attach = session.attachment(carrier.number, { probe, wait });
         }
       }
       carriers.add(carrier);
@@ -265,14 +269,11 @@ export class Live extends Emitter {
 
     /** @param {Carrier} carrier */
     const opened = (carrier) => {
-      const isStream = carrier.kind == STREAM;
-      if (!isOpen() || (isStream && (!current || current.kind == STREAM))) return;
-      if (!current) attachSocket(carrier);
-      else {
-        give(carrier, probeMs + slack);
-        if (isStream) bring("2" + carrier.number);
-        else carrier.io.send?.("2probe");
-      }
+      if (!isOpen() || carrier.asked) return;
+      give(carrier, probeMs + slack);
+      if (carrier.kind == STREAM) bring("2" + carrier.number);
+      else if (current) carrier.io.send?.("2probe");
+      else attachSocket(carrier);
     };
 
     /** What has sent its attach and waits for the answer. */
@@ -616,7 +617,7 @@ export class Live extends Emitter {
       const limit = lostAt + (isOpen() ? session.grace : options.timeout);
       if (current) look(current, now);
       else if (now >= limit) end(isOpen() ? "transport close" : "transport error", new HoldfastError("timeout"));
-      write(now);
+      if (current) write(current, now);
       this._stepped?.();
       tellStatus();
       if (phase == "closed") return;
@@ -730,7 +731,7 @@ export class Live extends Emitter {
         session.writer = { carrier: 0, next: outbox.acked + 1, stated: true };
         carriers.delete(carrier);
         carries(upgrading, "better");
-        return write(now);
+        return write(upgrading, now);
       }
       if (carrier.kind == STREAM && carrier.length > options.rotateLength) {
         carrier.length = -Infinity;
@@ -747,10 +748,12 @@ export class Live extends Emitter {
       }
     };
 
-    /** @param {number} now */
-    const write = (now) => {
-      const carrier = current;
-      if (!carrier) return;
+    /**
+     * @param {Carrier} carrier What carries.
+     * @param {number} now
+     * @returns {void}
+     */
+    const write = (carrier, now) => {
       const { io } = carrier;
       if (!io.send) return request(carrier, now);
       roomAt = isFull(io) ? now + PAUSE_MS : 0;
