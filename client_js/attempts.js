@@ -28,11 +28,10 @@ export class Attempts {
       let verdict = "trying";
       /** @type {number | undefined} */
       let ms;
-      const took = (/** @type {number} */ now) => ms ?? Math.round(now - since);
-      attempts.push((now) => ({ at, transport, ms: took(now), verdict }));
+      attempts.push((now) => ({ at, transport, ms: ms ?? Math.round(now - since), verdict }));
       if (attempts.length > ATTEMPTS) attempts.shift();
       return (said, now) => {
-        ms = took(now);
+        ms ??= Math.round(now - since);
         verdict = said;
       };
     };

@@ -146,7 +146,7 @@ export class Single extends Emitter {
       // The opening one has the time that the application gives it.
       deadline = isOpen() ? now + answerMs : Infinity;
       /** @type {Carrier} */
-      const carrier = (next = { io: undefined, number: isOpen() ? 0 : 1, judge: known.note(WEBSOCKET, now) });
+      const carrier = (next = /** @type {any} */ ({ number: isOpen() ? 0 : 1, judge: known.note(WEBSOCKET, now) }));
       /** @type {(handle: (carrier: Carrier, value: any) => void) => (value?: any) => void} */
       const on = (handle) => (value) => {
         if (carrier != current && carrier != next) return;
@@ -229,7 +229,7 @@ export class Single extends Emitter {
       const rtt = (known.rtt = clock() - probed);
       slack = Math.min(Math.max(slack / 2, rtt), SLACK_MS);
       probed = 0;
-      if (isRivalled) lostFor = "";
+      lostFor = "";
       isRivalled = false;
       if (!isDoubted) return;
       isDoubted = false;
@@ -271,9 +271,11 @@ export class Single extends Emitter {
       const now = clock();
       const hasCarried = carrier == current;
       drop(carrier, message);
-      if (hasCarried) current = undefined;
-      // What was started beside it has not even opened: it may have met the same.
-      if (hasCarried && next && !next.number) drop(next, message);
+      if (hasCarried) {
+        current = undefined;
+        // What was started beside it has not even opened: it may have met the same.
+        if (next && !next.number) drop(next, message);
+      }
       if (!hasCarried || !next?.number) next = undefined;
       inbox.untold();
       const reason = endOf(error, isOpen(), !hasCarried);

@@ -52,13 +52,12 @@ export class Outbox {
      */
     this.withdraw = (meta) => {
       const end = kept.findIndex((entry) => entry.meta == meta) + 1;
-      const { count } = kept[end - 1] ?? { count: 1 };
-      const isUnwritten = this.acked + end - count >= this.written && end > 0;
-      if (isUnwritten) {
-        remove(end - count, count);
-        this.last -= count;
-      }
-      return isUnwritten;
+      const { count = Infinity } = kept[end - 1] ?? {};
+      // One that is not there has no end.
+      if (this.acked + end - count < this.written) return false;
+      remove(end - count, count);
+      this.last -= count;
+      return true;
     };
 
     /**
