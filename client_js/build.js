@@ -33,7 +33,7 @@ const globalOf = (names, more = "") => `${more}
   import { ${names} } from "./index.js";
   globalThis.holdfast = { ${names}${more && ", msgpack"} };`;
 
-const NAMES = `io, eventsOf, openSession, Manager, Socket, OpenSession, HoldfastError, LocalProtocolError, RemoteProtocolError, RefusedError,
+const NAMES = `io, openSession, Manager, Socket, OpenSession, HoldfastError, LocalProtocolError, RemoteProtocolError, RefusedError,
     AbortError, DisconnectedError, TimeoutError, EventError`;
 const MSGPACK = 'import { msgpack } from "./msgpack.js";';
 

@@ -8,7 +8,6 @@ import { Manager as Base } from "./manager.js";
 import { OpenSession } from "./opensession.js";
 import { withDefaults } from "./options.js";
 
-export { eventsOf } from "./events.js";
 export { OpenSession };
 export { Socket } from "./socket.js";
 export {

@@ -1,7 +1,8 @@
 /**
  * What a TypeScript application sees. Compiled by `npm run check`, never run.
  */
-import { AbortError, DisconnectedError, Manager, Socket, TimeoutError, eventsOf, io, openSession } from "../index.js";
+import { AbortError, DisconnectedError, Manager, Socket, TimeoutError, io, openSession } from "../index.js";
+import { eventsOf } from "../events.js";
 
 const socket = io("https://server.test", { transports: ["websocket", "polling"], auth: () => ({ token: "t" }) });
 socket

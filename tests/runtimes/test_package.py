@@ -71,6 +71,7 @@ import { io, openSession, type Socket } from "holdfast-client";
 import { io as bundled } from "holdfast-client/bundle";
 import { io as compat } from "holdfast-client/compat";
 import { io as compatBundled } from "holdfast-client/compat/bundle";
+import { eventsOf } from "holdfast-client/events";
 import { msgpack } from "holdfast-client/msgpack";
 import { io as withCodec, msgpack as inIt } from "holdfast-client/msgpack/bundle";
 import { io as alone } from "holdfast-client/websocket";
@@ -85,6 +86,7 @@ compatBundled("https://server.test");
 alone({ codec: msgpack });
 aloneBundled("/chat");
 openSession("https://server.test").send("text");
+for await (const [text] of eventsOf(socket, "chat")) console.log(text);
 export const Part = (): string => {
   const own: Socket = useSocket("/chat", { auth: { token: "t" }, closeDelayMs: 5 });
   useEvent(own, "chat", (text: string) => text);
