@@ -19,6 +19,8 @@ const BINARY = 3;
 /** Names that are the library's own; they never travel. */
 export const RESERVED = ["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"];
 const MAX_ATTACHMENTS = 10;
+/** The name of a namespace. */
+export const NAMESPACE = /^\/[^,\0-\x1f]{0,255}$/;
 
 /**
  * @param {any} value
@@ -36,7 +38,7 @@ export const toBytes = (value) =>
  * @throws {LocalProtocolError}
  */
 export const checkNamespace = (nsp) => {
-  if (/[,\0-\x1f]|.{257}/.test(nsp)) throw new LocalProtocolError("bad namespace");
+  if (!NAMESPACE.test(nsp)) throw new LocalProtocolError("bad namespace");
 };
 
 /**
@@ -76,11 +78,8 @@ export const checkPacket = ({ type, data, id }) =>
           (type == CONNECT_ERROR ? typeof data == "string" || isObject(data) : data === undefined || (type == CONNECT && isObject(data))),
   );
 
-/** The name of a namespace. */
-export const NAMESPACE = /^\/[^,\0-\x1f]{0,255}$/;
-
-/** `type`; or with attachments `type` and how many; then namespace, id, data. */
-const GRAMMAR = /^(?:([0-4])|([56])([1-9]|10)-)(?:(\/[^,\0-\x1f]{0,255})(?:,|$))?(\d+)?([^]*)$/;
+/** Type, how many attachments, namespace, id, data. */
+const GRAMMAR = /^([0-6])(?:([1-9]|10)-)?(?:(\/[^,\0-\x1f]{0,255})(?:,|$))?(\d+)?([^]*)$/;
 
 /** Puts packets together again whose attachments come after them. */
 export class SocketDecoder {
@@ -100,20 +99,21 @@ export class SocketDecoder {
       if (typeof message == "string") {
         const match = GRAMMAR.exec(message);
         check(match);
-        const [, plain, binary, count = 0, nsp = "/", id, json] = match;
+        const [, type, count = 0, nsp = "/", id, json] = match;
+        check(!count == type < "5");
         const packet = {
-          type: +(plain ?? +binary - BINARY),
+          type: +type - (count ? BINARY : 0),
           nsp,
           id: id ? checkNumber(+id) : undefined,
-          data: json ? parse(json, +count, []) : undefined,
+          data: json ? parse(json, Array(+count).fill(null)) : undefined,
         };
         checkPacket(packet);
         if (!count) return packet;
         waiting = [packet, json, +count];
       } else if (waiting && attachments.push(message) == waiting[2]) {
-        const [packet, json, count] = waiting;
+        const [packet, json] = waiting;
         waiting = undefined;
-        return { ...packet, data: parse(json, count, attachments.splice(0)) };
+        return { ...packet, data: parse(json, attachments.splice(0)) };
       }
       return undefined;
     };
@@ -122,16 +122,15 @@ export class SocketDecoder {
 
 /**
  * @param {string} json
- * @param {number} count How many places there are for attachments; each is named once.
- * @param {Uint8Array[]} attachments
+ * @param {(Uint8Array | null)[]} attachments Each has one place.
  */
-const parse = (json, count, attachments) =>
+const parse = (json, attachments) =>
   attempt(() => {
-    const places = new Set(Array(count).keys());
+    const places = new Set(attachments.keys());
     const value = JSON.parse(json, (_, value) => {
-      if (!count || value?._placeholder !== true) return value;
+      if (!attachments.length || value?._placeholder !== true) return value;
       check(places.delete(value.num));
-      return attachments[value.num] ?? null;
+      return attachments[value.num];
     });
     check(!places.size);
     return value;
