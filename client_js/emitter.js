@@ -4,7 +4,7 @@
 
 /** @typedef {(...args: any[]) => void} Listener An event's arguments are the application's own. */
 /** @typedef {{signal?: AbortSignal, once?: boolean}} Terms Until when the listener is wanted. */
-/** @typedef {{run: Listener, listener: Listener, release: () => void}} Entry `release`: its signal need not know it any more. */
+/** @typedef {{listener: Listener, once?: boolean, undo: () => void}} Entry */
 /**
  * @template Events Name -> arguments, for the names that are known.
  * @template Name
@@ -15,10 +15,11 @@
  * Call the application, out of reach of the session.
  * @param {Listener} run
  * @param {any[]} args
+ * @param {unknown} [self] Its `this`.
  */
-export const guard = (run, args) => {
+export const guard = (run, args, self) => {
   try {
-    run(...args);
+    run.apply(self, args);
   } catch (error) {
     queueMicrotask(() => {
       throw error;
@@ -41,12 +42,6 @@ export class Emitter {
     const of = (name) => lists.get(name) ?? [];
 
     /**
-     * @param {string} name
-     * @param {(entry: Entry) => unknown} isKept
-     */
-    const keep = (name, isKept) => lists.set(name, of(name).filter((entry) => isKept(entry) || entry.release()));
-
-    /**
      * @template {Names} Name
      * @param {Name} name
      * @param {(...args: Args<Events, Name>) => void} listener
@@ -54,12 +49,11 @@ export class Emitter {
      * @returns {Undo}
      */
     this.on = (name, listener, { signal, once } = {}) => {
-      const undo = () => keep(name, (other) => other != entry);
-      const run = (/** @type {any[]} */ ...args) => {
-        if (once) undo();
-        /** @type {Listener} */ (listener).apply(this, args);
+      const undo = () => {
+        lists.set(name, of(name).filter((other) => other != entry));
+        signal?.removeEventListener("abort", undo);
       };
-      const entry = { run, listener, release: () => signal?.removeEventListener("abort", undo) };
+      const entry = { listener: /** @type {Listener} */ (listener), once, undo };
       if (!signal?.aborted) {
         lists.set(name, [...of(name), entry]);
         signal?.addEventListener("abort", undo);
@@ -82,7 +76,9 @@ export class Emitter {
      * @param {Listener} [listener]
      */
     this.off = (name, listener) => {
-      for (const one of name === undefined ? lists.keys() : [name]) keep(one, (other) => listener && other.listener != listener);
+      for (const one of name === undefined ? lists.keys() : [name]) {
+        for (const entry of of(one)) if (!listener || entry.listener == listener) entry.undo();
+      }
       return this;
     };
 
@@ -97,6 +93,11 @@ export class Emitter {
      * @param {any[]} args
      * @internal
      */
-    this.fire = (name, ...args) => of(name).forEach(({ run }) => guard(run, args));
+    this.fire = (name, ...args) => {
+      for (const { listener, once, undo } of of(name)) {
+        if (once) undo();
+        guard(listener, args, this);
+      }
+    };
   }
 }
