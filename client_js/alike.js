@@ -28,13 +28,15 @@ export const LOOK_MS = 5000;
  */
 /** @typedef {{open: [], message: [data: import("./wire/packet.js").Data], ping: [], transport: [change: Change], status: [status: Status], close: [reason: string, details: Details]}} LiveEvents */
 
+export const isOffline = () => globalThis.navigator?.onLine === false;
+
 /**
  * @param {Phase} phase
  * @param {"connected" | "stalled" | false | undefined} carried If something carries.
  * @returns {Status}
  */
 export const statusOf = (phase, carried) =>
-  phase == "closed" ? phase : carried || (globalThis.navigator?.onLine === false ? "offline" : phase == "open" ? "recovering" : "connecting");
+  phase == "closed" ? phase : carried || (isOffline() ? "offline" : phase == "open" ? "recovering" : "connecting");
 
 /**
  * @param {Phase} phase

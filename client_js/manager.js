@@ -1,6 +1,7 @@
 /**
  * One session shared by the sockets of all namespaces, opened again when it is lost.
  */
+import { isOffline } from "./alike.js";
 import { Emitter } from "./emitter.js";
 import { watchPage } from "./page.js";
 import { Socket } from "./socket.js";
@@ -56,8 +57,6 @@ export class Manager extends Emitter {
   nsps = new Map();
   /** `closed`: there is no session, and none will be opened without being asked for. @type {import("./live.js").Status} */
   status = "closed";
-  /** @type {"closed" | "opening" | "open"} @internal */
-  _readyState = "closed";
   /** @internal */
   _reconnecting = false;
 
@@ -103,7 +102,7 @@ export class Manager extends Emitter {
      * @returns {this}
      */
     this.open = this.connect = (done) => {
-      if (this._readyState == "closed") {
+      if (below() == "closed") {
         stop();
         start(done);
       }
@@ -113,41 +112,38 @@ export class Manager extends Emitter {
     /** @param {(error?: Error) => void} [done] */
     const start = (done) => {
       isEnding = false;
-      this._readyState = "opening";
       const engine = (this.engine = new Engine(url, opts, known));
-      /** @type {InstanceType<typeof codec.Decoder>} */
+      /** @type {InstanceType<typeof codec.Decoder> | undefined} */
       let decoder;
       engine.on("open", () => {
         // A standard server grants nothing: what it speaks is settled elsewhere.
         this._codec = engine._session.codec == "json" && codec.name != "json" ? json : codec;
         decoder = new this._codec.Decoder();
-        this._readyState = "open";
         this.fire("open");
         nsps.forEach((socket) => socket._opened());
         done?.();
         attempts = 0;
       });
       for (const name of /** @type {const} */ (["ping", "transport"])) engine.on(name, (...args) => this.fire(name, ...args));
-      engine.on("status", tellStatus);
+      // The end of a session is not the end of it all before that is decided.
+      engine.on("status", (status) => status == "closed" || tellStatus());
       engine.on("message", (message) => {
         try {
-          const packet = decoder.decode(message);
+          const packet = decoder?.decode(message);
           if (packet) nsps.get(packet.nsp)?._packet(packet);
         } catch {
           engine.close("parse error");
         }
       });
       engine.on("close", (reason, details) => {
-        const wasOpen = this._readyState == "open";
         const wasEnding = isEnding;
         const error = details.description ?? new Error(reason);
-        this._readyState = "closed";
         // What the server refuses for good is not asked for again.
         const isFinal = [2, 4, 5].includes(/** @type {any} */ (error).code);
         if (isFinal) this.close();
         // For good: a CONNECT that was not answered will not be sent again.
-        if (wasOpen ? isFinal : !wasEnding) nsps.forEach((socket) => socket.active && !socket.connected && socket.fire("connect_error", error));
-        if (wasOpen) {
+        if (decoder ? isFinal : !wasEnding) nsps.forEach((socket) => socket.active && !socket.connected && socket.fire("connect_error", error));
+        if (decoder) {
           // All of them are disconnected before the first one says so.
           for (const tell of [...nsps.values()].map((socket) => socket._closed(reason, details))) tell();
           this.fire("close", reason, details);
@@ -156,17 +152,19 @@ export class Manager extends Emitter {
           if (done && !isEnding) return done(error);
         }
         // A server that has forgotten the session is there.
-        reconnect(wasOpen && /** @type {any} */ (error).code == 1);
+        reconnect(decoder && /** @type {any} */ (error).code == 1);
         tellStatus();
       });
       tellStatus();
       engine.open();
     };
 
+    /** What is below says `closed` before it ends. */
+    const below = () => this.engine?.status ?? "closed";
+
     const tellStatus = () => {
-      const status = this._readyState != "closed" ? /** @type {import("./live.js").Live} */ (this.engine).status : !this._reconnecting ? "closed" : globalThis.navigator?.onLine === false ? "offline" : "connecting";
-      // The end of a session is not the end of it all before that is decided.
-      if (status == this.status || (status == "closed" && this._readyState != "closed")) return;
+      const status = below() == "closed" && this._reconnecting ? (isOffline() ? "offline" : "connecting") : below();
+      if (status == this.status) return;
       this.status = status;
       this.fire("status", status);
     };
@@ -174,7 +172,7 @@ export class Manager extends Emitter {
     /** @param {boolean} [isThere] The server was heard a moment ago. */
     const reconnect = (isThere) => {
       const { reconnection, reconnectionAttempts = Infinity, reconnectionDelay = 1000, reconnectionDelayMax = 5000, randomizationFactor = 0.5, random } = opts;
-      if (!reconnection || isEnding || this._readyState != "closed" || this._reconnecting || !isUsed()) return;
+      if (!reconnection || isEnding || below() != "closed" || this._reconnecting || !isUsed()) return;
       if (attempts >= reconnectionAttempts) {
         attempts = 0;
         this.fire("reconnect_failed");
@@ -196,7 +194,7 @@ export class Manager extends Emitter {
         });
       };
       timer = opts.setTimeout(attempt, Math.min(delay, reconnectionDelayMax) / (isThere ? 10 : 1));
-      if (opts.page) unwatch = watchPage(opts.network, () => (globalThis.navigator?.onLine === false ? tellStatus() : attempt()));
+      if (opts.page) unwatch = watchPage(opts.network, () => (isOffline() ? tellStatus() : attempt()));
     };
 
     /** Do not open again by itself. */

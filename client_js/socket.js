@@ -118,20 +118,20 @@ export class Socket extends Emitter {
     const encode = (type, data, id) => io._codec.encode({ type, nsp, data, id });
 
     /**
-     * @param {Data[]} frames
-     * @param {Emitted} [event] Comes back if it stays unconfirmed.
-     * @param {number} [bufferSize]
-     */
-    const write = (frames, event, bufferSize) => /** @type {import("./live.js").Live} */ (io.engine)._send(frames, event ?? {}, bufferSize);
-
-    /**
-     * @param {Emitted} event
+     * @param {{frames: Data[], engine?: import("./live.js").Live}} event Comes back if it stays unconfirmed.
      * @param {number} [bufferSize]
      */
     const send = (event, bufferSize) => {
-      write(event.frames, event, bufferSize);
       event.engine = io.engine;
+      event.engine?._send(event.frames, event, bufferSize);
     };
+
+    /**
+     * @param {number} type
+     * @param {any} [data]
+     * @param {number} [id]
+     */
+    const write = (type, data, id) => send({ frames: encode(type, data, id) });
 
     /** @param {Emitted} event To be sent when connected. */
     const keep = (event) => {
@@ -158,14 +158,14 @@ export class Socket extends Emitter {
       if (!this.connected) {
         this.active = true;
         if (!io._reconnecting) io.open();
-        if (io._readyState == "open") this._opened();
+        this._opened();
       }
       return this;
     };
 
     /** @returns {this} */
     this.disconnect = this.close = () => {
-      if (this.connected) write(encode(DISCONNECT));
+      if (this.connected) write(DISCONNECT);
       end(LEFT);
       return this;
     };
@@ -272,13 +272,12 @@ export class Socket extends Emitter {
 
     /** The session is open: ask for the namespace. @internal */
     this._opened = () => {
-      if (!this.active) return;
       const mine = ++round;
-      const isOver = () => mine != round || !this.active || this.connected || asking || io._readyState != "open";
+      const isOver = () => mine != round || !this.active || this.connected || asking || io.engine?.readyState != "open";
       const connect = (/** @type {any} */ auth) => {
         if (isOver()) return;
         try {
-          write(encode(CONNECT, pid ? { pid, offset, ...auth } : (auth ?? undefined)));
+          write(CONNECT, pid ? { pid, offset, ...auth } : (auth ?? undefined));
           asking = true;
           early.length = 0;
         } catch (error) {
@@ -286,8 +285,8 @@ export class Socket extends Emitter {
         }
       };
       const { auth } = this;
-      if (typeof auth != "function") return connect(auth);
-      ask(auth).then(connect, (error) => isOver() || refuse(error));
+      if (typeof auth != "function") connect(auth);
+      else if (!isOver()) ask(auth).then(connect, (error) => isOver() || refuse(error));
     };
 
     /** @param {unknown} error It will not be connected, until it is asked to again. */
@@ -352,7 +351,7 @@ export class Socket extends Emitter {
     const join = (data) => {
       asking = false;
       // It was disconnected meanwhile.
-      if (!this.active) write(encode(DISCONNECT));
+      if (!this.active) write(DISCONNECT);
       if (!this.active || this.connected) return;
       this.id = "" + data.sid;
       this.recovered = !!pid && pid === data.pid;
@@ -385,7 +384,7 @@ export class Socket extends Emitter {
         let isAnswered = false;
         const answer = (/** @type {any[]} */ ...data) => {
           // Nobody waits for it after another connect.
-          if (!isAnswered && this.id === own) write(encode(ACK, data, id));
+          if (!isAnswered && this.id === own) write(ACK, data, id);
           isAnswered = true;
         };
         args.push(answer);

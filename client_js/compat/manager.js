@@ -32,7 +32,7 @@ export class Manager extends Base {
         if (value === undefined) return !isUnlimited && all[name];
         all[name] = name == "timeout" && value === false ? Infinity : value;
         // The attempt that waits is given up too.
-        if (!all.reconnection && this._reconnecting && this._readyState == "closed") this.close();
+        if (!all.reconnection && this._reconnecting && this.engine?.readyState == "closed") this.close();
         return this;
       };
     }
