@@ -4,7 +4,7 @@
 
 /** @param {string} url As people write it: with a scheme, without one, or only a path. */
 export const resolve = (url) =>
-  new URL((/^(\w+:\/)?\//.test(url) ? url : "//" + url).replace(/^ws/, "http"), `${globalThis.location ?? "https://localhost"}`);
+  new URL((/^(\w+:\/)?\//.test(url) ? url : "//" + url).replace(/^ws/, "http"), globalThis.location?.href ?? "https://localhost");
 
 /**
  * @template {import("./manager.js").Manager} One
@@ -22,15 +22,14 @@ export const createIo = (Manager) => {
    * @param {import("./manager.js").ManagerOptions} [opts]
    * @returns {ReturnType<One["socket"]>}
    */
-  const io = (url, opts) => {
+  const io = (url, opts = {}) => {
     if (typeof url == "object") return io("", url);
     const { origin, pathname, searchParams } = resolve(url || "/");
-    const all = { query: Object.fromEntries(searchParams), ...opts };
-    const key = origin + (opts?.path ?? "");
-    const known = managers.get(key);
-    let manager;
-    if (opts?.forceNew || opts?.multiplex === false || known?.nsps.has(pathname)) manager = new Manager(origin, all);
-    else managers.set(key, (manager = known ?? new Manager(origin, all)));
+    const key = origin + (opts.path ?? "");
+    let manager = managers.get(key);
+    const isAlone = opts.forceNew || opts.multiplex === false || manager?.nsps.has(pathname);
+    if (isAlone || !manager) manager = new Manager(origin, { query: Object.fromEntries(searchParams), ...opts });
+    if (!isAlone) managers.set(key, manager);
     return /** @type {any} */ (manager.socket(pathname, opts));
   };
   return io;

@@ -42,9 +42,6 @@ import { KINDS } from "./wire/kinds.js";
 
 /** @typedef {SessionOptions & Environment} Options */
 
-/** @returns {any} */
-const navigatorOf = () => globalThis.navigator ?? {};
-
 /** Only a page's: elsewhere it is missing, or asked about on the console. */
 const storage = () => {
   try {
@@ -69,12 +66,12 @@ export const withSomeDefaults = (options) => ({
   doubtMs: 2000,
   page: true,
   WebSocket: globalThis.WebSocket,
-  now: () => (globalThis.performance ?? Date).now(),
+  now: () => performance.now(),
   setTimeout: (/** @type {() => void} */ run, /** @type {number} */ ms) => setTimeout(run, ms),
   clearTimeout: (/** @type {any} */ timer) => clearTimeout(timer),
   random: Math.random,
   wall: () => Date.now(),
-  network: () => navigatorOf().connection?.type ?? "",
+  network: () => /** @type {any} */ (globalThis.navigator)?.connection?.type ?? "",
   ...options,
 });
 
@@ -91,9 +88,9 @@ export const withDefaults = (options) =>
     fetch: globalThis.fetch,
     XMLHttpRequest: globalThis.XMLHttpRequest,
     storage: storage(),
-    protocolOf: (url) =>
-      /** @type {any[]} */ (globalThis.performance?.getEntriesByType?.("resource") ?? []).findLast(({ name }) => name.startsWith(url))?.nextHopProtocol ?? "",
-    locks: globalThis.location && navigatorOf().locks,
+    // Only where there are `locks`, and so this too.
+    protocolOf: (url) => /** @type {any[]} */ (performance.getEntriesByType("resource")).findLast(({ name }) => name.startsWith(url))?.nextHopProtocol,
+    locks: globalThis.location && globalThis.navigator?.locks,
     ...options,
   });
 

@@ -21,8 +21,7 @@ export const watchPage = (network, wake, leave) => {
     if (type == "pagehide") isLeaving = !persisted;
     // More than once: Firefox stops the script that runs while a tab closes, and `visibilitychange` follows.
     if (isLeaving) leave?.();
-    else if (type == "visibilitychange" ? !document.hidden : type != "pagehide" && (type != "change" || isNew))
-      wake(isNew || type == "online");
+    else if (type == "visibilitychange" ? !document.hidden : type == "change" ? isNew : type != "pagehide") wake(isNew || type == "online");
   };
   const each = (/** @type {string} */ verb) => {
     for (const name of EVENTS) target[verb]?.(name, handle, true);
