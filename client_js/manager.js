@@ -57,6 +57,8 @@ export class Manager extends Emitter {
   nsps = new Map();
   /** `closed`: there is no session, and none will be opened without being asked for. @type {import("./live.js").Status} */
   status = "closed";
+  /** While a session is open. @type {InstanceType<import("./wire/socketio.js").Codec["Decoder"]> | undefined} @internal */
+  _decoder;
   /** @internal */
   _reconnecting = false;
 
@@ -113,12 +115,10 @@ export class Manager extends Emitter {
     const start = (done) => {
       isEnding = false;
       const engine = (this.engine = new Engine(url, opts, known));
-      /** @type {InstanceType<typeof codec.Decoder> | undefined} */
-      let decoder;
       engine.on("open", () => {
         // A standard server grants nothing: what it speaks is settled elsewhere.
         this._codec = engine._session.codec == "json" && codec.name != "json" ? json : codec;
-        decoder = new this._codec.Decoder();
+        this._decoder = new this._codec.Decoder();
         this.fire("open");
         nsps.forEach((socket) => socket._opened());
         done?.();
@@ -129,7 +129,7 @@ export class Manager extends Emitter {
       engine.on("status", (status) => status == "closed" || tellStatus());
       engine.on("message", (message) => {
         try {
-          const packet = decoder?.decode(message);
+          const packet = this._decoder?.decode(message);
           if (packet) nsps.get(packet.nsp)?._packet(packet);
         } catch {
           engine.close("parse error");
@@ -137,13 +137,15 @@ export class Manager extends Emitter {
       });
       engine.on("close", (reason, details) => {
         const wasEnding = isEnding;
+        const wasOpen = this._decoder;
+        this._decoder = undefined;
         const error = details.description ?? new Error(reason);
         // What the server refuses for good is not asked for again.
         const isFinal = [2, 4, 5].includes(/** @type {any} */ (error).code);
         if (isFinal) this.close();
         // For good: a CONNECT that was not answered will not be sent again.
-        if (decoder ? isFinal : !wasEnding) nsps.forEach((socket) => socket.active && !socket.connected && socket.fire("connect_error", error));
-        if (decoder) {
+        if (wasOpen ? isFinal : !wasEnding) nsps.forEach((socket) => socket.active && !socket.connected && socket.fire("connect_error", error));
+        if (wasOpen) {
           // All of them are disconnected before the first one says so.
           for (const tell of [...nsps.values()].map((socket) => socket._closed(reason, details))) tell();
           this.fire("close", reason, details);
@@ -152,7 +154,7 @@ export class Manager extends Emitter {
           if (done && !isEnding) return done(error);
         }
         // A server that has forgotten the session is there.
-        reconnect(decoder && /** @type {any} */ (error).code == 1);
+        reconnect(wasOpen && /** @type {any} */ (error).code == 1);
         tellStatus();
       });
       tellStatus();

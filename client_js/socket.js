@@ -273,7 +273,7 @@ export class Socket extends Emitter {
     /** The session is open: ask for the namespace. @internal */
     this._opened = () => {
       const mine = ++round;
-      const isOver = () => mine != round || !this.active || this.connected || asking || io.engine?.readyState != "open";
+      const isOver = () => mine != round || !this.active || this.connected || asking || !io._decoder;
       const connect = (/** @type {any} */ auth) => {
         if (isOver()) return;
         try {

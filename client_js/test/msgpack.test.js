@@ -202,6 +202,16 @@ for (const transport of ["websocket", "stream", "polling"]) {
   });
 }
 
+test("who connects as soon as something carries is asked for in what the server has", async () => {
+  const { world, heard, options } = granting(json);
+  const socket = io("http://server.test", { ...options, codec: msgpack, forceNew: true });
+  socket.io.once("transport", () => socket.connect());
+  await world.advance(500);
+  assert.equal(socket.connected, true);
+  assert.deepEqual(heard.map(({ type }) => type), [0]);
+  socket.disconnect();
+});
+
 test("a server that does not have it goes on in JSON, with what waited too", async () => {
   const { world, heard, options } = granting(json);
   const socket = io("http://server.test", { ...options, codec: msgpack, forceNew: true });
