@@ -92,13 +92,13 @@ export const attempt = (read) => {
 };
 
 /**
- * @param {number} size In bytes, or characters.
+ * @param {number} size In bytes, or characters; or how many.
  * @param {number} limit
  * @param {string} what
  * @throws {LocalProtocolError}
  */
 export const checkSize = (size, limit, what) => {
-  if (size > limit) throw new LocalProtocolError(`${what} of ${size} bytes, limit ${limit}`);
+  if (size > limit) throw new LocalProtocolError(`${what}: ${size}, limit ${limit}`);
 };
 
 /**

@@ -236,7 +236,7 @@ export class Socket extends Emitter {
     const emit = (run, args, takesError) => {
       const { volatile, signal, timeout = io.opts.ackTimeout } = this._flags;
       this._flags = {};
-      if (RESERVED.includes(args[0])) throw new LocalProtocolError(`"${args[0]}" is reserved`);
+      if (RESERVED.includes(args[0])) throw new LocalProtocolError("reserved: " + args[0]);
       const id = run && nextId++;
       /** @type {Emitted} */
       const event = { nsp, args, id, frames: encode(EVENT, args, id), codec: io._codec, length: 0 };

@@ -118,7 +118,7 @@ test("a POST keeps to the server's limit, and one message goes alone", () => {
 
 test("a message that is too long is refused with both sizes", () => {
   const session = opened({ maxPayload: 1000 });
-  assert.throws(() => session.send(["é".repeat(500)]), { name: "LocalProtocolError", message: "message of 1001 bytes, limit 800" });
+  assert.throws(() => session.send(["é".repeat(500)]), { name: "LocalProtocolError", message: "message: 1001, limit 800" });
   assert.throws(() => session.send([new Uint8Array(1000)]), LocalProtocolError);
   assert.throws(() => session.send(["\ud800"]), LocalProtocolError);
   assert.equal(session.outbox.last, 0);
@@ -128,7 +128,7 @@ test("a message that is too long is refused with both sizes", () => {
 test("a message goes with all its attachments or not at all", () => {
   const session = opened({ maxPayload: 1000 });
   assert.throws(() => session.send(["text", new Uint8Array(1000)]), LocalProtocolError);
-  assert.throws(() => session.send(["text", new Uint8Array(500), new Uint8Array(501)]), { message: "message of 1005 bytes, limit 1000" });
+  assert.throws(() => session.send(["text", new Uint8Array(500), new Uint8Array(501)]), { message: "message: 1005, limit 1000" });
   assert.equal(session.outbox.last, 0);
   session.send(["text", new Uint8Array(400), new Uint8Array(590)], "meta");
   assert.deepEqual(session.outbox.after(0).map(({ meta }) => meta), [{}, {}, "meta"]);

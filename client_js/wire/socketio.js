@@ -2,7 +2,7 @@
  * Socket.IO 5 packets with binary attachments
  * (https://socket.io/docs/v4/socket-io-protocol/#packet-encoding).
  */
-import { LocalProtocolError, attempt, check } from "../errors.js";
+import { LocalProtocolError, attempt, check, checkSize } from "../errors.js";
 import { checkNumber, isObject } from "./packet.js";
 
 /** @typedef {import("./packet.js").Data} Data */
@@ -58,7 +58,7 @@ export const encodeSocketPacket = ({ type, nsp, data, id }) => {
     return bytes ? { _placeholder: true, num: out.push(bytes) - 2 } : value;
   });
   const attachments = out.length - 1;
-  if (attachments > MAX_ATTACHMENTS) throw new LocalProtocolError("more than 10 attachments");
+  checkSize(attachments, MAX_ATTACHMENTS, "attachments");
   out[0] =
     (attachments ? type + BINARY + (attachments + "-") : type) + (nsp == "/" ? "" : nsp + ",") + (id ?? "") + (json ?? "");
   return out;
