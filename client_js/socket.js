@@ -274,19 +274,15 @@ export class Socket extends Emitter {
     this._opened = () => {
       const mine = ++round;
       const isOver = () => mine != round || !this.active || this.connected || asking || !io._decoder;
-      const connect = (/** @type {any} */ auth) => {
-        if (isOver()) return;
-        try {
+      if (isOver()) return;
+      ask(this.auth)
+        .then((auth) => {
+          if (isOver()) return;
           write(CONNECT, pid ? { pid, offset, ...auth } : (auth ?? undefined));
           asking = true;
           early.length = 0;
-        } catch (error) {
-          refuse(error);
-        }
-      };
-      const { auth } = this;
-      if (typeof auth != "function") connect(auth);
-      else if (!isOver()) ask(auth).then(connect, (error) => isOver() || refuse(error));
+        })
+        .catch((error) => isOver() || refuse(error));
     };
 
     /** @param {unknown} error It will not be connected, until it is asked to again. */

@@ -220,7 +220,7 @@ test("an answer to what came before another connect is not sent", async () => {
   await world.advance(100);
   answers[0]("late");
   await world.advance(100);
-  assert.deepEqual(heard(session), ["0/other,", "1", "0"]);
+  assert.deepEqual(heard(session), ["1", "0/other,", "0"]);
   other.io.close();
 });
 
