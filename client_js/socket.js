@@ -266,9 +266,8 @@ export class Socket extends Emitter {
       return this;
     };
 
-    /** @param {Auth | undefined} auth */
-    const ask = (auth) =>
-      new Promise((resolve) => (typeof auth != "function" ? resolve(auth) : auth.length ? auth(resolve) : resolve(/** @type {any} */ (auth)())));
+    /** @param {any} auth A function either calls back or gives it back. */
+    const ask = async (auth) => (typeof auth != "function" ? auth : auth.length ? new Promise(auth) : auth());
 
     /** The session is open: ask for the namespace. @internal */
     this._opened = () => {
