@@ -66,7 +66,7 @@ export const withSomeDefaults = (options) => ({
   doubtMs: 2000,
   page: true,
   WebSocket: globalThis.WebSocket,
-  now: () => performance.now(),
+  now: () => (globalThis.performance ?? Date).now(),
   setTimeout: (/** @type {() => void} */ run, /** @type {number} */ ms) => setTimeout(run, ms),
   clearTimeout: (/** @type {any} */ timer) => clearTimeout(timer),
   random: Math.random,
@@ -89,7 +89,7 @@ export const withDefaults = (options) =>
     XMLHttpRequest: globalThis.XMLHttpRequest,
     storage: storage(),
     // Only where there are `locks`, and so this too.
-    protocolOf: (url) => /** @type {any[]} */ (performance.getEntriesByType("resource")).findLast(({ name }) => name.startsWith(url))?.nextHopProtocol,
+    protocolOf: (url) => /** @type {any[]} */ (globalThis.performance?.getEntriesByType?.("resource"))?.findLast?.(({ name }) => name.startsWith(url))?.nextHopProtocol,
     locks: globalThis.location && globalThis.navigator?.locks,
     ...options,
   });
