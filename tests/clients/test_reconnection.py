@@ -17,10 +17,13 @@ from real_server import Running, until
 pytestmark = [pytest.mark.servers, pytest.mark.parametrize("pair", [*JAVASCRIPT, *PYTHON, *ELSEWHERE])]
 
 
-def back(peer: Peer, *namespaces: str) -> None:
+def cut_off_and_back(peer: Peer, network: Network, *namespaces: str) -> None:
     """Cut off, connected again by itself, and on the WebSocket if that is its way."""
+    network.cut()
     for namespace in namespaces or ("/",):
         peer.next("disconnect", namespace)
+    network.heal_soon()
+    for namespace in namespaces or ("/",):
         peer.next("connect", namespace)
         assert peer.next("welcome", namespace)[0] == namespace
     if peer.way == "upgrade":
@@ -34,8 +37,7 @@ def test_comes_back_after_a_cut_and_goes_on(peer: Peer, server: Running, network
     for cuts in (1, 2):
         # With the answer it is certain that the server, too, is through with the upgrade.
         assert peer.ask("echo", cuts, b"\0" * cuts) == [cuts, b"\0" * cuts]
-        network.cut()
-        back(peer, *namespaces)
+        cut_off_and_back(peer, network, *namespaces)
     for namespace in namespaces:
         assert peer.ask("ask me", namespace, b"\1", namespace=namespace) == [["asked", [b"\1", namespace]]]
 
@@ -55,8 +57,7 @@ def test_rooms_are_gone_and_the_others_unharmed(
     room = secrets.token_hex(8)
     cut.ask("join", room)
     other.ask("join", room)
-    network.cut()
-    back(cut)
+    cut_off_and_back(cut, network)
     other.ask("tell", [room], [], "one")
     cut.ask("join", room)
     other.ask("tell", [room], [], "two")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,7 +13,7 @@ from holdfast.demo.proxy import MisbehavingProxy
 __all__ = ["Network", "network_to"]
 
 
-# Seconds: time for some attempts that come to nothing, and for a client that is between two polls to meet it.
+# Seconds: time for some attempts that come to nothing.
 OUTAGE = 0.1
 
 
@@ -23,11 +24,15 @@ class Network:
         self.url = proxy.url
 
     def cut(self) -> None:
-        """Reset all connections, and for a moment each new one."""
+        """Reset all connections, and each new one: a client that is between two polls has none to be cut."""
+        self._portal.call(self._proxy.cut_all, math.inf)
+
+    def heal_soon(self) -> None:
+        """It is over in a moment, for one whose clients try again by themselves."""
         self._portal.call(self._proxy.cut_all, OUTAGE)
 
     def heal(self) -> None:
-        """The moment is over."""
+        """It is over."""
         self._portal.call(self._proxy.clear)
 
 
