@@ -18,7 +18,7 @@ SETTINGS = Settings(
     ping_interval=float(os.environ.get("PING_INTERVAL", "25")),
     ping_timeout=float(os.environ.get("PING_TIMEOUT", "20")),
     counting_ping_interval=5.0,
-    upgrade_timeout=2.0,
+    upgrade_timeout=20.0,
     grace_period=float(os.environ.get("GRACE_PERIOD", "120")),
 )
 

@@ -37,7 +37,7 @@ __all__ = [
     "ways_of",
 ]
 
-PATIENCE = 15.0
+PATIENCE = 40.0
 UNDEFINED = {"$undefined": True}
 WAYS: dict[str, list[str]] = {
     "polling": ["polling"],

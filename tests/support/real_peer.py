@@ -17,7 +17,7 @@ from websockets.sync.client import ClientConnection, connect
 
 __all__ = ["RealPeer", "RealStream", "hard_cut", "http_client", "rest_of", "websocket"]
 
-TIMEOUT = 10.0
+TIMEOUT = 30.0
 
 
 @contextmanager

@@ -25,7 +25,7 @@ __all__ = [
 
 HOST = "127.0.0.1"
 APPS = Path(__file__).resolve().parent.parent / "apps"
-PATIENCE = 20.0
+PATIENCE = 40.0
 
 SERVERS: dict[str, list[str]] = {
     "uvicorn": ["uvicorn", "--timeout-graceful-shutdown=2", "--log-level=warning"],
