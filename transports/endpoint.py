@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 
 from starlette.datastructures import Headers
@@ -20,7 +20,7 @@ from .request import Request, check_origin, cors_headers, origin_refusal_headers
 from .stream import serve_stream
 from .websocket import serve_websocket
 
-__all__ = ["Endpoint"]
+__all__ = ["Endpoint", "overhear_lifespan"]
 
 logger = logging.getLogger("holdfast.server")
 
@@ -36,6 +36,25 @@ def _route(scope: Scope) -> str:
     path: str = scope["path"]
     root: str = scope.get("root_path", "")
     return path[len(root) :] if root and (path + "/").startswith(root + "/") else path
+
+
+def overhear_lifespan(
+    receive: Receive, start: Callable[[], None], shutdown: Callable[[], Awaitable[None]]
+) -> Receive:
+    """What an application's lifespan receives, with the server started and shut down at its messages.
+
+    It is shut down before the application inside puts away what its handlers may still use.
+    """
+
+    async def overheard() -> Message:
+        message = await receive()
+        if message["type"] == "lifespan.startup":
+            start()
+        elif message["type"] == "lifespan.shutdown":
+            await shutdown()
+        return message
+
+    return overheard
 
 
 class Endpoint:
@@ -102,27 +121,14 @@ class Endpoint:
             await send_response(send, b"Not found.\n", headers={}, status=404, content_type="text/plain")
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        receive = overhear_lifespan(receive, self.start, self.shutdown)
         if self.app is not None:
-
-            async def overheard() -> Message:
-                message = await receive()
-                if message["type"] == "lifespan.startup":
-                    self.start()
-                elif message["type"] == "lifespan.shutdown":
-                    # Before the application inside puts away what its handlers may still use.
-                    await self.shutdown()
-                return message
-
-            await self.app(scope, overheard, send)
+            await self.app(scope, receive, send)
             return
         while True:
             message = await receive()
-            if message["type"] == "lifespan.startup":
-                self.start()
-                await send({"type": "lifespan.startup.complete"})
-            elif message["type"] == "lifespan.shutdown":
-                await self.shutdown()
-                await send({"type": "lifespan.shutdown.complete"})
+            await send({"type": f"{message['type']}.complete"})
+            if message["type"] == "lifespan.shutdown":
                 return
 
     @asynccontextmanager

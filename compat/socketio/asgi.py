@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from starlette.responses import FileResponse, PlainTextResponse
 from starlette.types import ASGIApp as Application
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
+from ...transports.endpoint import overhear_lifespan
 from .static_files import Entry, find_static_file
 
 if TYPE_CHECKING:
@@ -91,20 +92,12 @@ class ASGIApp:
 
     async def lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Start and end, with the sessions ended before the application."""
-
-        async def overheard() -> Message:
-            message = await receive()
-            if message["type"] == "lifespan.startup":
-                self.engineio_server.native.start()
-            elif message["type"] == "lifespan.shutdown":
-                await self.engineio_server.shutdown()
-            return message
-
+        receive = overhear_lifespan(receive, self.engineio_server.native.start, self.engineio_server.shutdown)
         if self.other_asgi_app is not None and self.on_startup is None and self.on_shutdown is None:
-            await self.other_asgi_app(scope, overheard, send)
+            await self.other_asgi_app(scope, receive, send)
             return
         for step, hook in (("startup", self.on_startup), ("shutdown", self.on_shutdown)):
-            message = await overheard()
+            message = await receive()
             assert message["type"] == f"lifespan.{step}", message
             try:
                 result = None if hook is None else hook()

@@ -132,7 +132,6 @@ class BroadcastOperator:
     async def sockets_leave(self, *rooms: str) -> None:
         """Let them leave rooms."""
         check_rooms(rooms)
-        check_rooms(rooms)
         for registry in self.source.registries():
             await registry.adapter.leave(self.target, rooms)
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from ..errors import LocalProtocolError
 from .handlers import Function, Handler
-from .names import check_name
 
 __all__ = ["ANY_EVENT", "CONNECT_EVENTS", "Listeners"]
 
@@ -81,7 +80,6 @@ class Listeners:
         Raises:
             LocalProtocolError: there is one already, or it could never be called; the text names the remedy.
         """
-        check_name(event)
         event = _ALIASES.get(event, event)
         if event in _NEVER_CALLED:
             raise LocalProtocolError(f"{event!r} is a reserved name: no event has it")

@@ -303,6 +303,7 @@ class Socket:
 
     def once(self, event: str, handler: Function) -> None:
         """`on`, for the next event of this name only."""
+        check_name(event)
         self._listeners_for(event).register(event, handler, once=True)
 
     def _listeners_for(self, event: str) -> Listeners:

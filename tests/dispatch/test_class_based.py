@@ -229,7 +229,7 @@ def test_what_names_nothing_is_refused_with_the_remedy() -> None:
         (lambda: io.except_(("a", "b")), "to(*rooms)"),
     ):
         with pytest.raises(LocalProtocolError) as caught:
-            wrong()  # type: ignore[no-untyped-call]
+            wrong()
         assert remedy in str(caught.value)
 
 
