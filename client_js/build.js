@@ -33,7 +33,7 @@ const globalOf = (names, more = "") => `${more}
   import { ${names} } from "./index.js";
   globalThis.holdfast = { ${names}${more && ", msgpack"} };`;
 
-const NAMES = `io, openSession, Manager, Socket, OpenSession, HoldfastError, LocalProtocolError, RemoteProtocolError, RefusedError,
+const NAMES = `io, Manager, Socket, HoldfastError, LocalProtocolError, RemoteProtocolError, RefusedError,
     AbortError, DisconnectedError, TimeoutError, EventError`;
 const MSGPACK = 'import { msgpack } from "./msgpack.js";';
 
@@ -86,6 +86,7 @@ const bundle = async (file, options) => {
 export const buildBundles = async () => {
   await bundle("holdfast.esm.min.js", { entryPoints: ["index.js"], format: "esm" });
   await bundle("holdfast.min.js", { stdin: { contents: globalOf(NAMES), resolveDir: root }, format: "iife" });
+  await bundle("holdfast.session.esm.min.js", { entryPoints: ["opensession.js"], format: "esm" });
   await bundle("holdfast.websocket.esm.min.js", { entryPoints: ["websocket.js"], format: "esm" });
   await bundle("holdfast.msgpack.esm.min.js", { stdin: { contents: `export * from "./index.js"; ${MSGPACK} export { msgpack };`, resolveDir: root }, format: "esm" });
   await bundle("holdfast.msgpack.min.js", { stdin: { contents: globalOf(NAMES, MSGPACK), resolveDir: root }, format: "iife" });

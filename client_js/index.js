@@ -3,12 +3,10 @@
  */
 import { Connector } from "./connector.js";
 import { Live } from "./live.js";
-import { createIo, resolve } from "./lookup.js";
+import { createIo } from "./lookup.js";
 import { Manager as Base } from "./manager.js";
-import { OpenSession } from "./opensession.js";
 import { withDefaults } from "./options.js";
 
-export { OpenSession };
 export { Socket } from "./socket.js";
 export {
   AbortError,
@@ -48,14 +46,3 @@ export class Manager extends Base {
 export const io = /* @__PURE__ */ /** @type {any} */ (createIo(Manager));
 
 export { io as connect };
-
-/**
- * A session without events: what is sent arrives in order and once, over whatever gets through.
- * @param {string} [url] With the server's path, if it is not the usual one.
- * @param {Partial<import("./options.js").Options>} [opts]
- * @returns {OpenSession}
- */
-export const openSession = (url = "/", opts) => {
-  const { origin, pathname } = resolve(url);
-  return new OpenSession(origin, pathname == "/" ? opts : { path: pathname, ...opts });
-};

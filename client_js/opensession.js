@@ -3,6 +3,9 @@
  */
 import { HoldfastError } from "./errors.js";
 import { Live } from "./live.js";
+import { resolve } from "./lookup.js";
+
+export { HoldfastError, LocalProtocolError, RefusedError, RemoteProtocolError } from "./errors.js";
 
 /** @typedef {import("./wire/packet.js").Data} Data */
 
@@ -44,3 +47,14 @@ export class OpenSession extends Live {
     this.open();
   }
 }
+
+/**
+ * A session without events: what is sent arrives in order and once, over whatever gets through.
+ * @param {string} [url] With the server's path, if it is not the usual one.
+ * @param {Partial<import("./options.js").Options>} [opts]
+ * @returns {OpenSession}
+ */
+export const openSession = (url = "/", opts) => {
+  const { origin, pathname } = resolve(url);
+  return new OpenSession(origin, pathname == "/" ? opts : { path: pathname, ...opts });
+};

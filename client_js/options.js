@@ -8,7 +8,7 @@ import { KINDS } from "./wire/kinds.js";
  * @typedef {object} Environment What a browser has, and a test or an old Node brings.
  * @property {any} [WebSocket] The constructor; `any`, for each library types its own.
  * @property {typeof globalThis.fetch} [fetch]
- * @property {any} [XMLHttpRequest]
+ * @property {ReadStream} [readStream] Reads a streaming response, where the body of a `fetch` cannot be read as it comes.
  * @property {() => number} now
  * @property {() => number} wall The time of day, in ms.
  * @property {(run: () => void, ms: number) => any} setTimeout
@@ -18,6 +18,16 @@ import { KINDS } from "./wire/kinds.js";
  * @property {() => string} network Something that differs where the network does, as far as the browser tells.
  * @property {(url: string) => string} protocolOf What the last request to URLs that begin so was answered over, as ALPN has it.
  * @property {any} [locks] The locks of the browser's tabs, where they share its connections to a server.
+ */
+
+/**
+ * @callback ReadStream
+ * @param {Options} options
+ * @param {string} url
+ * @param {import("./transports/http.js").Init} init
+ * @param {() => void} start The head of the response is here.
+ * @param {(text: string) => void} feed
+ * @returns {Promise<void>} Until its end.
  */
 
 /**
@@ -86,7 +96,6 @@ export const withDefaults = (options) =>
     demoteMs: 30000,
     rotateLength: 8e6,
     fetch: globalThis.fetch,
-    XMLHttpRequest: globalThis.XMLHttpRequest,
     storage: storage(),
     // Only where there are `locks`, and so this too.
     protocolOf: (url) => /** @type {any[]} */ (globalThis.performance?.getEntriesByType?.("resource"))?.findLast?.(({ name }) => name.startsWith(url))?.nextHopProtocol,

@@ -32,6 +32,8 @@ CLIENT_FILES = {
     "holdfast.msgpack.esm.min.js.map": "application/json",
     "holdfast.msgpack.min.js": "text/javascript; charset=utf-8",
     "holdfast.msgpack.min.js.map": "application/json",
+    "holdfast.session.esm.min.js": "text/javascript; charset=utf-8",
+    "holdfast.session.esm.min.js.map": "application/json",
     "holdfast.websocket.esm.min.js": "text/javascript; charset=utf-8",
     "holdfast.websocket.esm.min.js.map": "application/json",
 }

@@ -6,7 +6,8 @@ import { createServer } from "node:http";
 import test, { after, before } from "node:test";
 import { Server } from "socket.io";
 import { WebSocket } from "ws";
-import { AbortError, DisconnectedError, LocalProtocolError, TimeoutError, io, openSession } from "../index.js";
+import { AbortError, DisconnectedError, LocalProtocolError, TimeoutError, io } from "../index.js";
+import { openSession } from "../opensession.js";
 import { eventsOf } from "../events.js";
 import { World } from "./world.js";
 

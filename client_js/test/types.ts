@@ -1,7 +1,9 @@
 /**
  * What a TypeScript application sees. Compiled by `npm run check`, never run.
  */
-import { AbortError, DisconnectedError, Manager, Socket, TimeoutError, io, openSession } from "../index.js";
+import { AbortError, DisconnectedError, Manager, Socket, TimeoutError, io } from "../index.js";
+import { openSession } from "../opensession.js";
+import { readByXhr } from "../transports/xhr.js";
 import { eventsOf } from "../events.js";
 
 const socket = io("https://server.test", { transports: ["websocket", "polling"], auth: () => ({ token: "t" }) });
@@ -23,7 +25,7 @@ socket.io.on("transprot", () => {});
 // @ts-expect-error There is no such transport.
 io("https://server.test", { transports: ["webtransport"] });
 
-const session = openSession("https://server.test");
+const session = openSession("https://server.test", { readStream: readByXhr });
 session.send("text");
 session.send(new Uint8Array(1));
 session.send(new ArrayBuffer(1));

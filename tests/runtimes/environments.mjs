@@ -4,8 +4,12 @@
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import vm from "node:vm";
+import { readByXhr } from "holdfast-client/xhr";
 import { WebSocket } from "ws";
 import { XMLHttpRequest } from "./xhr.mjs";
+
+// For `readByXhr`, which is of this realm.
+globalThis.XMLHttpRequest = XMLHttpRequest;
 
 const bundle = readFileSync(createRequire(import.meta.url).resolve("holdfast-client/bundle").replace(".esm", ""), "utf8");
 
@@ -15,7 +19,6 @@ const page = () => {
   const storage = { getItem: () => null, setItem() {}, removeItem() {} };
   return {
     WebSocket,
-    XMLHttpRequest,
     fetch,
     Response,
     ReadableStream,
@@ -61,7 +64,7 @@ const SPECIAL = {
   "localStorage denied": (globals) => denied(globals, "localStorage"),
   "sessionStorage denied": (globals) => denied(globals, "sessionStorage"),
   "streaming fetch": (globals) => Object.assign(globals, { Response: class {}, fetch: wholeFetch }),
-  "streaming fetch and XMLHttpRequest": (globals) => Object.assign(globals, { Response: class {}, fetch: wholeFetch, XMLHttpRequest: undefined }),
+  "streaming fetch, with readByXhr": (globals) => Object.assign(globals, { Response: class {}, fetch: wholeFetch, readStream: readByXhr }),
   "WebSocket that fails": (globals) => {
     globals.WebSocket = class extends WebSocket {
       constructor(url, ...rest) {
@@ -83,6 +86,7 @@ const SPECIAL = {
       navigator: { product: "ReactNative" },
       Response: class {},
       fetch: wholeFetch,
+      readStream: readByXhr,
       // Its third argument is taken, and nothing but headers may be in it.
       WebSocket: class extends WebSocket {
         constructor(url, protocols, options) {
@@ -102,9 +106,10 @@ async function visit(url, name) {
   const context = vm.createContext(globals);
   vm.runInContext(bundle, context);
   const { io } = vm.runInContext("holdfast", context);
+  const { readStream } = globals;
   const results = { name };
   for (const way of ["", "websocket", "stream", "polling"]) {
-    const options = { forceNew: true, timeout: 5000, reconnection: false, extraHeaders: { "X-App": "mine" }, ...(way && { transports: [way] }) };
+    const options = { forceNew: true, timeout: 5000, reconnection: false, readStream, extraHeaders: { "X-App": "mine" }, ...(way && { transports: [way] }) };
     try {
       const socket = io(url, options);
       await new Promise((resolve, reject) => socket.on("connect", resolve).on("connect_error", reject));

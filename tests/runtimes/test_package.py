@@ -67,13 +67,16 @@ def test_every_entry_can_be_imported(application: Path, entry: str) -> None:
 
 
 TYPED_PROGRAM = """
-import { io, openSession, type Socket } from "holdfast-client";
+import { io, type Socket } from "holdfast-client";
 import { io as bundled } from "holdfast-client/bundle";
 import { io as compat } from "holdfast-client/compat";
 import { io as compatBundled } from "holdfast-client/compat/bundle";
 import { eventsOf } from "holdfast-client/events";
 import { msgpack } from "holdfast-client/msgpack";
 import { io as withCodec, msgpack as inIt } from "holdfast-client/msgpack/bundle";
+import { openSession } from "holdfast-client/session";
+import { openSession as openBundled } from "holdfast-client/session/bundle";
+import { readByXhr } from "holdfast-client/xhr";
 import { io as alone } from "holdfast-client/websocket";
 import { io as aloneBundled } from "holdfast-client/websocket/bundle";
 import { useEvent, useSocket, useStatus } from "holdfast-client/react";
@@ -85,7 +88,8 @@ compat("https://server.test").on("connect", () => {});
 compatBundled("https://server.test");
 alone({ codec: msgpack });
 aloneBundled("/chat");
-openSession("https://server.test").send("text");
+openSession("https://server.test", { readStream: readByXhr }).send("text");
+openBundled("https://server.test").send("text");
 for await (const [text] of eventsOf(socket, "chat")) console.log(text);
 export const Part = (): string => {
   const own: Socket = useSocket("/chat", { auth: { token: "t" }, closeDelayMs: 5 });

@@ -79,6 +79,7 @@ def test_node_without_a_websocket_goes_by_http(application: Path, server: Runnin
 WHOLE = {"": "something", "websocket": "websocket", "stream": "stream", "polling": "polling"}
 NO_FETCH = dict.fromkeys(("stream", "polling"), "HoldfastError: no fetch")
 NO_WEBSOCKET = {"websocket": "HoldfastError: no WebSocket"}
+NO_STREAM = {"stream": "HoldfastError: no streams"}
 # What comes of it when one thing is not there: all of it, or an error that says what is missing.
 ENVIRONMENTS: dict[str, dict[str, str]] = {
     "everything": {},
@@ -87,13 +88,12 @@ ENVIRONMENTS: dict[str, dict[str, str]] = {
     "WebSocket that throws": NO_WEBSOCKET,
     "WebSocket that fails": {"websocket": "HoldfastError: WebSocket 1006"},
     "fetch": NO_FETCH,
-    "XMLHttpRequest": {},
     "AbortController": {},
-    "TextDecoder": {},
+    "TextDecoder": NO_STREAM,
     "TextEncoder": {},
-    "Response": {},
-    "streaming fetch": {},
-    "streaming fetch and XMLHttpRequest": {"stream": "HoldfastError: no streams"},
+    "Response": NO_STREAM,
+    "streaming fetch": NO_STREAM,
+    "streaming fetch, with readByXhr": {},
     "ReadableStream": {},
     "performance": {},
     "navigator": {},
