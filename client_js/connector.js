@@ -200,16 +200,6 @@ export class Connector extends Attempts {
      */
     this.deadline = (now) => Math.min(...[...allowed.map(({ until }) => until), carrying || !last() ? now : joins].filter((at) => at > now));
 
-    const { inspect } = this;
-    /**
-     * @param {number} now
-     * @returns {{rtt?: number, attempts: import("./attempts.js").Attempt[], held: Record<string, number>}} And what is held against a transport, for how long.
-     */
-    this.inspect = (now) => ({
-      ...inspect(now),
-      held: Object.fromEntries(all.filter(({ until }) => until > now && until < Infinity).map(({ kind, until }) => [kind, Math.round(until - now)])),
-    });
-
     const key = () => `holdfast ${place} ${network()}`;
 
     /** Keep for the next page what counts against a transport in this network. */

@@ -25,7 +25,7 @@ import { SEPARATOR, decodePacket, packet } from "./wire/packet.js";
 /** @type {Record<string, typeof openPoll>} */
 const OPENERS = { [WEBSOCKET]: openWebSocket, [STREAM]: openStream, [POLLING]: openPoll };
 /** What began first and answers later. */
-const SLOWER = "slower than another";
+const SLOWER = "slower";
 /** A poll that is answered sooner, with nothing, was not held. */
 const IDLE_MS = 1000;
 /** The pause between polls that may not be held, because other tabs need the connections. */
@@ -359,7 +359,7 @@ export class Live extends Emitter {
       if (type == "0") {
         check(state == TRYING);
         if (phase == "open") {
-          drop(carrier, "later than another");
+          drop(carrier, "later");
           poster.dismiss(text);
         } else {
           session.open(text, kind == WEBSOCKET);
@@ -525,7 +525,11 @@ export class Live extends Emitter {
     };
 
     /** @param {Carrier} carrier It does not answer. */
-    const giveUp = (carrier) => lose(carrier, new HoldfastError("timeout"));
+    const giveUp = (carrier) => {
+      // What is on its way beside it meets the same.
+      if (carrier == current) poster.giveUp();
+      lose(carrier, new HoldfastError("timeout"));
+    };
 
     /**
      * @param {Error | undefined} error
@@ -707,7 +711,6 @@ export class Live extends Emitter {
           start(carrier.kind);
         }
         if (now < dueAt(carrier, 1)) return;
-        poster.giveUp();
         giveUp(carrier);
       } else if (now >= doubtAt(carrier)) {
         if (session.plain) end("ping timeout");

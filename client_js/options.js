@@ -16,8 +16,7 @@ import { KINDS } from "./wire/kinds.js";
  * @property {() => number} random
  * @property {Pick<Storage, "getItem" | "setItem" | "removeItem">} [storage] Where is kept what does not work in this network.
  * @property {() => string} network Something that differs where the network does, as far as the browser tells.
- * @property {(url: string) => string} protocolOf What the last request to URLs that begin so was answered over, as ALPN has it.
- * @property {any} [locks] The locks of the browser's tabs, where they share its connections to a server.
+ * @property {any} [locks] The locks of the browser's tabs, where these share six connections to a server.
  */
 
 /**
@@ -97,8 +96,6 @@ export const withDefaults = (options) =>
     rotateLength: 8e6,
     fetch: globalThis.fetch,
     storage: storage(),
-    // Only where there are `locks`, and so this too.
-    protocolOf: (url) => /** @type {any[]} */ (globalThis.performance?.getEntriesByType?.("resource"))?.findLast?.(({ name }) => name.startsWith(url))?.nextHopProtocol,
     locks: globalThis.location && globalThis.navigator?.locks,
     ...options,
   });

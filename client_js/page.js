@@ -19,7 +19,7 @@ export const watchPage = (network, wake, leave) => {
     // Its other changes are guesses of how fast the network is.
     const isNew = type == "change" && known != (known = network());
     if (type == "pagehide") isLeaving = !persisted;
-    // More than once: Firefox stops the script that runs while a tab closes, and `visibilitychange` follows.
+    // More than once: of a tab that closes in Firefox, the first is not always sent, and `visibilitychange` follows.
     if (isLeaving) leave?.();
     else if (type == "visibilitychange" ? !document.hidden : type == "change" ? isNew : type != "pagehide") wake(isNew || type == "online");
   };

@@ -1,7 +1,6 @@
 /**
  * Which tabs may hold a request open. A browser opens six HTTP/1.1 connections to a server over all tabs: were all of them
- * held, nobody could send. The browser's own locks are the seats, so a tab that dies gives up its own. Over HTTP/2, which
- * is known once a request was answered, all may.
+ * held, nobody could send. The browser's own locks are the seats, so a tab that dies gives up its own.
  */
 
 /** So many of the six; the others are for what is answered at once. */
@@ -12,7 +11,7 @@ const SEATS = 3;
  * @param {string} place The server.
  * @param {() => void} changed It has been given one.
  */
-export const createSeat = ({ locks, protocolOf }, place, changed) => {
+export const createSeat = ({ locks }, place, changed) => {
   /** @type {AbortController | undefined} */
   let asked;
   const seat = {
@@ -27,8 +26,8 @@ export const createSeat = ({ locks, protocolOf }, place, changed) => {
       if (!locks || isWanted == !!asked) return;
       asked?.abort();
       asked = isWanted ? new AbortController() : undefined;
-      seat.isOurs = isWanted && /^h[23]/.test(protocolOf(place));
-      if (!asked || seat.isOurs) return;
+      seat.isOurs = false;
+      if (!asked) return;
       const { signal } = asked;
       const hold = () =>
         signal.aborted || seat.isOurs

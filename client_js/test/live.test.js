@@ -391,3 +391,16 @@ test("where responses are cut off after three seconds, streams rest, and polls a
   assert.ok(all.log.transports.length <= 4, `${all.log.transports}`);
   assert.equal(all.log.closed, undefined);
 });
+
+test("what was on its way by POST when polling was given up does not keep the next one waiting", async () => {
+  const { world, live, session } = await start({ options: { transports: ["polling"] }, ms: 1000 });
+  world.weather.black = true;
+  await world.advance(1000);
+  live.send("x");
+  const sent = world.time;
+  // After 4 s the poll that was to prove itself is given up; the POST would have had 5.
+  await world.advance(3980);
+  world.weather.black = false;
+  for (; !session().server.heard.length; ) await world.advance(20);
+  assert.ok(world.time - sent < 4200, `${world.time - sent} ms`);
+});

@@ -106,16 +106,3 @@ test("without the browser's locks everyone may", async () => {
   await world.advance(3000);
   assert.equal(live.transport.name, "stream");
 });
-
-test("over HTTP/2 everyone may", async () => {
-  const world = new World();
-  world.weather.noSockets = true;
-  const asked = [];
-  const locks = new Locks();
-  const protocolOf = (url) => (asked.push(url), "h2");
-  const tabs = Array.from({ length: 5 }, () => openTab(world, locks, { protocolOf }));
-  await world.advance(3000);
-  assert.deepEqual(kinds(tabs), Array(5).fill("stream"));
-  assert.deepEqual(new Set(asked), new Set(["http://server.test/socket.io/?"]));
-  assert.equal(locks.queues.size, 0);
-});
