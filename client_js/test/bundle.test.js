@@ -19,7 +19,7 @@ const BUDGETS = {
   "holdfast.min.js": 11_900,
   "holdfast.esm.min.js": 11_900,
   "holdfast.session.esm.min.js": 9_050,
-  "holdfast.websocket.esm.min.js": 8_350,
+  "holdfast.websocket.esm.min.js": 7_975,
   "holdfast.compat.min.js": 13_500,
   "holdfast.compat.esm.min.js": 13_600,
 };
@@ -115,10 +115,10 @@ test("the bundle of the WebSocket entry has nothing of HTTP, and goes on after a
   socket.emit("echo", 61);
   await world.advance(6000);
   assert.deepEqual(heard, Array.from({ length: 61 }, (_, index) => index + 1));
-  assert.deepEqual(reasons, ["open", "WebSocket 1006", "WebSocket 1006", "WebSocket 1006", "stalled"]);
+  assert.deepEqual(reasons, ["open", "WebSocket 1006", "WebSocket 1006", "WebSocket 1006", "timeout"]);
   const { state, isHoldfast, attempts, transport } = socket.io.inspect();
   assert.deepEqual([state, isHoldfast, transport, new Set(world.requests)], ["open", true, "websocket", new Set(["WS"])]);
-  assert.deepEqual(attempts.map(({ verdict }) => verdict), ["WebSocket 1006", "WebSocket 1006", "WebSocket 1006", "replaced", "carries"]);
+  assert.deepEqual(attempts.map(({ verdict }) => verdict), ["WebSocket 1006", "WebSocket 1006", "WebSocket 1006", "timeout", "carries"]);
   socket.disconnect();
   await world.advance(100);
   assert.equal([...world.sessions.values()][0].server.over, true);
