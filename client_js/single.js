@@ -71,9 +71,8 @@ export class Single extends Emitter {
     let failures = 0;
     let short = 0;
     let isDue = false;
-    /** When the timer should run, and by how much the clock on the wall was ahead of ours then. */
+    /** The time of day at which the timer should run. */
     let timerAt = Infinity;
-    let ahead = NaN;
     /** @type {any} */
     let timer;
     let unwatch = () => {};
@@ -277,12 +276,10 @@ export class Single extends Emitter {
       isDue = false;
       const now = clock();
       // Time in which nothing here could run is nobody's fault.
-      const wall = options.wall() - now;
-      if (Math.max(now - timerAt, wall - ahead) > SLEPT_MS) {
+      if (options.wall() - timerAt > SLEPT_MS) {
         asked = now;
         ask();
       }
-      ahead = wall;
       if (io && now >= dueAt(1)) {
         if (isOwing) lose(new HoldfastError("timeout"));
         else if (session.plain) this.close("ping timeout");
@@ -298,16 +295,15 @@ export class Single extends Emitter {
       if (isClosed()) return;
       if (!io && until <= now) connect();
       options.clearTimeout(timer);
-      timerAt = Math.max(
-        now + PAUSE_MS,
-        Math.min(
-          // What has left the WebSocket, it does not say.
-          now + (io?.bufferedAmount ? PAUSE_MS : LOOK_MS),
-          io ? dueAt(this.status == "stalled" ? 1 : 0.5) : until,
-          isCarrying ? inbox.due : limit,
-        ),
+      const next = Math.min(
+        // What has left the WebSocket, it does not say.
+        now + (io?.bufferedAmount ? PAUSE_MS : LOOK_MS),
+        io ? dueAt(this.status == "stalled" ? 1 : 0.5) : until,
+        isCarrying ? inbox.due : limit,
       );
-      timer = options.setTimeout(step, Math.ceil(timerAt - now));
+      const ms = Math.max(PAUSE_MS, Math.ceil(next - now));
+      timerAt = options.wall() + ms;
+      timer = options.setTimeout(step, ms);
     };
 
     const tellStatus = () => {
