@@ -181,8 +181,8 @@ export class Single extends Emitter {
     const take = (packet) => {
       const { type } = packet;
       const text = /** @type {string} */ (packet.data);
+      check(isOpen() == (type != "0"));
       if (type == "0") {
-        check(!isOpen());
         session.open(text, true);
         number = 1;
         this.id = session.sid;
@@ -190,11 +190,8 @@ export class Single extends Emitter {
         carries();
         // Who hears of the transport may have closed it.
         if (isOpen()) this.fire("open");
-        return;
-      }
-      check(isOpen());
-      if (type == "1") throw refusalOf(text);
-      if (type == "2") {
+      } else if (type == "1") throw refusalOf(text);
+      else if (type == "2") {
         control.push("3" + text);
         this.fire("ping");
       } else if (type == "7") {
@@ -227,7 +224,7 @@ export class Single extends Emitter {
       carriedSince = heard;
       limit = Infinity;
       judge("carries", heard);
-      this.transport = { name: WEBSOCKET };
+      this.transport.name = WEBSOCKET;
       this.fire("transport", { from, to: WEBSOCKET, reason: lostFor });
     };
 
