@@ -206,7 +206,7 @@ export class Single extends Emitter {
       }
     };
 
-    /** @returns {number} How long it took. */
+    /** @returns {number} How long it took, in ms. */
     const answered = () => {
       const ms = heard - asked;
       isOwing = false;
@@ -215,7 +215,7 @@ export class Single extends Emitter {
       return ms;
     };
 
-    /** From here on. */
+    /** It has been answered, and carries from here on. */
     const carries = () => {
       const from = this.transport.name || null;
       answered();
@@ -245,7 +245,7 @@ export class Single extends Emitter {
       until = failures++ && now + pause(failures - 2, options.random);
     };
 
-    /** @param {string} why It is over, if there is one. */
+    /** @param {string} why What carries, or is tried, is over. */
     const drop = (why) => {
       if (!io) return;
       judge(why, clock());
@@ -317,8 +317,11 @@ export class Single extends Emitter {
      */
     const dueAt = (part) => {
       const { plain, pingInterval, pingTimeout } = session;
-      // Who can be asked need not be waited for.
-      if (!isOwing) return Math.min(heard + pingInterval + (plain ? pingTimeout : LATE_MS + slack), session.doubtful(options.doubtMs + slack));
+      if (!isOwing) {
+        // Who can be asked need not be waited for.
+        const late = plain ? pingTimeout : LATE_MS + slack;
+        return Math.min(heard + pingInterval + late, session.doubtful(options.doubtMs + slack));
+      }
       // The opening one has the time that the application gives it.
       if (!isCarrying) return asked + (isOpen() ? options.answerMs : options.timeout);
       // Behind what has not left yet, the question has not been asked.

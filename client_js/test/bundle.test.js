@@ -19,7 +19,7 @@ const BUDGETS = {
   "holdfast.min.js": 11_900,
   "holdfast.esm.min.js": 11_900,
   "holdfast.session.esm.min.js": 9_050,
-  "holdfast.websocket.esm.min.js": 7_975,
+  "holdfast.websocket.esm.min.js": 7_920,
   "holdfast.compat.min.js": 13_500,
   "holdfast.compat.esm.min.js": 13_600,
 };

@@ -115,6 +115,23 @@ for (const transports of BY_EACH) {
   });
 }
 
+test("by WebSocket alone, what is cut again and again is had again after ever longer pauses", async () => {
+  const all = await start({ options: { transports: SINGLE }, ms: 100 });
+  const { world } = all;
+  for (const end = world.time + 20_000; world.time < end; ) {
+    await talk(all, 50);
+    if (all.live.writable) world.cut();
+  }
+  assert.ok(world.requests.length < 40, `${world.requests.length} tries in 20 s`);
+  await world.advance(3000);
+  assertLevel(all);
+  // One that lived long is replaced at once.
+  await talk(all, 6000);
+  world.cut();
+  await world.advance(50);
+  assert.equal(all.live.writable, true);
+});
+
 testEach("a network that is gone for ten seconds changes nothing but the time", async () => {
   const all = await start({ ms: 100 });
   await talk(all, 500);

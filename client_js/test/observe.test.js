@@ -76,6 +76,17 @@ for (const [who, speak] of [
   }
 }
 
+test("by WebSocket alone, nothing is started beside a carrier that does not answer", async () => {
+  const { world, live, log } = await start({ options: { transports: SINGLE }, ms: 1000 });
+  world.weather.black = true;
+  live.send("x");
+  await world.advance(1900);
+  assert.deepEqual([live.status, world.requests], ["stalled", ["WS"]]);
+  world.weather.black = false;
+  await world.advance(300);
+  assert.deepEqual([live.status, world.requests, log.at(-2)], ["connected", ["WS", "WS"], ["websocket", "timeout"]]);
+});
+
 testEach("the round trip is measured on what flows anyway, without a request or a frame more", async () => {
   const { world, live, session } = await start({ weather: { latencyMs: 40 } });
   world.say(session(), "x");
