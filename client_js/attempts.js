@@ -38,7 +38,7 @@ export class Attempts {
 
     /**
      * @param {number} now
-     * @returns {{rtt?: number, attempts: Attempt[]}} What a support person wants to see of it.
+     * @returns {{rtt?: number, attempts: import("./attempts.js").Attempt[]}} What a support person wants to see of it.
      */
     this.inspect = (now) => ({ rtt: this.rtt, attempts: attempts.map((tell) => tell(now)) });
   }
