@@ -173,10 +173,12 @@ export class Live extends Emitter {
     const bye = (isLeaving) => {
       if (phase != "open") return undefined;
       const io = current?.io;
-      if (!io?.send || isLeaving) return poster.bye(isLeaving);
-      flush(io);
-      io.send("1");
-      return undefined;
+      if (io?.send) {
+        flush(io);
+        io.send("1");
+      }
+      // What a WebSocket is given while the page goes away, may not leave it any more; nor may a request get through.
+      return io?.send && !isLeaving ? undefined : poster.bye(isLeaving);
     };
 
     /** @param {import("./transports/http.js").Carrier} io A WebSocket. */

@@ -78,6 +78,8 @@ export class Manager extends Emitter {
     this._codec = codec;
     const known = new Known(opts, url + opts.path);
     let attempts = 0;
+    /** When the last session was opened. */
+    let openedAt = 0;
     /** Whether the application has closed it, or the server has for good. */
     let isEnding = false;
     /** @type {any} */
@@ -121,8 +123,8 @@ export class Manager extends Emitter {
         this._decoder = new this._codec.Decoder();
         this.fire("open");
         nsps.forEach((socket) => socket._opened());
+        openedAt = opts.now();
         done?.();
-        attempts = 0;
       });
       for (const name of /** @type {const} */ (["ping", "transport"])) engine.on(name, (...args) => this.fire(name, ...args));
       // The end of a session is not the end of it all before that is decided.
@@ -151,14 +153,23 @@ export class Manager extends Emitter {
           this.fire("close", reason, details);
         } else if (!wasEnding) {
           this.fire("error", error);
-          if (done && !isEnding) return done(error);
         }
+        // What is closed at once each time must not be opened again and again without a pause.
+        if (wasOpen && opts.now() - openedAt > opts.usefulMs) attempts = 0;
+        if (!wasOpen && !wasEnding && !isEnding && done) done(error);
         // A server that has forgotten the session is there.
-        reconnect(wasOpen && /** @type {any} */ (error).code == 1);
-        tellStatus();
+        else reconnect(wasOpen && /** @type {any} */ (error).code == 1 && !attempts);
+        settle(reason);
       });
       tellStatus();
       engine.open();
+    };
+
+    /** @param {string} reason Why there is no session now. */
+    const settle = (reason) => {
+      // Nothing will be sent before somebody asks for it.
+      if (!this._reconnecting) nsps.forEach((socket) => socket._settle(reason));
+      tellStatus();
     };
 
     /** What is below says `closed` before it ends. */
@@ -212,7 +223,7 @@ export class Manager extends Emitter {
       attempts = 0;
       stop();
       this.engine?.close();
-      tellStatus();
+      settle("forced close");
     };
 
     /**

@@ -60,6 +60,9 @@ const storage = () => {
   }
 };
 
+/** @param {object} [options] What is undefined in them is not given. */
+const given = (options = {}) => Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+
 /**
  * What a session by WebSocket alone asks for.
  * @param {Partial<Options>} [options]
@@ -81,7 +84,7 @@ export const withSomeDefaults = (options) => ({
   random: Math.random,
   wall: () => Date.now(),
   network: () => /** @type {any} */ (globalThis.navigator)?.connection?.type ?? "",
-  ...options,
+  ...given(options),
 });
 
 /**
@@ -96,8 +99,8 @@ export const withDefaults = (options) =>
     rotateLength: 8e6,
     fetch: globalThis.fetch,
     storage: storage(),
-    locks: globalThis.location && globalThis.navigator?.locks,
-    ...options,
+    locks: globalThis.location && globalThis.AbortController && globalThis.navigator?.locks,
+    ...given(options),
   });
 
 /**

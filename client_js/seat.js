@@ -37,7 +37,10 @@ export const createSeat = ({ locks }, place, changed) => {
               signal.addEventListener("abort", release);
               changed();
             });
-      for (let number = 0; number < SEATS; number++) locks.request(`holdfast ${place} ${number}`, { signal }, hold).catch(() => {});
+      for (let number = 0; number < SEATS; number++) {
+        // Where nothing may be shared, in a sandboxed frame, nobody waits.
+        locks.request(`holdfast ${place} ${number}`, { signal }, hold).catch(() => signal.aborted || hold());
+      }
     },
   };
   return seat;

@@ -4,6 +4,7 @@
 import { Emitter, guard } from "./emitter.js";
 import { AbortError, DisconnectedError, EventError, HoldfastError, LocalProtocolError, TimeoutError, checkSize } from "./errors.js";
 import { sizeOf } from "./session/session.js";
+import { isObject } from "./wire/packet.js";
 import { ACK, CONNECT, CONNECT_ERROR, DISCONNECT, EVENT, RESERVED } from "./wire/socketio.js";
 
 /** @typedef {import("./emitter.js").Listener} Listener */
@@ -236,12 +237,13 @@ export class Socket extends Emitter {
     const emit = (run, args, takesError) => {
       const { volatile, signal, timeout = io.opts.ackTimeout } = this._flags;
       this._flags = {};
-      if (RESERVED.includes(args[0])) throw new LocalProtocolError("reserved: " + args[0]);
+      if (typeof args[0] != "string" || RESERVED.includes(args[0])) throw new LocalProtocolError("no name for an event: " + args[0]);
       const id = run && nextId++;
       /** @type {Emitted} */
       const event = { nsp, args, id, frames: encode(EVENT, args, id), codec: io._codec, length: 0 };
       // First what can fail: a caller that meets an exception has sent nothing and waits for nothing.
-      if (!volatile || (this.connected && io.engine?._carried(true))) {
+      const isDropped = volatile && !(this.connected && io.engine?._carried(true));
+      if (!isDropped) {
         if (this.connected) send(event, io.opts.bufferSize);
         else keep(event);
       }
@@ -250,7 +252,8 @@ export class Socket extends Emitter {
         /** @type {(Kind: typeof TimeoutError, message: string) => () => void} */
         const giveUp = (Kind, message) => () => event.done?.(new Kind(message, withdraw(event), signal?.reason));
         const abort = giveUp(AbortError, "aborted");
-        const timer = isTimed && io.opts.setTimeout(giveUp(TimeoutError, "timeout"), timeout);
+        // What a timer cannot count to is no limit.
+        const timer = /** @type {number} */ (timeout) < 2 ** 31 && io.opts.setTimeout(giveUp(TimeoutError, "timeout"), /** @type {number} */ (timeout));
         event.done = (error, reply = []) => {
           acks.delete(id);
           io.opts.clearTimeout(timer);
@@ -262,12 +265,14 @@ export class Socket extends Emitter {
         signal?.addEventListener("abort", abort);
         // Nothing of it has been written yet.
         if (signal?.aborted) abort();
+        if (isDropped) queueMicrotask(giveUp(DisconnectedError, "dropped"));
       }
       return this;
     };
 
     /** @param {any} auth A function either calls back or gives it back. */
-    const ask = async (auth) => (typeof auth != "function" ? auth : auth.length ? new Promise(auth) : auth());
+    const ask = async (auth) =>
+      typeof auth != "function" ? auth : auth.length ? new Promise((resolve, reject) => auth(resolve)?.then?.((/** @type {any} */ value) => value && resolve(value), reject)) : auth();
 
     /** The session is open: ask for the namespace. @internal */
     this._opened = () => {
@@ -277,6 +282,7 @@ export class Socket extends Emitter {
       ask(this.auth)
         .then((auth) => {
           if (isOver()) return;
+          if (auth && !isObject(auth)) throw new LocalProtocolError("auth is no object");
           write(CONNECT, pid ? { pid, offset, ...auth } : (auth ?? undefined));
           asking = true;
           early.length = 0;
@@ -289,6 +295,7 @@ export class Socket extends Emitter {
       if (!this.active || this.connected) return;
       this.active = false;
       this.fire("connect_error", error);
+      this._settle(/** @type {any} */ (error)?.message);
       io._release();
     };
 
@@ -311,15 +318,26 @@ export class Socket extends Emitter {
       if (details) asking = wasHere = false;
       this.connected = false;
       this.id = undefined;
-      const lost = [...acks.values()].filter((event) => !this.sendBuffer.includes(event));
+      // What waits to be sent waits on, if it will be.
+      const lost = [...acks.values()].filter(({ engine }) => engine || !this.active);
       return () => {
         if (connected) {
           const unconfirmed = details?.unconfirmed.filter((sent) => sent.nsp == nsp).map(({ args }) => args);
           this.fire("disconnect", reason, details && { ...details, unconfirmed });
         }
-        // What was emitted before leaving goes out before that.
-        for (const event of lost) event.done?.(new DisconnectedError(reason, reason == LEFT ? "unknown" : withdraw(event)));
+        this._settle(reason, lost);
       };
+    };
+
+    /**
+     * No answer will come.
+     * @param {string} reason
+     * @param {Emitted[]} [lost] Without it, to any event.
+     * @internal
+     */
+    this._settle = (reason, lost = [...acks.values()]) => {
+      // What was emitted before leaving goes out before that.
+      for (const event of lost) event.done?.(new DisconnectedError(reason, reason == LEFT && event.engine ? "unknown" : withdraw(event)));
     };
 
     /**

@@ -199,7 +199,7 @@ test("a volatile event is dropped while nothing can be written, though something
   await world.advance(2000);
   socket.volatile.emit("second");
   await world.advance(100);
-  assert.deepEqual(await fate, ["TimeoutError", "not delivered"]);
+  assert.deepEqual(await fate, ["DisconnectedError", "not delivered"]);
   assert.deepEqual(heard(session), ['2["first"]', '2["second"]']);
 });
 
@@ -416,4 +416,78 @@ test("a disconnect sends what was emitted before, while a POST is in flight and 
     await gone;
     assert.deepEqual(heard, [..."0123456789", ""]);
   }
+});
+
+test("what waits to be sent is surely not delivered as soon as nothing will be sent by itself", async () => {
+  const pending = (socket) => fateOf(socket.emitWithAck("waits"));
+  const gone = ["DisconnectedError", "not delivered"];
+  for (const how of ["refused", "left", "no reconnection", "no attempt left", "closed"]) {
+    const world = new World();
+    const options = how == "no reconnection" ? { reconnection: false } : how == "no attempt left" ? { reconnectionAttempts: 2 } : {};
+    const inTime = how == "refused" || how == "left";
+    world.weather.down = !inTime;
+    const socket = io("http://server.test", { ...world.options, forceNew: true, timeout: 1000, ...options });
+    let settled = false;
+    const fate = pending(socket).finally(() => (settled = true));
+    await world.advance(100);
+    assert.equal(settled, how == "no reconnection", how);
+    const [session] = world.sessions.values();
+    if (how == "refused") world.say(session, '4{"message":"no"}');
+    else if (how == "left") socket.disconnect();
+    else if (how == "closed") socket.io.close();
+    await world.advance(inTime || how == "closed" ? 100 : 20_000);
+    assert.ok(settled, how);
+    assert.deepEqual(await fate, gone, how);
+    assert.equal(socket.sendBuffer.length, 0, how);
+    assert.equal(socket.io.status, "closed", how);
+  }
+});
+
+test("what waits for a session that is being opened again waits on", async () => {
+  const { world, socket } = await inWorld({ reconnection: true });
+  world.sessions.clear();
+  world.cut();
+  await world.advance(1000);
+  let settled = false;
+  const fate = fateOf(socket.emitWithAck("waits")).finally(() => (settled = true));
+  await world.advance(60_000);
+  assert.deepEqual([settled, socket.sendBuffer.length], [false, 1]);
+  socket.disconnect();
+  assert.deepEqual(await fate, ["DisconnectedError", "not delivered"]);
+});
+
+test("an event without a name is refused, here", async () => {
+  const { world, socket, session } = await inWorld();
+  for (const args of [[], [undefined, 1], [null], [5], [["e"]]]) assert.throws(() => socket.emit(...args), LocalProtocolError);
+  await world.advance(100);
+  assert.deepEqual([heard(session), socket.connected], [[], true]);
+});
+
+test("a limit that no timer can count to is none", async () => {
+  const { world, socket, session } = await inWorld();
+  const answers = [];
+  for (const ms of [Infinity, 2 ** 31]) socket.timeout(ms).emit("e", (error, answer) => answers.push([error, answer]));
+  await world.advance(30_000);
+  assert.deepEqual(answers, []);
+  for (const id of [0, 1]) world.say(session, `3${id}[${id}]`);
+  await world.advance(100);
+  assert.deepEqual(answers, [[null, 0], [null, 1]]);
+});
+
+test("auth may be had with a parameter and a promise, and is an object", async () => {
+  const world = new World();
+  const connect = async (auth) => {
+    const socket = io("http://server.test", { ...world.options, auth, forceNew: true });
+    const errors = [];
+    socket.on("connect_error", ({ message }) => errors.push(message));
+    await world.advance(100);
+    const { heard } = [...world.sessions.values()].at(-1).server;
+    socket.io.close();
+    return [...heard, ...errors];
+  };
+  assert.deepEqual(await connect(async (_force) => ({ token: 1 })), ['0{"token":1}']);
+  assert.deepEqual(await connect(async (done) => done({ token: 2 })), ['0{"token":2}']);
+  assert.deepEqual(await connect(async (_force) => Promise.reject(new Error("no token"))), ["no token"]);
+  for (const auth of ["token", 5, ["token"]]) assert.deepEqual(await connect(auth), ["auth is no object"]);
+  assert.equal(world.sessions.size, 6);
 });

@@ -111,3 +111,28 @@ test("what is still being tried says how long already", async () => {
   const [attempt] = manager.inspect().attempts;
   assert.deepEqual([attempt.transport, attempt.verdict, attempt.ms], ["websocket", "trying", 100]);
 });
+
+test("after the last attempt it is closed", async () => {
+  const world = new World();
+  world.weather.down = true;
+  const { manager, log } = await start({ world, reconnectionAttempts: 2, timeout: 1000 });
+  const failed = [];
+  manager.on("reconnect_failed", () => failed.push(manager.status));
+  await world.advance(30_000);
+  assert.deepEqual([failed.length, manager.status], [1, "closed"]);
+  assert.equal(log.filter(([, name]) => name == "reconnect_attempt").length, 2);
+  const opened = [];
+  manager.open((error) => opened.push(error.message, manager.status));
+  await world.advance(5000);
+  assert.deepEqual([opened.length, manager.status], [2, "closed"]);
+});
+
+test("a server that ends each session at once is not asked for another one again and again", async () => {
+  const world = new World();
+  const { manager } = await start({ world });
+  world.onMessage = (session) => world.say(session, "nonsense");
+  for (const session of world.sessions.values()) world.say(session, "nonsense");
+  await world.advance(30_000);
+  assert.ok(world.sessions.size < 12, `${world.sessions.size} sessions`);
+  manager.close();
+});

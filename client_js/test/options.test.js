@@ -96,3 +96,12 @@ for (const [from, library] of [["main", source], ["compat", compat]]) {
     socket.disconnect();
   });
 }
+
+test("what is given as undefined is not given", async () => {
+  const world = new World();
+  const nothing = Object.fromEntries(["path", "transports", "timeout", "bufferSize", "reconnection", "codec", "extraHeaders"].map((name) => [name, undefined]));
+  const socket = source.io("http://server.test", { ...world.options, ...nothing, forceNew: true });
+  await world.advance(100);
+  assert.deepEqual([socket.io.transport, socket.io.opts.path, socket.io.opts.reconnection], ["websocket", "/socket.io", true]);
+  socket.disconnect();
+});

@@ -106,3 +106,11 @@ test("without the browser's locks everyone may", async () => {
   await world.advance(3000);
   assert.equal(live.transport.name, "stream");
 });
+
+test("where locks may not be used, as in a sandboxed frame, everyone may", async () => {
+  const world = new World();
+  world.weather.noSockets = true;
+  const { live } = openTab(world, { request: async () => Promise.reject(new DOMException("denied", "SecurityError")) });
+  await world.advance(3000);
+  assert.equal(live.transport.name, "stream");
+});

@@ -110,7 +110,8 @@ async def freeze_and_resume(scene: Scene) -> None:
 
 
 @asynccontextmanager
-async def scene_of(browser: Browser, transport: str) -> AsyncIterator[Scene]:
+async def scene_of(browser: Browser, transport: str, *, stays: bool = True) -> AsyncIterator[Scene]:
+    """A page with its server; unless it `stays`, the test closes it."""
     io = Server()
     sockets: list[Socket] = []
 
@@ -131,6 +132,8 @@ async def scene_of(browser: Browser, transport: str) -> AsyncIterator[Scene]:
         scene = Scene(browser, log, proxy, sockets)
         await scene.open(transport)
         yield scene
+        if not stays:
+            return
         assert await scene.tab.evaluate("socket.emitWithAck('echo', 7)") == 7
         assert await scene.tab.evaluate("t.disconnects") == []
         assert len(sockets) == 1
@@ -242,3 +245,14 @@ async def test_page_that_is_left_has_said_good_bye_or_is_kept(each_browser: Brow
             # Another page, and another session: the old one is over already.
             await eventually(lambda: len(scene.gone) == 1, seconds=PROBED)
             scene.sockets.pop(0)
+
+
+async def test_tab_that_is_closed_says_so_on_what_works(each_browser: Browser) -> None:
+    """A request of the page that goes away would be sent on a connection that nobody answers any more."""
+    async with scene_of(each_browser, "websocket", stays=False) as scene:
+        scene.proxy.silence()
+        await scene.sockets[0].emit("down", 0)
+        await scene.tab.until("t.carriers.at(-1) == 'websocket'", seconds=PROBED)
+        assert scene.gone == []
+        await scene.tab.close()
+        await eventually(lambda: scene.gone == ["transport close"], seconds=PROBED)
