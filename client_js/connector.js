@@ -4,6 +4,7 @@
  * The policy is the table in docs/choosing-a-transport.md, row by row; test/connector.test.js has a test of each row.
  */
 import { Attempts } from "./attempts.js";
+import { LocalProtocolError } from "./errors.js";
 import { pause } from "./options.js";
 import { KINDS, STREAM, WEBSOCKET } from "./wire/kinds.js";
 
@@ -215,6 +216,7 @@ export class Connector extends Attempts {
     };
 
     this.offer(KINDS);
+    if (!last()) throw new LocalProtocolError("transports: " + transports);
     try {
       const { at, "failed": suspects } = JSON.parse(storage?.getItem(key()) ?? "{}");
       if (Math.abs(wall() - at) < REMEMBER_MS) for (const kind of suspects) of(kind).late = true;

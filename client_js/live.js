@@ -89,6 +89,8 @@ export class Live extends Emitter {
     let hold;
     /** Why that what carried last does not any more. */
     let lostFor = "";
+    /** What was tried last and failed. @type {Error | undefined} */
+    let failure;
     let lostAt = 0;
     let isDue = false;
     /** When there may be room in the WebSocket again. */
@@ -518,6 +520,7 @@ export class Live extends Emitter {
         if (session.plain) end(error && kind != WEBSOCKET ? "transport error" : "transport close", error);
         else connector.lost(kind, now, !error);
       } else if (isTried || state == UPGRADING) {
+        failure = error;
         connector.failed(kind, now);
         if (code == 6) hurryAll();
         if (phase == "opening" && !carriers.size && (connector.rounds || connector.deadline(now) == Infinity)) {
@@ -622,7 +625,7 @@ export class Live extends Emitter {
       if (current?.ended && current.kind != POLLING && !asking()) lose(current, current.error);
       const limit = lostAt + (isOpen() ? session.grace : options.timeout);
       if (current) look(current, now);
-      else if (now >= limit) end(isOpen() ? "transport close" : "transport error", new HoldfastError("timeout"));
+      else if (now >= limit) end(isOpen() ? "transport close" : "transport error", new HoldfastError("timeout", { cause: failure }));
       if (current) write(current, now);
       this._stepped?.();
       tellStatus();

@@ -1,7 +1,7 @@
 /**
  * The POSTs of a session: one in flight with messages, and notes that do not wait for it.
  */
-import { HoldfastError } from "./errors.js";
+import { HoldfastError, RefusedError } from "./errors.js";
 import { pause } from "./options.js";
 import { encodePost, takeAnswer } from "./session/posts.js";
 import { post } from "./transports/post.js";
@@ -70,7 +70,18 @@ export const createPoster = (options, session, connector, control, url) => {
    * @param {string} sid
    * @param {boolean} [isLeaving]
    */
-  const endBy = (body, sid, isLeaving) => post(options, url(sid), (body && body + SEPARATOR) + "1", inFlight, isLeaving).catch(() => {});
+  const endBy = async (body, sid, isLeaving) => {
+    // In a moment there may be a network again.
+    for (let tries = 0; tries < 10; tries++) {
+      try {
+        return await post(options, url(sid), (body && body + SEPARATOR) + "1", inFlight, isLeaving);
+      } catch (error) {
+        // A plain server takes what is said twice for two things.
+        if (isLeaving || session.plain || error instanceof RefusedError) return;
+        await new Promise((resolve) => options.setTimeout(() => resolve(undefined), pause(tries, options.random)));
+      }
+    }
+  };
 
   return {
     bring,

@@ -421,3 +421,24 @@ test("what was on its way by POST when polling was given up does not keep the ne
   for (; !session().server.heard.length; ) await world.advance(20);
   assert.ok(world.time - sent < 4200, `${world.time - sent} ms`);
 });
+
+test("who leaves while nothing carries is gone at the server too, as soon as that can be told", async () => {
+  for (const transports of [["websocket", "polling"], ["polling"]]) {
+    const { world, live, session } = await start({ options: { transports }, ms: 1000 });
+    world.weather.down = true;
+    world.cut();
+    await world.advance(100);
+    live.send("last");
+    live.close();
+    await world.advance(2000);
+    world.weather.down = false;
+    await world.advance(2000);
+    assert.deepEqual([session().server.heard, session().server.over], [["last"], true], transports);
+  }
+});
+
+test("what cannot be opened says what the last try met", async () => {
+  const { log } = await start({ weather: { hangSockets: true, page: true }, ms: 21_000 });
+  assert.deepEqual([log.closed.description.message, log.closed.description.cause.message], ["timeout", "not an answer"]);
+  assert.throws(() => createDriver(URL, { transports: ["websockets"] }), /^LocalProtocolError: transports: websockets$/);
+});
