@@ -2,7 +2,7 @@
  * `npm run build`: the bundles, their source maps and the types, into dist/.
  */
 import { execFileSync } from "node:child_process";
-import { copyFileSync, mkdirSync, renameSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
@@ -53,6 +53,24 @@ const replace = (path, content) => {
   renameSync(part, path);
 };
 
+/** @param {string} folder */
+const typesIn = (folder) => readdirSync(folder, { encoding: "utf8", recursive: true }).filter((name) => name.endsWith(".d.ts"));
+
+/**
+ * A folder of types becomes another one, file by file, so that a reader never misses any. What is of a module that is gone goes.
+ * @param {string} folder
+ * @param {string} made What it is to be; is left empty.
+ */
+export const replaceTypes = (folder, made) => {
+  mkdirSync(folder, { recursive: true });
+  const names = typesIn(made);
+  for (const name of names) {
+    mkdirSync(dirname(`${folder}/${name}`), { recursive: true });
+    renameSync(`${made}/${name}`, `${folder}/${name}`);
+  }
+  for (const name of typesIn(folder)) if (!names.includes(name)) rmSync(`${folder}/${name}`, { force: true });
+};
+
 /**
  * @param {string} file
  * @param {import("esbuild").BuildOptions} options
@@ -96,7 +114,13 @@ export const buildBundles = async () => {
 
 if (process.argv[1] == fileURLToPath(import.meta.url)) {
   await buildBundles();
-  execFileSync("npm", ["run", "--silent", "types"], { stdio: "inherit" });
-  copyFileSync(`${root}/compat.types.d.ts`, `${root}/dist/types/compat.d.ts`);
-  replace(`${root}/dist/types/msgpack.bundle.d.ts`, 'export * from "./index.js";\nexport { msgpack } from "./msgpack.js";\n');
+  const made = `${root}/dist/types.${process.pid}`;
+  try {
+    execFileSync("npm", ["run", "--silent", "types", "--", "--outDir", made], { stdio: "inherit" });
+    copyFileSync(`${root}/compat.types.d.ts`, `${made}/compat.d.ts`);
+    writeFileSync(`${made}/msgpack.bundle.d.ts`, 'export * from "./index.js";\nexport { msgpack } from "./msgpack.js";\n');
+    replaceTypes(`${root}/dist/types`, made);
+  } finally {
+    rmSync(made, { recursive: true, force: true });
+  }
 }

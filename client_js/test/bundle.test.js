@@ -2,15 +2,17 @@
  * The bundles: how large they are, and that shortening names has broken nothing.
  */
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
+import { tmpdir } from "node:os";
+import { dirname } from "node:path";
 import test, { before } from "node:test";
 import vm from "node:vm";
 import { brotliCompressSync, gzipSync } from "node:zlib";
 import { Server } from "socket.io";
 import msgpackParser from "socket.io-msgpack-parser";
 import { WebSocket } from "ws";
-import { buildBundles } from "../build.js";
+import { buildBundles, replaceTypes } from "../build.js";
 import * as source from "../index.js";
 import { World } from "./world.js";
 
@@ -156,3 +158,25 @@ for (const [name, parser] of [["JSON"], ["msgpack", msgpackParser]]) {
     http.closeAllConnections();
   });
 }
+
+test("of types, what is not made any more goes, and the rest is as it is made now", () => {
+  const folder = mkdtempSync(`${tmpdir()}/types-`);
+  const write = (files) =>
+    Object.entries(files).forEach(([name, text]) => {
+      mkdirSync(dirname(`${folder}/${name}`), { recursive: true });
+      writeFileSync(`${folder}/${name}`, text);
+    });
+  write({ "old/index.d.ts": "old", "old/gone.d.ts": "", "old/wire/gone.d.ts": "", "old/wire/packet.d.ts": "old" });
+  write({ "new/index.d.ts": "new", "new/wire/packet.d.ts": "new", "new/session/session.d.ts": "new" });
+  try {
+    for (const target of ["old", "none/yet"]) {
+      replaceTypes(`${folder}/${target}`, `${folder}/new`);
+      const found = readdirSync(`${folder}/${target}`, { recursive: true }).filter((name) => name.endsWith(".d.ts"));
+      assert.deepEqual(found.toSorted(), ["index.d.ts", "session/session.d.ts", "wire/packet.d.ts"]);
+      for (const name of found) assert.equal(readFileSync(`${folder}/${target}/${name}`, "utf8"), "new");
+      write({ "new/index.d.ts": "new", "new/wire/packet.d.ts": "new", "new/session/session.d.ts": "new" });
+    }
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});

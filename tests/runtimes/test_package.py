@@ -38,6 +38,9 @@ def test_the_tarball_holds_what_is_used_and_no_more(tarball: Path) -> None:
     assert names - built == modules | {"package.json", "README.md", "LICENSE"}
     for name in built:
         assert name.endswith((".min.js", ".min.js.map", ".d.ts")), name
+    typed = {name.removeprefix("dist/types/") for name in built if name.endswith(".d.ts")}
+    # Of modules that are gone nothing is left.
+    assert {name.replace(".d.ts", ".js") for name in typed} - modules == {"msgpack.bundle.js"}
     assert PACKAGE["scripts"]["prepack"] == "npm run build"
     assert PACKAGE["sideEffects"] is False
     assert not PACKAGE.get("dependencies")
