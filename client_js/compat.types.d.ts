@@ -69,6 +69,7 @@ export interface ManagerReservedEvents {
   reconnect_error: (error: Error) => void;
   reconnect: (attempt: number) => void;
   transport: (change: { from: string | null; to: string; reason: string }) => void;
+  status: (status: OwnManager["status"]) => void;
 }
 
 /** A packet of Socket.IO. */
@@ -151,6 +152,10 @@ export declare class Manager<Listen extends EventsMap = DefaultEvents, Emit exte
   constructor(url?: string, opts?: Partial<ManagerOptions>);
   readonly opts: Partial<ManagerOptions>;
   readonly engine: Engine;
+  readonly status: OwnManager["status"];
+  readonly transport: OwnManager["transport"];
+  readonly rtt: OwnManager["rtt"];
+  inspect: OwnManager["inspect"];
   socket(nsp: string, opts?: Partial<SocketOptions>): Socket<Listen, Emit>;
   open(done?: (error?: Error) => void): this;
   connect(done?: (error?: Error) => void): this;
@@ -207,8 +212,8 @@ export declare namespace Socket {
 }
 
 interface Lookup {
-  (opts?: Partial<ManagerOptions & SocketOptions>): Socket;
-  (url?: string, opts?: Partial<ManagerOptions & SocketOptions>): Socket;
+  <Listen extends EventsMap = DefaultEvents, Emit extends EventsMap = Listen>(opts?: Partial<ManagerOptions & SocketOptions>): Socket<Listen, Emit>;
+  <Listen extends EventsMap = DefaultEvents, Emit extends EventsMap = Listen>(url?: string, opts?: Partial<ManagerOptions & SocketOptions>): Socket<Listen, Emit>;
   Manager: typeof Manager;
   Socket: typeof Socket;
   protocol: number;

@@ -9,11 +9,21 @@ import { useCallback, useEffect, useInsertionEffect, useRef, useSyncExternalStor
 import { Manager } from "./index.js";
 import { resolve } from "./lookup.js";
 
-/** @typedef {import("./socket.js").Socket} Socket */
+/** @typedef {import("./socket.js").EventsMap} EventsMap */
+/** @typedef {import("./socket.js").DefaultEvents} DefaultEvents */
+/**
+ * @template {EventsMap} Listen
+ * @template {EventsMap} Emit
+ * @typedef {import("./socket.js").Socket<Listen, Emit>} Typed
+ */
 /** @typedef {import("./manager.js").Manager} AnyManager Of any entry. */
 /** @typedef {import("./manager.js").ManagerOptions} ManagerOptions */
 /** @typedef {ManagerOptions & {closeDelayMs?: number}} HookOptions `closeDelayMs`: how long a socket outlives its last user; 1000. */
-/** @typedef {{socket: Socket, closeDelayMs: number, use: () => () => void}} Entry What `use` gives back ends the use. */
+/**
+ * @typedef {<Listen extends EventsMap = DefaultEvents, Emit extends EventsMap = Listen>(url?: string | HookOptions, options?: HookOptions) => Typed<Listen, Emit>} UseSocket
+ *   Without a URL, the page's own origin. Options may be written anew in every render: what they say decides.
+ */
+/** @typedef {{socket: import("./socket.js").Socket, closeDelayMs: number, use: () => () => void}} Entry What `use` gives back ends the use. */
 
 /** How long what was rendered is kept for its component to be mounted. */
 const RENDERED_MS = 10_000;
@@ -44,6 +54,7 @@ const awaited = /* @__PURE__ */ new WeakSet();
 /**
  * `useSocket` with another Manager than the whole client's.
  * @param {new (origin: string, options: ManagerOptions) => AnyManager} OneManager
+ * @returns {UseSocket}
  */
 export const createUseSocket = (OneManager) => {
   /** By origin and options. @type {Map<string, AnyManager>} */
@@ -119,13 +130,6 @@ export const createUseSocket = (OneManager) => {
     return entry;
   };
 
-  /**
-   * The socket of a namespace, shared by all components with the same URL and options, of which sockets of other namespaces
-   * share the session. `auth`, if it is data, is part of them; of a function the latest is called.
-   * @param {string | HookOptions} [url] Without one, the page's own origin.
-   * @param {HookOptions} [options] May be written anew in every render: what they say decides.
-   * @returns {Socket}
-   */
   return (url = "", options = {}) => {
     if (typeof url == "object") [url, options] = ["", url];
     const entry = find(url, options);
@@ -134,20 +138,29 @@ export const createUseSocket = (OneManager) => {
       if (typeof options.auth == "function") socket.auth = options.auth;
     });
     useEffect(entry.use, [entry]);
-    return socket;
+    return /** @type {any} */ (socket);
   };
 };
 
+/**
+ * The socket of a namespace, shared by all components with the same URL and options, of which sockets of other namespaces
+ * share the session. `auth`, if it is data, is part of them; of a function the latest is called.
+ * @type {UseSocket}
+ */
 export const useSocket = /* @__PURE__ */ createUseSocket(Manager);
 
 /**
  * Hear an event, with the latest handler, as long as the component is there.
- * @param {Socket | null | undefined} socket
- * @param {string} name
- * @param {(...args: any[]) => void} handler May be another function in every render.
+ * @template {EventsMap} Listen
+ * @template {import("./socket.js").HeardNames<Listen>} Name
+ * @param {Typed<Listen, any> | null | undefined} socket
+ * @param {Name} name
+ * @param {(...args: import("./emitter.js").Args<import("./socket.js").Heard<Listen>, Name>) => void} handler May be another
+ *   function in every render. Of a burst, all events may come before the next render: what it sets a state to is best
+ *   said by a function of the state before.
  */
 export const useEvent = (socket, name, handler) => {
-  const latest = useRef(handler);
+  const latest = useRef(/** @type {import("./socket.js").Listener} */ (handler));
   useInsertionEffect(() => {
     latest.current = handler;
   });
@@ -160,7 +173,7 @@ export const useEvent = (socket, name, handler) => {
 
 /**
  * How the session under a socket stands; the component is rendered again when that changes.
- * @param {Socket} socket
+ * @param {Typed<any, any>} socket
  * @returns {import("./live.js").Status} Where nothing is connected yet, or pages are rendered: "connecting".
  */
 export const useStatus = ({ io }) =>

@@ -19,18 +19,30 @@ export {
   TimeoutError,
 } from "./errors.js";
 
+/** @typedef {import("./manager.js").ManagerOptions} ManagerOptions */
+/**
+ * @template {import("./socket.js").EventsMap} Listen
+ * @template {import("./socket.js").EventsMap} Emit
+ * @typedef {import("./socket.js").Socket<Listen, Emit>} Typed
+ */
+/** @typedef {import("./socket.js").DefaultEvents} DefaultEvents */
+/** @typedef {import("./socket.js").EventsMap} EventsMap */
+
 /** One session shared by the sockets of all namespaces, opened again when it is lost. */
 export class Manager extends Base {
   /**
    * @param {string} url An origin.
-   * @param {import("./manager.js").ManagerOptions} [opts]
+   * @param {ManagerOptions} [opts]
    */
   constructor(url, opts) {
     super(url, opts, /** @type {any} */ ({ Engine: Single, Known: Attempts, withDefaults: withSomeDefaults }));
   }
 }
 
-/** A socket, connected to the namespace that the URL's path names. */
-export const io = /* @__PURE__ */ createIo(Manager);
+/**
+ * A socket, connected to the namespace that the URL's path names.
+ * @type {<Listen extends EventsMap = DefaultEvents, Emit extends EventsMap = Listen>(url?: string | ManagerOptions, opts?: ManagerOptions) => Typed<Listen, Emit>}
+ */
+export const io = /* @__PURE__ */ /** @type {any} */ (createIo(Manager));
 
 export { io as connect };

@@ -26,6 +26,8 @@ const options: Partial<ManagerOptions & SocketOptions> = {
   closeOnBeforeunload: true,
 };
 const socket: Socket<ServerToClient, ClientToServer> = io("https://server.test", options);
+lookup<ServerToClient, ClientToServer>("https://server.test", options) satisfies typeof socket;
+connect<ServerToClient, ClientToServer>(options) satisfies typeof socket;
 
 socket.on("connect", () => socket.id?.length);
 socket.on("disconnect", (reason, details) => [reason satisfies Socket.DisconnectReason, details?.description]);
@@ -57,6 +59,9 @@ socket.auth = { token: "u" };
 socket.connect().disconnect().open().close();
 socket.sendBuffer = [];
 
+socket.io.on("status", (status) => status satisfies "connecting" | "connected" | "stalled" | "recovering" | "offline" | "closed");
+[socket.io.status satisfies string, socket.io.transport satisfies string, socket.io.rtt satisfies number | undefined];
+socket.io.inspect().attempts.map(({ verdict, ms }) => [verdict satisfies string, ms satisfies number]);
 const { engine } = socket.io;
 engine.once("upgrade", () => engine.transport.name satisfies string);
 engine.on("packet", ({ type, data }) => [type, data]).on("drain", () => {}).on("close", (reason) => reason satisfies string);

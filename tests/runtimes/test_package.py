@@ -94,10 +94,24 @@ aloneBundled("/chat");
 openSession("https://server.test", { readStream: readByXhr }).send("text");
 openBundled("https://server.test").send("text");
 for await (const [text] of eventsOf(socket, "chat")) console.log(text);
+interface ServerToClient { chat: (text: string) => void }
+interface ClientToServer { say: (text: string, done: (isSaid: boolean) => void) => void }
+type Typed = Socket<ServerToClient, ClientToServer>;
+io<ServerToClient, ClientToServer>() satisfies Typed;
+bundled<ServerToClient, ClientToServer>() satisfies Typed;
+withCodec<ServerToClient, ClientToServer>() satisfies Typed;
+alone<ServerToClient, ClientToServer>("/chat") satisfies Typed;
+aloneBundled<ServerToClient, ClientToServer>("/chat").on("chat", (text) => text satisfies string);
+compat<ServerToClient, ClientToServer>("/chat").on("chat", (text) => text satisfies string);
+compatBundled<ServerToClient, ClientToServer>("/chat").emit("say", "a", (isSaid) => isSaid satisfies boolean);
 export const Part = (): string => {
   const own: Socket = useSocket("/chat", { auth: { token: "t" }, closeDelayMs: 5 });
   useEvent(own, "chat", (text: string) => text);
-  return useStatus(own);
+  const typed = useSocket<ServerToClient, ClientToServer>("/chat");
+  useEvent(typed, "chat", (text) => text satisfies string);
+  // @ts-expect-error There is no such event.
+  useEvent(typed, "caht", () => {});
+  return useStatus(own) + useStatus(typed);
 };
 // @ts-expect-error It is no codec.
 io({ codec: "msgpack" });
