@@ -297,6 +297,111 @@ test("to wait for the connection ends with the refusal of the server, or of auth
   assert.equal(other.connected, true);
 });
 
+/** What becomes of a loop: "over", or the error's name and message; undefined as long as it waits. */
+const watch = (events) => {
+  const seen = { got: [], end: undefined };
+  (async () => {
+    for await (const args of events) seen.got.push(...args);
+  })().then(
+    () => (seen.end = "over"),
+    ({ name, message }) => (seen.end = [name, message]),
+  );
+  return seen;
+};
+
+test("the loop fails when nothing more is tried: after the last attempt, or without reconnection", async () => {
+  for (const reconnection of [true, false]) {
+    const { world, socket, session } = await inWorld({ transports: ["websocket"], reconnection, reconnectionAttempts: 2, timeout: 500 });
+    const seen = watch(eventsOf(socket, "chat"));
+    world.say(session, '2["chat",1]');
+    world.weather.down = true;
+    await world.advance(100);
+    world.cut();
+    await world.advance(100);
+    assert.deepEqual(seen, { got: [1], end: undefined }, "the session may come back");
+    await world.advance(200_000);
+    const end = reconnection ? ["HoldfastError", "WebSocket 1006"] : ["DisconnectedError", "transport close"];
+    assert.deepEqual(seen, { got: [1], end });
+    assert.deepEqual(socket.listeners("chat"), []);
+  }
+});
+
+test("the loop of a socket that never gets through fails as connect_error has it", async () => {
+  for (const opts of [{ reconnection: false }, { reconnectionAttempts: 1 }]) {
+    const world = new World();
+    world.weather.down = true;
+    const socket = io("http://server.test", { ...world.options, transports: ["websocket"], forceNew: true, ...opts });
+    const errors = [];
+    socket.on("connect_error", ({ name, message }) => errors.push([name, message]));
+    const seen = watch(eventsOf(socket, "chat"));
+    await world.advance(60_000);
+    assert.equal(errors.length, opts.reconnectionAttempts ? 2 : 1);
+    assert.deepEqual(seen.end, errors.at(-1));
+  }
+});
+
+test("the loop is over when the Manager is closed, connected or not, between two attempts too", async () => {
+  const { socket, world } = await inWorld({ transports: ["websocket"], reconnection: true });
+  const seen = watch(eventsOf(socket, "chat"));
+  socket.io.close();
+  await world.advance(10);
+  assert.deepEqual(seen, { got: [], end: "over" });
+  for (const [ms, leave] of [
+    [0, ({ io }) => io.close()],
+    [0, (socket) => socket.disconnect()],
+    [1500, ({ io }) => io.close()],
+  ]) {
+    const world = new World();
+    world.weather.down = true;
+    const socket = io("http://server.test", { ...world.options, transports: ["websocket"], forceNew: true, randomizationFactor: 0 });
+    const seen = watch(eventsOf(socket, "chat"));
+    await world.advance(ms);
+    assert.equal(seen.end, undefined);
+    leave(socket);
+    await world.advance(10);
+    assert.equal(seen.end, "over");
+  }
+});
+
+test("a loop goes on if the application connects again at once, and waits for who was never connected", async () => {
+  const { world, socket, session } = await inWorld({ transports: ["websocket"] });
+  const later = socket.io.nsps.get("/later") ?? new socket.constructor(socket.io, "/later");
+  socket.io.nsps.set("/later", later);
+  const waits = watch(eventsOf(later, "chat"));
+  const seen = watch(eventsOf(socket, "chat"));
+  socket.once("disconnect", () => socket.connect());
+  socket.io.engine.close();
+  await world.advance(100);
+  const again = [...world.sessions.values()].at(-1);
+  assert.notEqual(again, session);
+  world.say(again, '0{"sid":"b"}');
+  world.say(again, '2["chat",1]');
+  await world.advance(100);
+  assert.deepEqual(seen, { got: [1], end: undefined });
+  socket.disconnect();
+  await world.advance(10);
+  assert.deepEqual([seen.end, socket.io.status, waits.end], ["over", "closed", undefined]);
+  later.connect();
+  await world.advance(100);
+  later.disconnect();
+  await world.advance(10);
+  assert.equal(waits.end, "over");
+});
+
+test("a loop can be left before it has begun, and while it waits", async () => {
+  const { socket } = await inWorld({ transports: ["websocket"] });
+  const names = ["chat", "connect", "connect_error", "disconnect"];
+  const early = eventsOf(socket, "chat");
+  assert.deepEqual(await early.return(), { done: true, value: undefined });
+  assert.deepEqual(await early.next(), { done: true, value: undefined });
+  const events = eventsOf(socket, "chat");
+  const both = [events.next(), events.next()];
+  assert.deepEqual(await events.return(), { done: true, value: undefined });
+  assert.deepEqual(await Promise.all(both), [{ done: true, value: undefined }, { done: true, value: undefined }]);
+  assert.deepEqual(names.flatMap((name) => socket.listeners(name)), []);
+  assert.deepEqual(socket.io.listeners("status"), []);
+});
+
 test("what waits for the loop is bounded", async () => {
   const { world, socket, session } = await inWorld({ transports: ["websocket"] });
   const events = eventsOf(socket, "chat", { limit: 2 });
