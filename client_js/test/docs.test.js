@@ -4,7 +4,9 @@
 import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
 import test from "node:test";
+import { io } from "../index.js";
 import { withDefaults } from "../options.js";
+import { World } from "./world.js";
 
 const page = new URL("../../docs/client.md", import.meta.url);
 // The client is tested outside the repository too, where the page is not.
@@ -21,7 +23,7 @@ const properties = (text, type) => {
 /** The rows of a table whose first heading is given: names, and what stands in the second column. */
 const rows = (heading) => {
   const table = read(page).split(`\n| ${heading} |`)[1].split("\n\n")[0];
-  return [...table.matchAll(/^\| (`.+?) \| (.*?) \|/gm)].flatMap(([, names, value]) => [...names.matchAll(/`(\w+)`/g)].map(([, name]) => [name, value]));
+  return [...table.matchAll(/^\| (`.+?) \| (.*?) \|/gm)].flatMap(([, names, value]) => [...names.matchAll(/`"?(\w+)"?`/g)].map(([, name]) => [name, value]));
 };
 
 test("the page names every option of a session", options, () => {
@@ -40,4 +42,22 @@ test("the defaults on the page are those of the code", options, () => {
   for (const [name, value] of Object.entries(defaults)) {
     if (typeof value != "function" && value !== undefined) assert.equal(found[name], `\`${JSON.stringify(value).replaceAll(",", ", ")}\``, name);
   }
+});
+
+test("the page explains every status", options, () => {
+  const [, union] = source("alike.js").match(/@typedef \{(("\w+"[ |]*)+)\} Status/);
+  const names = [...union.matchAll(/\w+/g)].map(([name]) => name);
+  assert.deepEqual(rows("`status`").map(([name]) => name).toSorted(), names.toSorted());
+  assert.equal(names.length, 6);
+});
+
+test("the page shows what inspect gives", options, async () => {
+  const world = new World();
+  const socket = io("http://server.test", { ...world.options, forceNew: true });
+  await world.advance(1000);
+  const shown = JSON.parse(read(page).match(/```json\n(.*?)```/s)[1]);
+  const found = socket.io.inspect();
+  assert.deepEqual(Object.keys(shown), Object.keys(found));
+  assert.deepEqual(Object.keys(shown.attempts[0]), Object.keys(found.attempts[0]));
+  socket.disconnect();
 });

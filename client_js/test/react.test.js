@@ -2,7 +2,9 @@
  * The hooks, in React's own StrictMode, which renders and mounts everything twice.
  */
 import assert from "node:assert/strict";
+import { existsSync, readFileSync } from "node:fs";
 import test, { after, before } from "node:test";
+import { transform } from "esbuild";
 import { Window } from "happy-dom";
 import { StrictMode, act, createElement, useState } from "react";
 import { json } from "../wire/socketio.js";
@@ -171,6 +173,29 @@ test("the latest handler hears, without a gap in which nobody does", async () =>
   emit("news", "c");
   await world.advance(100);
   assert.equal(heard.length, 2);
+});
+
+const page = new URL("../../docs/client.md", import.meta.url);
+// The client is tested outside the repository too, where the page is not.
+test("the component of the documentation counts every event of a burst", { skip: !existsSync(page) && "no docs here" }, async () => {
+  const { world, options, heard } = start();
+  const [, jsx] = readFileSync(page, "utf8").match(/```jsx\n(.*?)```/s);
+  const { code } = await transform(jsx.replace(/^import .*/m, ""), { loader: "jsx", jsxFactory: "createElement" });
+  const names = { ...hooks, useState, createElement, useSocket: (path, more) => hooks.useSocket(url + path, { ...options, ...more }) };
+  const Chat = new Function(...Object.keys(names), `${code}; return Chat;`)(...Object.values(names));
+  const { container, advance, unmount } = await mount(world, createElement(Chat, { token: "t" }));
+  await advance(500);
+  assert.equal(container.textContent, "connected: 0");
+  const [session] = world.sessions.values();
+  await act(async () => {
+    for (const n of [1, 2, 3]) json.encode({ type: 2, nsp: "/chat", data: ["line", n] }).forEach((message) => world.say(session, message));
+    await world.advance(100);
+  });
+  assert.equal(container.textContent, "connected: 3");
+  await act(() => container.querySelector("button").click());
+  await advance(100);
+  assert.deepEqual(heard.at(-1).data, ["line", "hello"]);
+  await unmount();
 });
 
 test("a component without a socket yet hears nothing and breaks nothing", async () => {

@@ -125,6 +125,15 @@ test("a message that is too long is refused with both sizes", () => {
   session.send(["é".repeat(399)]);
 });
 
+test("bytes are bound as base64, whatever carries them now; by a standard server's WebSocket, as they are", () => {
+  const session = opened();
+  session.send([new Uint8Array(749_847)]);
+  assert.throws(() => session.send([new Uint8Array(749_848)]), { message: "message: 999801, limit 999800" });
+  const plain = opened({ plain: true });
+  plain.send([new Uint8Array(1_000_000)]);
+  assert.throws(() => plain.send([new Uint8Array(1_000_001)]), { message: "message: 1000001, limit 1000000" });
+});
+
 test("a message goes with all its attachments or not at all", () => {
   const session = opened({ maxPayload: 1000 });
   assert.throws(() => session.send(["text", new Uint8Array(1000)]), LocalProtocolError);
