@@ -26,10 +26,10 @@ NOT_COPIED = shutil.ignore_patterns(
 )
 BUNDLE = [
     name + kind + end
-    for name in ("holdfast", "holdfast.compat", "holdfast.msgpack", "holdfast.websocket")
+    for name in ("holdfast", "holdfast.compat", "holdfast.msgpack", "holdfast.session", "holdfast.websocket")
     for kind in ("", ".esm")
     for end in (".min.js", ".min.js.map")
-    if name + kind != "holdfast.websocket"
+    if name + kind not in ("holdfast.session", "holdfast.websocket")
 ]
 
 

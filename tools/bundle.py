@@ -27,6 +27,8 @@ BUNDLE = (
     "holdfast.msgpack.esm.min.js.map",
     "holdfast.msgpack.min.js",
     "holdfast.msgpack.min.js.map",
+    "holdfast.session.esm.min.js",
+    "holdfast.session.esm.min.js.map",
     "holdfast.websocket.esm.min.js",
     "holdfast.websocket.esm.min.js.map",
 )
