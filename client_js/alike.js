@@ -1,8 +1,8 @@
 /**
  * What both drivers of a session do alike: live.js, by all that gets through, and single.js, by WebSocket alone.
  */
-import { RefusedError } from "./errors.js";
-import { decodeObject } from "./wire/packet.js";
+import { RefusedError, check } from "./errors.js";
+import { checkNumber, decodeObject } from "./wire/packet.js";
 
 /** The most patience that a slow network gets. */
 export const SLACK_MS = 4000;
@@ -57,8 +57,9 @@ export const report = (phase, { plain, inbox, outbox }) => ({
  * @returns {RefusedError}
  */
 export const refusalOf = (text) => {
-  const { code, message = "closed", received } = text ? decodeObject(text) : {};
-  return new RefusedError(code > 5 ? code : 1, message, received);
+  const { code = 1, message = "closed", received } = text ? decodeObject(text) : {};
+  check(typeof message == "string");
+  return new RefusedError(checkNumber(code) > 5 ? code : 1, message, received);
 };
 
 /**
@@ -81,7 +82,8 @@ export const endOf = (error, isOpen, isTried) => {
  */
 export const detailsOf = (outbox, error) => {
   // Only a refusal says it; what comes after is as good as never written.
-  const { received } = /** @type {any} */ (error ?? {});
+  const said = /** @type {any} */ (error)?.received;
+  const received = Number.isInteger(said) ? said : NaN;
   if (received < outbox.written) outbox.written = received;
   return { description: error, unconfirmed: outbox.after(received).map(({ meta, data }) => meta ?? data) };
 };
