@@ -146,12 +146,12 @@ export class Connector extends Attempts {
     /**
      * A try was given up.
      * @param {string} kind
-     * @param {boolean} [isLate] It had begun first, and another has answered.
      */
-    this.dropped = (kind, isLate) => {
+    this.dropped = (kind) => {
       const verdict = of(kind);
       verdict.until = 0;
-      verdict.late ||= !!isLate;
+      // It had begun first, and another has answered.
+      verdict.late ||= !carrying && verdict == first;
     };
 
     /** @param {string} kind The server does not know it. */

@@ -5,11 +5,9 @@
  * whatever is due and sets the one timer for what is due next. There are no other timers and no other loops.
  */
 import { ASK_MS, BUFFER_BYTES, LATE_MS, LOOK_MS, PAUSE_MS, SLACK_MS, SLEPT_MS, detailsOf, endOf, refusalOf, report, statusOf } from "./alike.js";
-import { ATTACHED, REPLACED, TRYING, UPGRADING, createCarrier } from "./carrier.js";
-import { Connector } from "./connector.js";
+import { ATTACHED, REPLACED, TRYING, createCarrier } from "./carrier.js";
 import { Emitter } from "./emitter.js";
 import { GapError, HoldfastError, LocalProtocolError, RefusedError, RemoteProtocolError, check } from "./errors.js";
-import { withDefaults } from "./options.js";
 import { watchPage } from "./page.js";
 import { createPoster } from "./poster.js";
 import { createSeat } from "./seat.js";
@@ -24,11 +22,9 @@ import { SEPARATOR, decodePacket, packet } from "./wire/packet.js";
 /** @typedef {import("./carrier.js").Carrier} Carrier */
 /** @type {Record<string, typeof openPoll>} */
 const OPENERS = { [WEBSOCKET]: openWebSocket, [STREAM]: openStream, [POLLING]: openPoll };
-/** What began first and answers later. */
-const SLOWER = "slower";
 /** A poll that is answered sooner, with nothing, was not held. */
 const IDLE_MS = 1000;
-/** The pause between polls that may not be held, because other tabs need the connections. */
+/** The pause between polls that are not held: others answer for the server, or other tabs need the connections. */
 const BRIEF_MS = 400;
 /** For the answer of what the server has attached already. */
 const HURRY_MS = 1000;
@@ -47,7 +43,7 @@ const LINGER_MS = 2000;
 export class Live extends Emitter {
   /** The transport that carries the session, or did last. */
   transport = { name: "" };
-  /** @type {"opening" | "open" | "closed"} */
+  /** @type {import("./alike.js").Phase} */
   readyState = "opening";
   /** @type {Status} */
   status = "connecting";
@@ -58,27 +54,25 @@ export class Live extends Emitter {
 
   /**
    * @param {string} origin
-   * @param {Partial<import("./options.js").Options> | undefined} given
-   * @param {Connector} [known] What is known of the network already.
+   * @param {import("./options.js").Options} options With their defaults.
+   * @param {import("./connector.js").Connector} connector What is known of the network already.
    */
-  constructor(origin, given, known) {
+  constructor(origin, options, connector) {
     super();
-    const options = withDefaults(given);
     const base = (origin + options.path).replace(/\/?$/, options.addTrailingSlash === false ? "?" : "/?");
     const { now: clock, answerMs, probeMs } = options;
-    const connector = known ?? new Connector(options, base);
     const session = new Session();
     const { inbox, outbox } = session;
     /** @internal */
     this._session = session;
     /** @type {Set<Carrier>} */
     const carriers = new Set();
-    /** @type {string[]} */
+    /** Encoded packets that do not wait behind messages. @type {string[]} */
     const control = [];
-    /** As `readyState`. @type {import("./alike.js").Phase} */
-    let phase = "opening";
     /** What carries the session. @type {Carrier | undefined} */
     let current;
+    /** The WebSocket that takes over from standard polling when the last poll has come home. @type {any} */
+    let upgrading;
     /** How long it took to be attached, or to answer: patience on a slow network. */
     let slack = 0;
     /** The highest number whose attach was sent. */
@@ -87,17 +81,14 @@ export class Live extends Emitter {
     let idle = 0;
     /** How long polls may be held, where somebody on the way ends those that are held longer. @type {number | undefined} */
     let hold;
-    /** Why that what carried last does not any more. */
-    let lostFor = "";
+    /** What carried last has ended with that; and until when something has to carry. */
+    let lostFor = "open";
+    let limit = Infinity;
     /** What was tried last and failed. @type {Error | undefined} */
     let failure;
-    let lostAt = 0;
     let isDue = false;
-    /** When there may be room in the WebSocket again. */
-    let roomAt = 0;
-    /** When the timer should run, and by how much the clock on the wall was ahead of ours then. */
+    /** The time of day at which the timer should run. */
     let timerAt = Infinity;
-    let ahead = NaN;
     /** @type {any} */
     let timer;
     let unwatch = () => {};
@@ -110,27 +101,24 @@ export class Live extends Emitter {
     });
 
     this.open = () => {
-      lostAt = clock();
-      connector.race(lostAt);
-      if (options.page) unwatch = watchPage(options.network, this.wake, () => this.close("transport close", true));
+      const now = clock();
+      limit = now + options.timeout;
+      connector.race(now);
+      if (options.page) unwatch = watchPage(options.network, this.wake, () => this.close("transport close", undefined, true));
       step();
     };
 
     /**
-     * @param {Data | ArrayBuffer} data Sent as soon as something carries, and again until the server has it.
-     * @throws {LocalProtocolError} It cannot be carried, too much waits already (`bufferSize`), or the session is closed; nothing
-     *   was sent.
-     */
-    this.send = (data) => this._send([data], undefined, options.bufferSize);
-
-    /**
-     * @param {(Data | ArrayBuffer)[]} messages All of them, or none.
+     * @param {(Data | ArrayBuffer)[]} messages All of them, or none. Sent as soon as something carries, and again until the server
+     *   has them.
      * @param {unknown} [meta]
      * @param {number} [bufferSize]
+     * @throws {LocalProtocolError} They cannot be carried, too much waits already (`bufferSize`), or the session is closed; nothing
+     *   was sent.
      * @internal
      */
     this._send = (messages, meta, bufferSize) => {
-      if (phase == "closed") throw new LocalProtocolError("closed");
+      if (isClosed()) throw new LocalProtocolError("closed");
       session.send(messages, meta, bufferSize);
       stepSoon();
     };
@@ -148,10 +136,22 @@ export class Live extends Emitter {
     /**
      * End the session, here and at the server.
      * @param {string} [reason]
+     * @param {Error} [error] What it ends with.
      * @param {boolean} [isLeaving] The page goes away: the last word must outlive it.
      */
-    this.close = (reason = "forced close", isLeaving) => {
-      end(reason, undefined, bye(isLeaving));
+    this.close = (reason = "forced close", error, isLeaving) => {
+      /** @type {Promise<unknown> | undefined} */
+      let said;
+      if (isOpen()) {
+        const io = current?.io;
+        if (io?.send) {
+          flush(io);
+          io.send("1");
+        }
+        // What a WebSocket is given while the page goes away, may not leave it any more; nor may a request get through.
+        if (!io?.send || isLeaving) said = poster.bye(isLeaving);
+      }
+      end(reason, error, said);
     };
 
     /**
@@ -160,28 +160,13 @@ export class Live extends Emitter {
      */
     this._carried = (atOnce) => {
       const io = current?.io;
-      return !!io && (!atOnce || (io.send ? !isFull(io) : poster.blocked() <= clock()));
+      return !!io && !(atOnce && (io.send ? /** @type {number} */ (io.bufferedAmount) > BUFFER_BYTES : poster.blocked() > clock()));
     };
 
-    /** @param {import("./transports/http.js").Carrier} io A WebSocket. */
-    const isFull = (io) => /** @type {number} */ (io.bufferedAmount) > BUFFER_BYTES;
+    this.inspect = () => report(this.readyState, session);
 
-    this.inspect = () => report(phase, session);
-
-    /**
-     * @param {boolean} [isLeaving]
-     * @returns {Promise<unknown> | undefined} Until when a plain server must have its poll: it takes the end of that for the session's.
-     */
-    const bye = (isLeaving) => {
-      if (phase != "open") return undefined;
-      const io = current?.io;
-      if (io?.send) {
-        flush(io);
-        io.send("1");
-      }
-      // What a WebSocket is given while the page goes away, may not leave it any more; nor may a request get through.
-      return io?.send && !isLeaving ? undefined : poster.bye(isLeaving);
-    };
+    const isOpen = () => this.readyState == "open";
+    const isClosed = () => this.readyState == "closed";
 
     /** @param {import("./transports/http.js").Carrier} io A WebSocket. */
     const flush = (io) => session.frames(control, clock()).forEach((frame) => io.send?.(frame));
@@ -196,58 +181,60 @@ export class Live extends Emitter {
     const poster = createPoster(options, session, connector, control, (sid) => url(POLLING, sid));
 
     /**
+     * Try a transport.
      * @param {string} kind
-     * @param {Carrier} [previous] The poll before this one.
-     * @param {number} [wait] How long the server may hold a poll.
      */
-    const start = (kind, previous, wait) => {
+    const start = (kind) => {
       const now = clock();
-      const { plain } = session;
-      // The opening race has the time that the application gives it.
-      const carrier = createCarrier(kind, now, isOpen() ? now + answerMs : Infinity);
-      if (previous) {
-        wait ??= seat.isOurs ? hold : 0;
-        carrier.state = ATTACHED;
-        carrier.heard = previous.heard;
-        // A plain poll is held until the next ping; its silence is seen by the heartbeat.
-        carrier.deadline = Infinity;
-        carrier.judge = previous.judge;
-        current = carrier;
-        carriers.delete(previous);
-      } else {
-        carrier.judge = connector.note(kind, now);
-        // Only the first poll, that proves polling, is not held.
-        if (kind == POLLING) wait = 0;
-      }
-      let attach;
-      if (isOpen() && !plain) {
-        carrier.number = 0;
-        if (kind != WEBSOCKET) {
-          const probe = (kind == STREAM && current && current.kind != STREAM) || undefined;
-          carrier.number = numberFor(previous);
-          if (probe) give(carrier, 2 * probeMs + slack);
-          else ask(carrier, previous ? (wait ?? session.pingInterval) : 0);
-          // What JSON leaves out is not said.
-          attach = session.attachment(carrier.number, { probe, wait });
-        }
-      }
+      const carrier = createCarrier(kind, now, connector.note(kind, now));
       carriers.add(carrier);
+      // The opening race has the time that the application gives it.
+      if (isOpen()) give(carrier, answerMs);
+      // Only the first poll, that proves polling, is not held.
+      connect(carrier, 0);
+    };
+
+    /**
+     * The next request of what polls.
+     * @param {Carrier} carrier
+     * @param {number} [wait] How long the server may hold it.
+     */
+    const poll = (carrier, wait = seat.isOurs ? hold : 0) => {
+      carrier.ended = undefined;
+      carrier.asked = clock();
+      // One of a standard server's is held until the next ping; its silence is seen by the heartbeat.
+      carrier.deadline = Infinity;
+      connect(carrier, wait);
+    };
+
+    /**
+     * @param {Carrier} carrier
+     * @param {number} [wait]
+     */
+    const connect = (carrier, wait) => {
+      const { kind, number } = carrier;
+      let attach;
+      if (!session.plain && kind != WEBSOCKET) {
+        const probe = (kind == STREAM && current?.kind == POLLING) || undefined;
+        // Polls go on under one number, so that a better carrier that is being probed meanwhile keeps a higher one.
+        if (number < 2 || number < highest) {
+          const [racing] = current ? [] : asking();
+          // A WebSocket that has sent its attach must not be overtaken by the poll that races it.
+          carrier.number = racing?.kind == WEBSOCKET ? racing.number - 1 : session.attach();
+        }
+        if (probe) give(carrier, 2 * probeMs + slack);
+        else attaching(carrier, wait ?? session.pingInterval);
+        // What JSON leaves out is not said.
+        attach = session.attachment(carrier.number, { probe, wait });
+      }
       /** @type {(handle: (carrier: Carrier, value: any) => void) => (value?: any) => void} */
       const on = (handle) => (value) => {
-        if (!carriers.has(carrier)) return;
+        // What was given up, or has made room for the next request, may not have heard of it.
+        if (!carriers.has(carrier) || carrier.io != io) return;
         handle(carrier, value);
         stepSoon();
       };
-      carrier.io = OPENERS[kind](options, url(kind), attach, { open: on(opened), data: on(hear), end: on(lose) });
-    };
-
-    /** @param {Carrier} [previous] The poll before it. */
-    const numberFor = (previous) => {
-      // Polls go on under one number, so that a better carrier that is being probed meanwhile keeps a higher one.
-      if (previous && previous.number > 1 && previous.number >= highest) return previous.number;
-      const racing = current ? undefined : asking();
-      // A WebSocket that has sent its attach must not be overtaken by the poll that races it.
-      return racing?.kind == WEBSOCKET ? racing.number - 1 : session.attach();
+      const io = (carrier.io = OPENERS[kind](options, url(kind), attach, { open: on(opened), data: on(hear), end: on(lose) }));
     };
 
     /**
@@ -266,30 +253,28 @@ export class Live extends Emitter {
       carrier.deadline = Math.min(carrier.deadline, clock() + ms);
     };
 
+    /** What has sent its attach and waits for the answer. */
+    const asking = () => [...carriers].filter(({ state, isOwing }) => state == TRYING && isOwing);
+
     /** What has been asked for is attached by now, if it gets through at all: its answer should be here soon. */
-    const hurryAll = () => {
-      for (const other of carriers) if (other.asked) hurry(other, HURRY_MS);
-    };
+    const hurryAll = () => asking().forEach((carrier) => hurry(carrier, HURRY_MS));
 
     /** @param {Carrier} carrier */
     const opened = (carrier) => {
-      if (!isOpen() || carrier.asked) return;
+      if (!isOpen() || carrier.isOwing) return;
       give(carrier, probeMs + slack);
-      if (carrier.kind == STREAM) bring("2" + carrier.number);
+      if (carrier.kind == STREAM) bring(carrier, true);
       else if (current) carrier.io.send?.("2probe");
       else attachSocket(carrier);
     };
 
-    /** What has sent its attach and waits for the answer. */
-    const asking = () => [...carriers].find(({ state, asked }) => state == TRYING && asked);
-
     /**
      * @param {Carrier} carrier Its attach is sent.
-     * @param {number} [held] How long the server may take.
+     * @param {number} held How long the server may take.
      */
-    const ask = (carrier, held = 0) => {
-      carrier.asked = true;
-      carrier.since = clock();
+    const attaching = (carrier, held) => {
+      carrier.isOwing = carrier.state == TRYING;
+      carrier.asked = clock();
       give(carrier, held + answerMs);
       highest = Math.max(highest, carrier.number);
     };
@@ -299,7 +284,7 @@ export class Live extends Emitter {
       // The one below is for the poll that races it, which must not overtake it.
       session.attach();
       carrier.number = session.attach();
-      ask(carrier);
+      attaching(carrier, 0);
       carrier.io.send?.("7" + session.attachment(carrier.number));
     };
 
@@ -312,19 +297,16 @@ export class Live extends Emitter {
       carrier.length += data.length;
       try {
         if (typeof data != "string") return take(carrier, packet("4", data));
-        const single = session.plain && phase == "open" && carrier.kind == WEBSOCKET;
+        const single = session.plain && isOpen() && carrier.kind == WEBSOCKET;
         for (const part of single ? [data] : data.split(SEPARATOR)) {
-          if (phase == "closed") return;
+          if (isClosed()) return;
           take(carrier, decodePacket(part, session.plain));
         }
       } catch (error) {
         if (!(error instanceof HoldfastError)) throw error;
         // On what has not proved itself yet, anyone may be speaking.
         if (carrier.state == TRYING || error instanceof GapError || error instanceof RefusedError) lose(carrier, error);
-        else {
-          bye();
-          end("parse error", error);
-        }
+        else this.close("parse error", error);
       }
     };
 
@@ -335,7 +317,6 @@ export class Live extends Emitter {
     const follow = (posted, failed) =>
       posted
         .catch((error) => {
-          if (phase == "closed") return;
           inbox.untold();
           if (error instanceof RemoteProtocolError) end("parse error", error);
           else if (!isRefused(error)) failed(error);
@@ -344,13 +325,16 @@ export class Live extends Emitter {
 
     /**
      * A POST that does not wait for the one in flight.
-     * @param {string} note
-     * @param {Carrier} [carrier] To be attached with it.
+     * @param {Carrier} carrier To be attached with it.
+     * @param {boolean} [isAsking] Or to prove itself.
      */
-    const bring = (note, carrier) =>
-      follow(poster.bring("7" + session.attachment(carrier?.number) + (note && SEPARATOR + note)), (error) => {
-        if (carrier?.state == TRYING) lose(carrier, error);
+    const bring = (carrier, isAsking) => {
+      const { number } = carrier;
+      const attach = "7" + session.attachment(isAsking ? undefined : number);
+      return follow(poster.bring(isAsking ? attach + SEPARATOR + "2" + number : attach), (error) => {
+        if (carrier.state == TRYING) lose(carrier, error);
       });
+    };
 
     /**
      * @param {Carrier} carrier
@@ -360,108 +344,95 @@ export class Live extends Emitter {
       const { type } = packet;
       const { state, kind, number } = carrier;
       const text = /** @type {string} */ (packet.data);
+      const isTried = state == TRYING;
+      check(type == "0" ? isTried : isOpen());
       if (type == "0") {
-        check(state == TRYING);
-        if (phase == "open") {
+        if (isOpen()) {
           drop(carrier, "later");
           poster.dismiss(text);
         } else {
           session.open(text, kind == WEBSOCKET);
           connector.offer([kind, ...session.transports]);
+          carrier.number = 1;
           this.id = session.sid;
-          this.readyState = phase = "open";
-          carries(carrier, "open");
+          this.readyState = "open";
+          carries(carrier);
           // Who hears of the transport may have closed it.
           if (isOpen()) this.fire("open");
         }
-        return;
-      }
-      check(isOpen());
-      if (type == "1") throw refusalOf(text);
-      if (type == "2") {
+      } else if (type == "1") throw refusalOf(text);
+      else if (type == "2") {
         control.push("3" + text);
         this.fire("ping");
-      } else if (type == "3") pong(carrier, text);
-      else if (type == "7") {
+      } else if (type == "7") {
         session.answer(text, number, kind == WEBSOCKET, clock());
         if (number < session.current) throw new RefusedError(6, "replaced");
-        if (state == TRYING) carries(carrier, lostFor || "better");
-      } else if (state != TRYING) {
+        if (isTried) carries(carrier);
+      } else if (type == "3") {
+        if (isTried) proven(carrier, text);
+        else if (carrier.isOwing) connector.rtt = answered(carrier);
+      } else if (!isTried) {
         const message = session.receive(number, packet, clock());
         if (message !== undefined) {
           // What has brought something was not idle, however short it was held.
-          carrier.since = -Infinity;
+          idle = 0;
           this.fire("message", message);
         }
       }
     };
 
-    const isOpen = () => phase == "open";
-
     /**
-     * @param {Carrier} carrier
+     * @param {Carrier} carrier Its probe was answered.
      * @param {string} text
      */
-    const pong = (carrier, text) => {
-      const now = clock();
-      if (carrier.probed) {
-        const rtt = (connector.rtt = now - carrier.probed);
-        slack = Math.min(Math.max(slack / 2, rtt), SLACK_MS);
-        carrier.probed = 0;
-        if (carrier.rivalled) lostFor = "";
-        carrier.rivalled = false;
-        if (carrier.doubted) {
-          carrier.doubted = false;
-          carrier.progress = session.doubtful(0) < Infinity ? progress() : -1;
-          session.calm(now);
-        }
-      } else if (carrier.state == TRYING) {
-        if (carrier.kind == STREAM) {
-          if (text != "" + carrier.number) return;
-          ask(carrier);
-          bring("", carrier);
-        } else if (text == "probe") {
-          if (!session.plain) attachSocket(carrier);
-          else if (current) carrier.state = UPGRADING;
-        }
+    const proven = (carrier, text) => {
+      if (carrier.kind == STREAM) {
+        if (+text != carrier.number) return;
+        attaching(carrier, 0);
+        bring(carrier);
+      } else if (text == "probe") {
+        if (session.plain) upgrading = carrier;
+        else attachSocket(carrier);
       }
     };
 
-    /** How far both streams are, as one number that only grows. */
-    const progress = () => outbox.acked + inbox.received;
-
     /**
-     * A carrier has completed a round trip, and carries the session from here on.
      * @param {Carrier} carrier
-     * @param {string} reason
+     * @returns {number} How long it took, in ms.
      */
-    const carries = (carrier, reason) => {
+    const answered = (carrier) => {
+      const ms = clock() - carrier.asked;
+      carrier.isOwing = false;
+      slack = Math.min(Math.max(slack / 2, ms), SLACK_MS);
+      return ms;
+    };
+
+    /** @param {Carrier} carrier It has completed a round trip, and carries the session from here on. */
+    const carries = (carrier) => {
       const now = clock();
       const from = this.transport.name;
       const to = carrier.kind;
+      // What was started beside one that does not answer has answered.
+      const reason = lostFor || (this.status == "stalled" ? "stalled" : "better");
       for (const other of carriers) {
         if (other == carrier) continue;
-        if (other.state == TRYING) {
-          hurry(other, answerMs);
-          // In the opening race a request cannot be taken back: its answer is, when it comes.
-          if (reason == "open" ? other.kind == WEBSOCKET : other.number && other.number < carrier.number) {
-            drop(other, reason == "open" ? SLOWER : "overtaken");
-          }
-        } else {
+        if (other.state != TRYING) {
           other.state = REPLACED;
-          other.judge("replaced", now);
+          other.ended = undefined;
           give(other, LINGER_MS);
-        }
+          // In the opening race a request cannot be taken back: its answer is, when it comes.
+        } else if (from ? other.number && other.number < carrier.number : other.kind == WEBSOCKET) drop(other, "overtaken");
+        else hurry(other, answerMs);
       }
+      answered(carrier);
       carrier.state = ATTACHED;
-      carrier.deadline = Infinity;
+      carrier.deadline = limit = Infinity;
       current = carrier;
-      slack = Math.min(now - carrier.since, SLACK_MS);
-      this.transport = { name: to };
       carrier.judge("carries", now);
       connector.carries(to, now);
-      if (from != to || lostFor) this.fire("transport", { from: from || null, to, reason });
       lostFor = "";
+      this.transport.name = to;
+      if (from != to || reason != "better") this.fire("transport", { from: from || null, to, reason });
     };
 
     /**
@@ -472,8 +443,7 @@ export class Live extends Emitter {
     const drop = (carrier, why) => {
       carriers.delete(carrier);
       carrier.io.close();
-      if (carrier.state != TRYING) return;
-      connector.dropped(carrier.kind, why == SLOWER);
+      connector.dropped(carrier.kind);
       carrier.judge(why, clock());
     };
 
@@ -482,48 +452,49 @@ export class Live extends Emitter {
      * @param {Error} [error] Without one, in order.
      */
     const lose = (carrier, error) => {
+      if (!carriers.has(carrier)) return;
       const now = clock();
-      const { kind, state } = carrier;
+      const { kind, number, asked } = carrier;
+      const isTried = carrier.state == TRYING;
       const why = error?.message ?? "ended";
-      if (kind == POLLING && state != TRYING) {
-        const held = now - carrier.since;
+      if (kind == POLLING && carrier == current) {
+        const held = now - asked;
         if (!error) {
-          carrier.ended = true;
-          if (carrier != current) carriers.delete(carrier);
+          carrier.ended = poll;
           // Someone on the way may answer for the server, at once and with nothing: that must not become a busy loop.
           idle = held < IDLE_MS ? idle + 1 : 0;
-          give(carrier, seat.isOurs ? (idle > 2 ? Math.min(PAUSE_MS * idle, IDLE_MS / 2) : 0) : BRIEF_MS);
+          give(carrier, seat.isOurs && idle < 3 ? 0 : BRIEF_MS);
           return;
         }
-        if (held > IDLE_MS && held < Infinity) hold = Math.floor(held / 2);
+        if (held > IDLE_MS) hold = Math.floor(held / 2);
+      }
+      session.end(number);
+      carrier.io.close();
+      if (error) inbox.untold();
+      if (isRefused(error, isTried)) return;
+      if (carrier == current && asking().length) {
+        // The server ends what it replaces, and that can be heard before the answer of what replaces it.
+        hurryAll();
+        give(carrier, 0);
+        carrier.ended = () => lose(carrier, error);
+        return;
       }
       carriers.delete(carrier);
-      session.end(carrier.number);
-      carrier.io.close();
       carrier.judge(why, now);
-      if (error) inbox.untold();
-      const isTried = state == TRYING;
       const code = error instanceof RefusedError ? error.code : -1;
-      if (code == 0 && phase == "opening") connector.refuse(kind);
-      if (isRefused(error, isTried)) return;
       if (carrier == current) {
-        if (asking()) {
-          // The server ends what it replaces, and that can be heard before the answer of what replaces it.
-          hurryAll();
-          carrier.ended = true;
-          carrier.error = error;
-          return;
-        }
         current = undefined;
-        lostAt = now;
+        slack = 0;
+        limit = now + session.grace;
         lostFor = why;
         if (session.plain) end(error && kind != WEBSOCKET ? "transport error" : "transport close", error);
         else connector.lost(kind, now, !error);
-      } else if (isTried || state == UPGRADING) {
+      } else if (isTried) {
+        if (!code && !isOpen()) connector.refuse(kind);
         failure = error;
         connector.failed(kind, now);
         if (code == 6) hurryAll();
-        if (phase == "opening" && !carriers.size && (connector.rounds || connector.deadline(now) == Infinity)) {
+        if (!isOpen() && !carriers.size && (connector.rounds || connector.deadline(now) == Infinity)) {
           end("transport error", error);
         }
       }
@@ -533,7 +504,7 @@ export class Live extends Emitter {
     const giveUp = (carrier) => {
       // What is on its way beside it meets the same.
       if (carrier == current) poster.giveUp();
-      lose(carrier, new HoldfastError("timeout"));
+      lose(carrier, new HoldfastError(carrier.state == REPLACED ? "replaced" : "timeout"));
     };
 
     /**
@@ -550,59 +521,47 @@ export class Live extends Emitter {
     /**
      * @param {string} reason
      * @param {Error} [error]
-     * @param {Promise<unknown>} [said] Until when the carriers are left alone.
+     * @param {Promise<unknown>} [said] Until when the carriers are left alone: a standard server takes the end of its poll for the
+     *   session's.
      */
     const end = (reason, error, said) => {
-      if (phase == "closed") return;
-      this.readyState = phase = "closed";
+      if (isClosed()) return;
+      this.readyState = "closed";
       options.clearTimeout(timer);
       unwatch();
       seat.want(false);
-      const all = [...carriers];
-      const close = () => all.forEach(({ io }) => io.close());
-      if (said) said.then(close);
-      else close();
-      for (const carrier of all) carrier.judge(reason, clock());
+      for (const { io, judge } of carriers) {
+        judge(reason, clock());
+        if (said) said.then(() => io.close());
+        else io.close();
+      }
       carriers.clear();
       current = undefined;
       tellStatus();
       this.fire("close", reason, detailsOf(outbox, error));
     };
 
-    /**
-     * Ask what carries to prove itself, unless it is asked already.
-     * @param {Carrier} carrier
-     * @param {boolean} [isUrgent] Not to wait for a POST in flight.
-     */
-    const ping = (carrier, isUrgent) => {
-      if (carrier.probed || session.plain || carrier.kind == POLLING) return;
-      carrier.probed = carrier.asking = clock();
-      const packet = "2" + carrier.number;
-      if (isUrgent && carrier.kind == STREAM) bring(packet);
-      else control.push(packet);
-    };
-
-    /** @param {Carrier} carrier Something is about to be said to it. */
-    const ride = (carrier) => {
-      if (clock() >= carrier.asking + ASK_MS) ping(carrier);
+    /** @param {Carrier} carrier What carries, not by polls: it is to prove itself, unless it owes an answer anyway. */
+    const ask = (carrier) => {
+      if (carrier.isOwing || session.plain) return;
+      carrier.asked = clock();
+      carrier.isOwing = true;
+      // Not to wait for a POST in flight.
+      if (carrier.kind == STREAM && poster.blocked() > carrier.asked) bring(carrier, true);
+      else control.push("2" + carrier.number);
     };
 
     /** There is reason to doubt what carries. */
     const doubt = () => {
-      const carrier = current;
-      if (!carrier || carrier.doubted || session.plain) return;
-      if (carrier.kind == POLLING) {
-        session.calm(clock());
-        // Numbered higher, it would take over from what is about to carry.
-        if (asking()) return;
-        carrier.io.close();
+      if (!current) return;
+      if (current.kind != POLLING) ask(current);
+      // Numbered higher, it would take over from what is about to carry.
+      else if (!session.plain && !asking().length) {
+        current.io.close();
         // A poll proves itself by being answered: another one, that is not held, takes its place.
-        start(POLLING, carrier, 0);
-        give(/** @type {Carrier} */ (current), probeMs + slack);
-        return;
+        poll(current, 0);
+        give(current, probeMs + slack);
       }
-      carrier.doubted = true;
-      ping(carrier, true);
     };
 
     /** One step for all that happens at once: messages sent in a row, a poll's answer and its end. */
@@ -615,79 +574,69 @@ export class Live extends Emitter {
     const step = () => {
       isDue = false;
       const now = clock();
-      wakeUp(now);
-      for (const carrier of carriers) {
-        if (carrier.deadline <= now && !carrier.ended) {
-          if (carrier.state == REPLACED) drop(carrier, "");
-          else giveUp(carrier);
+      // Time in which nothing here could run is nobody's fault.
+      if (options.wall() - timerAt > SLEPT_MS) {
+        for (const carrier of carriers) {
+          carrier.asked = now;
+          carrier.deadline = Math.max(carrier.deadline, now + answerMs);
         }
+        doubt();
       }
-      if (current?.ended && current.kind != POLLING && !asking()) lose(current, current.error);
-      const limit = lostAt + (isOpen() ? session.grace : options.timeout);
-      if (current) look(current, now);
-      else if (now >= limit) end(isOpen() ? "transport close" : "transport error", new HoldfastError("timeout", { cause: failure }));
+      for (const carrier of carriers) {
+        if (carrier.deadline > now) continue;
+        if (!carrier.ended) giveUp(carrier);
+        else if (!asking().length && !carriers.has(upgrading)) carrier.ended(carrier);
+      }
+      if (current && now >= dueAt(current, 1)) look(current, now);
+      if (now >= limit) end(isOpen() ? "transport close" : "transport error", new HoldfastError("timeout", { cause: failure }));
       if (current) write(current, now);
       this._stepped?.();
       tellStatus();
-      if (phase == "closed") return;
+      if (isClosed()) return;
       // Plain polls are the standard's, and held.
-      seat.want(isOpen() && !session.plain && current?.kind != WEBSOCKET);
+      seat.want(!session.plain && current?.kind != WEBSOCKET);
       // After the next poll: its number is lower than that of what is to take over from it.
       for (const kind of connector.next(now, seat.isOurs)) start(kind);
       options.clearTimeout(timer);
-      const deadlines = [...carriers].map(({ deadline }) => deadline).filter((at) => at > now);
-      // Not what was due before: seen from the next step, the machine would have slept since.
-      timerAt = Math.max(now, Math.min(current ? nextAt(current, now) : limit, connector.deadline(now), now + LOOK_MS, ...deadlines));
-      timer = options.setTimeout(step, timerAt > now ? Math.ceil(timerAt - clock()) : PAUSE_MS);
-    };
-
-    /**
-     * Time in which nothing here could run is nobody's fault.
-     * @param {number} now
-     */
-    const wakeUp = (now) => {
-      const wall = options.wall() - now;
-      const slept = Math.max(now - timerAt, wall - ahead);
-      ahead = wall;
-      timerAt = Infinity;
-      if (!(slept > SLEPT_MS)) return;
-      for (const carrier of carriers) {
-        carrier.deadline = Math.max(carrier.deadline, now + answerMs);
-        if (carrier.probed) carrier.probed = now;
-      }
-      doubt();
+      const next = Math.min(
+        // What has left the WebSocket, it does not say.
+        now + (current?.io.bufferedAmount ? PAUSE_MS : LOOK_MS),
+        limit,
+        connector.deadline(now),
+        current ? nextAt(current, now) : limit,
+        ...[...carriers].map(({ deadline }) => deadline),
+      );
+      const ms = Math.max(PAUSE_MS, Math.ceil(next - now));
+      timerAt = options.wall() + ms;
+      timer = options.setTimeout(step, ms);
     };
 
     const tellStatus = () => {
-      const status = statusOf(phase, current && (isStalled(current) ? "stalled" : "connected"));
+      const carrier = current;
+      const isStalled = carrier?.isOwing && clock() >= dueAt(carrier, 0.5);
+      const status = statusOf(this.readyState, carrier && (isStalled ? "stalled" : "connected"));
       if (status == this.status) return;
       this.status = status;
+      // Whichever answers first: what is attached beside it is the newer one and takes over.
+      if (isStalled && !carrier.io.bufferedAmount) start(carrier.kind);
       this.fire("status", status);
     };
 
     /**
      * @param {Carrier} carrier
      * @param {number} part Of the patience with it.
-     * @returns {number} When that is over, if it owes an answer: what comes meanwhile is as good.
+     * @returns {number} When that is over, if it owes an answer: what comes meanwhile is as good. If not, when there is reason
+     *   to ask, or silence has lasted too long.
      */
-    const dueAt = ({ io, probed, heard }, part) =>
-      probed
-        ? // Behind what has not left yet, the question has not been asked.
-          Math.max(probed, heard) + slack + part * (io.bufferedAmount ? session.pingInterval + session.pingTimeout : probeMs + session.burden())
-        : Infinity;
-
-    /** @param {Carrier} carrier */
-    const isStalled = (carrier) => clock() >= dueAt(carrier, 0.5);
-
-    /**
-     * @param {Carrier} carrier
-     * @returns {number} When there is reason to doubt it, or silence has lasted too long.
-     */
-    const doubtAt = ({ kind, heard }) => {
+    const dueAt = ({ kind, io, heard, asked, isOwing }, part) => {
       const { plain, pingInterval, pingTimeout } = session;
+      if (isOwing) {
+        // Behind what has not left yet, the question has not been asked.
+        return Math.max(asked, heard) + slack + part * (io.bufferedAmount ? pingInterval + pingTimeout : probeMs + session.burden());
+      }
       // Who can be asked need not be waited for.
-      const beat = plain ? pingTimeout : kind == POLLING ? Infinity : LATE_MS + slack;
-      return Math.min(heard + pingInterval + beat, session.doubtful(options.doubtMs + slack));
+      const late = plain ? pingTimeout : kind == POLLING ? Infinity : LATE_MS + slack;
+      return Math.min(heard + pingInterval + late, session.doubtful(options.doubtMs + slack));
     };
 
     /**
@@ -696,83 +645,66 @@ export class Live extends Emitter {
      * @returns {number} When it wants attention.
      */
     const nextAt = (carrier, now) => {
-      const { kind, io } = carrier;
+      const blocked = carrier.io.send ? 0 : poster.blocked();
       // What cannot be written now must not set the timer to now.
-      const blocked = io.send ? roomAt : poster.blocked();
-      const lookAt = io.bufferedAmount ? now + probeMs / 2 : carrier.probed ? dueAt(carrier, isStalled(carrier) ? 1 : 0.5) : doubtAt(carrier);
-      return Math.min(lookAt, blocked > now ? blocked : kind == POLLING ? Infinity : inbox.due);
+      return Math.min(dueAt(carrier, this.status == "stalled" ? 1 : 0.5), blocked > now ? blocked : owedAt(carrier));
     };
 
     /**
      * @param {Carrier} carrier
+     * @returns {number} When it must be told how much has arrived; each poll says that by itself.
+     */
+    const owedAt = ({ kind }) => (kind == POLLING ? Infinity : inbox.due);
+
+    /**
+     * @param {Carrier} carrier What carries. It has not answered in time, or there is reason to ask it.
      * @param {number} now
      */
     const look = (carrier, now) => {
-      if (carrier.probed) {
-        // Whichever answers first: what is attached beside it is the newer one and takes over.
-        if (isStalled(carrier) && !carrier.rivalled && !carrier.io.bufferedAmount) {
-          carrier.rivalled = true;
-          lostFor = "stalled";
-          start(carrier.kind);
-        }
-        if (now < dueAt(carrier, 1)) return;
-        giveUp(carrier);
-      } else if (now >= doubtAt(carrier)) {
-        if (session.plain) end("ping timeout");
-        // It answers probes, and yet nothing moves: the server has another in mind.
-        else if (carrier.progress == progress()) giveUp(carrier);
-        else doubt();
+      const progress = session.doubtful(0) < Infinity ? outbox.acked + inbox.received : NaN;
+      if (session.plain) end("ping timeout");
+      // It answers, and yet nothing moves: the server has another in mind.
+      else if (carrier.isOwing || carrier.progress == progress) giveUp(carrier);
+      else {
+        carrier.progress = progress;
+        session.calm(now);
+        doubt();
       }
     };
 
     /**
-     * @param {Carrier} carrier What carries, by HTTP.
+     * Say what there is to say.
+     * @param {Carrier} carrier What carries.
      * @param {number} now
-     * @returns {void}
      */
-    const request = (carrier, now) => {
-      const upgrading = [...carriers].find(({ state }) => state == UPGRADING);
-      if (upgrading) {
+    const write = (carrier, now) => {
+      const { kind, io } = carrier;
+      if (!io.send && carriers.has(upgrading)) {
         if (!carrier.ended || poster.blocked() == Infinity) return;
-        upgrading.io.send?.("5");
+        upgrading.io.send("5");
         // By the standard's rules.
         session.writer = { carrier: 0, next: outbox.acked + 1, stated: true };
-        carriers.delete(carrier);
-        carries(upgrading, "better");
-        return write(upgrading, now);
+        carries(upgrading);
+        return stepSoon();
       }
-      if (carrier.kind == STREAM && carrier.length > options.rotateLength) {
+      if (kind == STREAM && carrier.length > options.rotateLength) {
         carrier.length = -Infinity;
         start(STREAM);
       }
-      if (carrier.ended && carrier.deadline <= now && !asking()) start(POLLING, carrier);
-      const isOwed = carrier.kind == STREAM && inbox.due <= now;
-      if ((control.length || outbox.last > outbox.acked || isOwed) && now >= poster.blocked()) {
-        ride(carrier);
+      if (!this._carried(true)) return;
+      const isSaying = control.length || outbox.last > (io.send ? outbox.written : outbox.acked) || owedAt(carrier) <= now;
+      if (isSaying && kind != POLLING && now >= carrier.asked + ASK_MS) ask(carrier);
+      if (io.send) flush(io);
+      else if (isSaying) {
         follow(poster.pump(), (error) => {
           if (session.plain) end("transport error", error);
           else doubt();
         });
       }
     };
-
-    /**
-     * @param {Carrier} carrier What carries.
-     * @param {number} now
-     * @returns {void}
-     */
-    const write = (carrier, now) => {
-      const { io } = carrier;
-      if (!io.send) return request(carrier, now);
-      roomAt = isFull(io) ? now + PAUSE_MS : 0;
-      if (roomAt) return;
-      if (control.length || outbox.last > outbox.written || inbox.due <= now) ride(carrier);
-      flush(io);
-    };
-
   }
 
-  /** Whether something carries. Applications read it, as they do with Socket.IO's own engine. */
+  /** Whether something carries. */
   get writable() {
     return this._carried();
   }

@@ -1,9 +1,11 @@
 /**
  * The bare session, below the events: messages in order, each once, over whatever gets through.
  */
+import { Connector } from "./connector.js";
 import { HoldfastError } from "./errors.js";
 import { Live } from "./live.js";
 import { resolve } from "./lookup.js";
+import { withDefaults } from "./options.js";
 
 export { HoldfastError, LocalProtocolError, RefusedError, RemoteProtocolError } from "./errors.js";
 
@@ -16,7 +18,8 @@ export class OpenSession extends Live {
    * @param {Partial<import("./options.js").Options>} [options]
    */
   constructor(origin, options) {
-    super(origin, options);
+    const all = withDefaults(options);
+    super(origin, all, new Connector(all, origin + all.path));
     const { fire } = this;
     /** @type {Data[]} */
     const messages = [];
@@ -43,6 +46,13 @@ export class OpenSession extends Live {
         else await new Promise((resolve) => waiting.push(resolve));
       }
     };
+
+    /**
+     * @param {Data | ArrayBuffer} data Sent as soon as something carries, and again until the server has it.
+     * @throws {import("./errors.js").LocalProtocolError} It cannot be carried, too much waits already (`bufferSize`), or the session
+     *   is closed; nothing was sent.
+     */
+    this.send = (data) => this._send([data], undefined, all.bufferSize);
 
     this.open();
   }

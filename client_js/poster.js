@@ -19,10 +19,9 @@ export const createPoster = (options, session, connector, control, url) => {
   const { outbox } = session;
   /** The POSTs that are on their way. @type {Set<AbortController>} */
   const inFlight = new Set();
-  /** Whether one with messages is: there is one at a time. And that, or the last one. */
-  let isBusy = false;
+  /** The last one with messages: there is one at a time. */
   let flight = Promise.resolve();
-  /** How many in a row came to nothing, and when the next may go; 0 when nothing has failed. */
+  /** How many in a row came to nothing, and when the next may go; Infinity while one is in flight. */
   let failures = 0;
   let nextAt = 0;
 
@@ -43,7 +42,7 @@ export const createPoster = (options, session, connector, control, url) => {
   const pump = async () => {
     const sent = [...control];
     const { acked, last } = outbox;
-    isBusy = true;
+    nextAt = Infinity;
     try {
       await bring(encodePost(session, control, clock()));
       // That nothing of it was taken is as good as a failure, for when to try again.
@@ -53,7 +52,6 @@ export const createPoster = (options, session, connector, control, url) => {
       control.unshift(...sent);
       throw error;
     } finally {
-      isBusy = false;
       nextAt = failures && clock() + pause(failures, options.random);
     }
   };
@@ -93,7 +91,7 @@ export const createPoster = (options, session, connector, control, url) => {
     pump: () => (flight = pump()),
 
     /** When `pump` may be called again. */
-    blocked: () => (isBusy ? Infinity : nextAt),
+    blocked: () => nextAt,
 
     /** What is on its way is on a network that is dead. */
     giveUp() {
@@ -102,12 +100,11 @@ export const createPoster = (options, session, connector, control, url) => {
 
     /**
      * @param {boolean} [isLeaving]
-     * @returns {Promise<unknown> | undefined} Until when a plain server must have its poll: it takes the end of that for the session's.
+     * @returns {Promise<unknown>} It is said.
      */
     bye(isLeaving) {
       const last = () => endBy(encodePost(session, control, clock()), session.sid, isLeaving);
-      const said = isLeaving ? last() : drain().then(last, last);
-      return session.plain && !isLeaving ? said : undefined;
+      return isLeaving ? last() : drain().then(last, last);
     },
 
     /**

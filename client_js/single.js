@@ -83,12 +83,6 @@ export class Single extends Emitter {
     };
 
     /**
-     * @param {Data | ArrayBuffer} data
-     * @throws {LocalProtocolError}
-     */
-    this.send = (data) => this._send([data], undefined, options.bufferSize);
-
-    /**
      * @param {(Data | ArrayBuffer)[]} messages All of them, or none.
      * @param {unknown} [meta]
      * @param {number} [bufferSize]

@@ -15,14 +15,14 @@ export class Engine extends Live {
 
   /**
    * @param {string} origin
-   * @param {Partial<import("../options.js").Options> & {_sent?: (meta: any) => void} | undefined} options `_sent` hears of each event that left.
-   * @param {import("../connector.js").Connector} [known]
+   * @param {import("../options.js").Options & {_sent?: (meta: any) => void}} options `_sent` hears of each event that left.
+   * @param {import("../connector.js").Connector} known
    */
   constructor(origin, options, known) {
     super(origin, options, known);
     const session = this._session;
     const { outbox } = session;
-    const { _send, send } = this;
+    const { _send } = this;
     const fire = /** @type {(name: string, ...args: any[]) => void} */ (this.fire);
     let flushed = 0;
     let drained = 0;
@@ -69,7 +69,7 @@ export class Engine extends Live {
     this._send = (/** @type {any[]} */ messages, /** @type {any} */ meta = {}, /** @type {number | undefined} */ bufferSize) => {
       _send(messages, meta, bufferSize);
       for (const data of messages) fire("packetCreate", { type: "message", data });
-      options?._sent?.(meta);
+      options._sent?.(meta);
     };
 
     this._stepped = () => {
@@ -93,7 +93,7 @@ export class Engine extends Live {
      */
     this.send = (data, _options, done) => {
       if (done) /** @type {any} */ (this).once("flush", done);
-      send(data);
+      this._send([data], undefined, options.bufferSize);
       return this;
     };
     // Quoted: `write` is also a name that the build shortens.

@@ -291,7 +291,7 @@ row(16, "a WebSocket that had not answered when polling had counts as one that f
   connector.race(0);
   connector.next(0);
   connector.next(250);
-  connector.dropped("websocket", true);
+  connector.dropped("websocket");
   connector.carries("polling", 300);
   assert.equal(storage.kept.size, 1);
   const next = make({ storage });

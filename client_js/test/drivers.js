@@ -3,8 +3,9 @@
  */
 import test from "node:test";
 import { Attempts } from "../attempts.js";
+import { Connector } from "../connector.js";
 import { Live } from "../live.js";
-import { withSomeDefaults } from "../options.js";
+import { withDefaults, withSomeDefaults } from "../options.js";
 import { Single } from "../single.js";
 
 /** Instead of `transports`: the driver of the WebSocket entry. */
@@ -20,9 +21,10 @@ let chosen = BY_WEBSOCKET[0];
 /** @param {string} url @param {object} options */
 export const createDriver = (url, options) => {
   const transports = options.transports ?? chosen;
-  if (transports != SINGLE) return new Live(url, { ...options, transports });
-  const all = withSomeDefaults(options);
-  return new Single(url, all, new Attempts(all));
+  const isSingle = transports == SINGLE;
+  const all = isSingle ? withSomeDefaults(options) : withDefaults({ ...options, transports });
+  const driver = isSingle ? new Single(url, all, new Attempts(all)) : new Live(url, all, new Connector(all));
+  return Object.assign(driver, { send: (data) => driver._send([data]) });
 };
 
 /** A test of each driver that goes by WebSocket: its `createDriver` takes this one, unless the options name transports. */

@@ -3,7 +3,7 @@
  */
 import assert from "node:assert/strict";
 import test from "node:test";
-import { Live } from "../live.js";
+import { createDriver } from "./drivers.js";
 import { World } from "./world.js";
 
 /** The locks of one browser, as the platform has them. */
@@ -34,7 +34,7 @@ class Locks {
 }
 
 const openTab = (world, locks, options) => {
-  const live = new Live("http://server.test", { ...world.options, locks, ...options });
+  const live = createDriver("http://server.test", { ...world.options, locks, ...options });
   const heard = [];
   live.on("message", (message) => heard.push(message));
   live.open();
