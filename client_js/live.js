@@ -20,7 +20,7 @@ import { SEPARATOR, decodePacket, packet } from "./wire/packet.js";
 
 /** @typedef {import("./wire/packet.js").Data} Data */
 /** @typedef {import("./carrier.js").Carrier} Carrier */
-/** @type {Record<string, typeof openPoll>} */
+/** @type {Record<string, import("./transports/http.js").Opener>} */
 const OPENERS = { [WEBSOCKET]: openWebSocket, [STREAM]: openStream, [POLLING]: openPoll };
 /** A poll that is answered sooner, with nothing, was not held. */
 const IDLE_MS = 1000;
@@ -81,8 +81,8 @@ export class Live extends Emitter {
     let idle = 0;
     /** How long polls may be held, where somebody on the way ends those that are held longer. @type {number | undefined} */
     let hold;
-    /** What carried last has ended with that; and until when something has to carry. */
-    let lostFor = "open";
+    /** Why another one will carry: what carried last has ended with that. And until when that has to be. */
+    let reason = "open";
     let limit = Infinity;
     /** What was tried last and failed. @type {Error | undefined} */
     let failure;
@@ -195,11 +195,18 @@ export class Live extends Emitter {
     };
 
     /**
-     * The next request of what polls.
+     * The next request of what polls, unless a WebSocket has waited for the end of the last one.
      * @param {Carrier} carrier
      * @param {number} [wait] How long the server may hold it.
      */
     const poll = (carrier, wait = seat.isOurs ? hold : 0) => {
+      if (carriers.has(upgrading)) {
+        if (poster.blocked() == Infinity) return;
+        upgrading.io.send("5");
+        // By the standard's rules.
+        session.writer = { carrier: 0, next: outbox.acked + 1, stated: true };
+        return carries(upgrading);
+      }
       carrier.ended = undefined;
       carrier.asked = clock();
       // One of a standard server's is held until the next ping; its silence is seen by the heartbeat.
@@ -234,7 +241,7 @@ export class Live extends Emitter {
         handle(carrier, value);
         stepSoon();
       };
-      const io = (carrier.io = OPENERS[kind](options, url(kind), attach, { open: on(opened), data: on(hear), end: on(lose) }));
+      const io = (carrier.io = OPENERS[kind](options, url(kind), attach, on(opened), on(hear), on(lose)));
     };
 
     /**
@@ -245,19 +252,11 @@ export class Live extends Emitter {
       carrier.deadline = clock() + ms;
     };
 
-    /**
-     * @param {Carrier} carrier
-     * @param {number} ms At most.
-     */
-    const hurry = (carrier, ms) => {
-      carrier.deadline = Math.min(carrier.deadline, clock() + ms);
-    };
-
     /** What has sent its attach and waits for the answer. */
     const asking = () => [...carriers].filter(({ state, isOwing }) => state == TRYING && isOwing);
 
     /** What has been asked for is attached by now, if it gets through at all: its answer should be here soon. */
-    const hurryAll = () => asking().forEach((carrier) => hurry(carrier, HURRY_MS));
+    const hurryAll = () => asking().forEach((carrier) => give(carrier, HURRY_MS));
 
     /** @param {Carrier} carrier */
     const opened = (carrier) => {
@@ -403,6 +402,7 @@ export class Live extends Emitter {
     const answered = (carrier) => {
       const ms = clock() - carrier.asked;
       carrier.isOwing = false;
+      reason = "better";
       slack = Math.min(Math.max(slack / 2, ms), SLACK_MS);
       return ms;
     };
@@ -412,8 +412,7 @@ export class Live extends Emitter {
       const now = clock();
       const from = this.transport.name;
       const to = carrier.kind;
-      // What was started beside one that does not answer has answered.
-      const reason = lostFor || (this.status == "stalled" ? "stalled" : "better");
+      const change = { from: from || null, to, reason };
       for (const other of carriers) {
         if (other == carrier) continue;
         if (other.state != TRYING) {
@@ -422,7 +421,7 @@ export class Live extends Emitter {
           give(other, LINGER_MS);
           // In the opening race a request cannot be taken back: its answer is, when it comes.
         } else if (from ? other.number && other.number < carrier.number : other.kind == WEBSOCKET) drop(other, "overtaken");
-        else hurry(other, answerMs);
+        else give(other, answerMs);
       }
       answered(carrier);
       carrier.state = ATTACHED;
@@ -430,9 +429,8 @@ export class Live extends Emitter {
       current = carrier;
       carrier.judge("carries", now);
       connector.carries(to, now);
-      lostFor = "";
       this.transport.name = to;
-      if (from != to || reason != "better") this.fire("transport", { from: from || null, to, reason });
+      if (from != to || change.reason != "better") this.fire("transport", change);
     };
 
     /**
@@ -454,9 +452,9 @@ export class Live extends Emitter {
     const lose = (carrier, error) => {
       if (!carriers.has(carrier)) return;
       const now = clock();
-      const { kind, number, asked } = carrier;
-      const isTried = carrier.state == TRYING;
-      const why = error?.message ?? "ended";
+      const { kind, number, asked, state } = carrier;
+      const isTried = state == TRYING;
+      const why = state == REPLACED ? "replaced" : (error?.message ?? "ended");
       if (kind == POLLING && carrier == current) {
         const held = now - asked;
         if (!error) {
@@ -486,7 +484,7 @@ export class Live extends Emitter {
         current = undefined;
         slack = 0;
         limit = now + session.grace;
-        lostFor = why;
+        reason = why;
         if (session.plain) end(error && kind != WEBSOCKET ? "transport error" : "transport close", error);
         else connector.lost(kind, now, !error);
       } else if (isTried) {
@@ -495,7 +493,7 @@ export class Live extends Emitter {
         connector.failed(kind, now);
         if (code == 6) hurryAll();
         if (!isOpen() && !carriers.size && (connector.rounds || connector.deadline(now) == Infinity)) {
-          end("transport error", error);
+          fail(error);
         }
       }
     };
@@ -504,7 +502,7 @@ export class Live extends Emitter {
     const giveUp = (carrier) => {
       // What is on its way beside it meets the same.
       if (carrier == current) poster.giveUp();
-      lose(carrier, new HoldfastError(carrier.state == REPLACED ? "replaced" : "timeout"));
+      lose(carrier, new HoldfastError("timeout"));
     };
 
     /**
@@ -540,6 +538,9 @@ export class Live extends Emitter {
       tellStatus();
       this.fire("close", reason, detailsOf(outbox, error));
     };
+
+    /** @param {Error | undefined} error Nothing gets through. */
+    const fail = (error) => end(isOpen() ? "transport close" : "transport error", error);
 
     /** @param {Carrier} carrier What carries, not by polls: it is to prove itself, unless it owes an answer anyway. */
     const ask = (carrier) => {
@@ -585,11 +586,11 @@ export class Live extends Emitter {
       for (const carrier of carriers) {
         if (carrier.deadline > now) continue;
         if (!carrier.ended) giveUp(carrier);
-        else if (!asking().length && !carriers.has(upgrading)) carrier.ended(carrier);
+        else if (!asking().length) carrier.ended(carrier);
       }
       if (current && now >= dueAt(current, 1)) look(current, now);
-      if (now >= limit) end(isOpen() ? "transport close" : "transport error", new HoldfastError("timeout", { cause: failure }));
-      if (current) write(current, now);
+      if (now >= limit) fail(new HoldfastError("timeout", { cause: failure }));
+      const wantsAt = current ? write(current, now) : limit;
       this._stepped?.();
       tellStatus();
       if (isClosed()) return;
@@ -603,7 +604,8 @@ export class Live extends Emitter {
         now + (current?.io.bufferedAmount ? PAUSE_MS : LOOK_MS),
         limit,
         connector.deadline(now),
-        current ? nextAt(current, now) : limit,
+        wantsAt,
+        current ? dueAt(current, this.status == "stalled" ? 1 : 0.5) : limit,
         ...[...carriers].map(({ deadline }) => deadline),
       );
       const ms = Math.max(PAUSE_MS, Math.ceil(next - now));
@@ -618,7 +620,10 @@ export class Live extends Emitter {
       if (status == this.status) return;
       this.status = status;
       // Whichever answers first: what is attached beside it is the newer one and takes over.
-      if (isStalled && !carrier.io.bufferedAmount) start(carrier.kind);
+      if (isStalled && !carrier.io.bufferedAmount) {
+        reason = status;
+        start(carrier.kind);
+      }
       this.fire("status", status);
     };
 
@@ -640,23 +645,6 @@ export class Live extends Emitter {
     };
 
     /**
-     * @param {Carrier} carrier
-     * @param {number} now
-     * @returns {number} When it wants attention.
-     */
-    const nextAt = (carrier, now) => {
-      const blocked = carrier.io.send ? 0 : poster.blocked();
-      // What cannot be written now must not set the timer to now.
-      return Math.min(dueAt(carrier, this.status == "stalled" ? 1 : 0.5), blocked > now ? blocked : owedAt(carrier));
-    };
-
-    /**
-     * @param {Carrier} carrier
-     * @returns {number} When it must be told how much has arrived; each poll says that by itself.
-     */
-    const owedAt = ({ kind }) => (kind == POLLING ? Infinity : inbox.due);
-
-    /**
      * @param {Carrier} carrier What carries. It has not answered in time, or there is reason to ask it.
      * @param {number} now
      */
@@ -676,31 +664,30 @@ export class Live extends Emitter {
      * Say what there is to say.
      * @param {Carrier} carrier What carries.
      * @param {number} now
+     * @returns {number} When there will be more.
      */
     const write = (carrier, now) => {
       const { kind, io } = carrier;
-      if (!io.send && carriers.has(upgrading)) {
-        if (!carrier.ended || poster.blocked() == Infinity) return;
-        upgrading.io.send("5");
-        // By the standard's rules.
-        session.writer = { carrier: 0, next: outbox.acked + 1, stated: true };
-        carries(upgrading);
-        return stepSoon();
-      }
       if (kind == STREAM && carrier.length > options.rotateLength) {
         carrier.length = -Infinity;
         start(STREAM);
       }
-      if (!this._carried(true)) return;
-      const isSaying = control.length || outbox.last > (io.send ? outbox.written : outbox.acked) || owedAt(carrier) <= now;
-      if (isSaying && kind != POLLING && now >= carrier.asked + ASK_MS) ask(carrier);
-      if (io.send) flush(io);
-      else if (isSaying) {
-        follow(poster.pump(), (error) => {
-          if (session.plain) end("transport error", error);
-          else doubt();
-        });
+      // Each poll says by itself how much has arrived.
+      const owedAt = () => (kind == POLLING ? Infinity : inbox.due);
+      if (this._carried(true)) {
+        const isSaying = control.length || outbox.last > (io.send ? outbox.written : outbox.acked) || owedAt() <= now;
+        if (isSaying && kind != POLLING && now >= carrier.asked + ASK_MS) ask(carrier);
+        if (io.send) flush(io);
+        else if (isSaying) {
+          follow(poster.pump(), (error) => {
+            if (session.plain) end("transport error", error);
+            else doubt();
+          });
+        }
       }
+      // What cannot be written now must not set the timer to now.
+      const blocked = io.send ? 0 : poster.blocked();
+      return blocked > now ? blocked : owedAt();
     };
   }
 

@@ -144,7 +144,7 @@ export class Single extends Emitter {
       };
       const { sid } = session;
       const query = new URLSearchParams({ ...options.query, EIO: "4", transport: WEBSOCKET, holdfast: "1", ...(sid && { sid }) });
-      const mine = (io = openWebSocket(options, base + query, undefined, { open: on(opened), data: on(hear), end: on(lose) }));
+      const mine = (io = openWebSocket(options, base + query, undefined, on(opened), on(hear), on(lose)));
     };
 
     const opened = () => {

@@ -4,9 +4,10 @@
  * A number is given when a message is appended, and never changes. `acked` <= `written` <= `last`.
  */
 import { check } from "../errors.js";
+import { checkNumber } from "../wire/packet.js";
 
 /** @typedef {import("../wire/packet.js").Data} Data */
-/** @typedef {{data: Data, meta: unknown, count: number, at: number}} Entry `at`: when it was last written. `meta` is the application's own. */
+/** @typedef {{data: Data, meta: unknown, count: number}} Entry `meta` is the application's own. */
 
 export class Outbox {
   /** The highest number the peer has taken over in order. */
@@ -21,9 +22,11 @@ export class Outbox {
   constructor() {
     /** @type {Entry[]} The messages after `acked`. */
     const kept = [];
+    /** When the first of them was last written, or became the first. */
+    let at = 0;
 
     /** @returns {number} When the oldest message that was written and not acknowledged went out; Infinity without one. */
-    this.since = () => (this.written > this.acked ? kept[0].at : Infinity);
+    this.since = () => (this.written > this.acked ? at : Infinity);
 
     /**
      * @param {Data} data
@@ -32,7 +35,7 @@ export class Outbox {
      * @returns {number} Its number.
      */
     this.append = (data, meta, count = 1) => {
-      kept.push({ data, meta, count, at: 0 });
+      kept.push({ data, meta, count });
       this.size += data.length;
       return ++this.last;
     };
@@ -63,10 +66,10 @@ export class Outbox {
     /**
      * @param {number} number Everything up to it has arrived. An older one than before is ignored.
      * @param {number} [now] From now on the next one is waited for.
-     * @throws {import("../errors.js").RemoteProtocolError} It was never sent.
+     * @throws {import("../errors.js").RemoteProtocolError} It was never sent, or is no number.
      */
     this.acknowledge = (number, now = 0) => {
-      check(number <= this.written);
+      check(checkNumber(number) <= this.written);
       if (number <= this.acked) return;
       remove(0, number - this.acked);
       this.acked = number;
@@ -80,10 +83,10 @@ export class Outbox {
      * @returns {Data}
      */
     this.write = (number, now) => {
-      const entry = kept[number - this.acked - 1];
-      entry.at = now;
+      const index = number - this.acked - 1;
+      if (!index) at = now;
       this.written = Math.max(this.written, number);
-      return entry.data;
+      return kept[index].data;
     };
 
     /**
@@ -91,7 +94,7 @@ export class Outbox {
      * @param {number} now
      */
     this.calm = (now) => {
-      if (kept[0]) kept[0].at = now;
+      at = now;
     };
 
     /**

@@ -40,6 +40,6 @@ export const encodePost = (session, control, now) => {
  */
 export const takeAnswer = (session, text, now) => {
   const { received, sent = 0 } = decodeObject(text);
-  session.acknowledge(received, now);
+  session.outbox.acknowledge(received, now);
   session.lacks(checkNumber(sent), now);
 };

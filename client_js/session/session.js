@@ -56,9 +56,9 @@ export class Session {
     let key = "";
     /** The number of the last attach that was sent. */
     let last = 1;
-    /** The highest number the server said it had written, and since when we lack it. */
+    /** The highest number the server said it had written; and since when we lack it, if we do. */
     let written = 0;
-    let lackingSince = Infinity;
+    let lackingSince = 0;
 
     /**
      * Take the open packet (protocol.md section 4).
@@ -145,22 +145,13 @@ export class Session {
      */
     this.answer = (text, number, writes, now) => {
       const { carrier, received } = decodeObject(text);
-      this.acknowledge(received, now);
+      outbox.acknowledge(received, now);
       check(number && carrier === number);
       if (number >= this.current) {
         this.current = number;
         // Rule 2: whatever wrote before never writes again.
         this.writer = writes ? { carrier, next: outbox.acked + 1, stated: false } : undefined;
       }
-    };
-
-    /**
-     * @param {number} position Everything up to it has arrived.
-     * @param {number} now
-     * @throws {import("../errors.js").RemoteProtocolError}
-     */
-    this.acknowledge = (position, now) => {
-      outbox.acknowledge(checkNumber(position), now);
     };
 
     /**
@@ -177,10 +168,10 @@ export class Session {
         if (this.plain) return data;
         if (inbox.take(carrier, data.length, now)) {
           // A slow carrier that brings something is not a dead one.
-          lackingSince = written > inbox.received ? now : Infinity;
+          lackingSince = now;
           return data;
         }
-      } else if (type == "8") this.acknowledge(+data, now);
+      } else if (type == "8") outbox.acknowledge(+data, now);
       else if (type == "9") inbox.start(carrier, +data);
       return undefined;
     };
@@ -245,7 +236,9 @@ export class Session {
      *   all of them, and how long we may lack what the server says it has written.
      * @returns {number} When there is reason to doubt the current carrier.
      */
-    this.doubtful = (ms) => (this.plain ? Infinity : Math.min(outbox.since() + this.burden(), lackingSince) + ms);
+    this.doubtful = (ms) => (this.plain ? Infinity : Math.min(outbox.since() + this.burden(), isLacking() ? lackingSince : Infinity) + ms);
+
+    const isLacking = () => written > inbox.received;
 
     /** @returns {number} The time in ms that a slow network needs for what is not acknowledged. */
     this.burden = () => Math.floor(outbox.size / SLOW);
@@ -255,8 +248,8 @@ export class Session {
      * @param {number} now
      */
     this.lacks = (number, now) => {
+      if (!isLacking()) lackingSince = now;
       written = Math.max(written, number);
-      lackingSince = written > inbox.received ? Math.min(lackingSince, now) : Infinity;
     };
 
     /**
@@ -265,7 +258,7 @@ export class Session {
      */
     this.calm = (now) => {
       outbox.calm(now);
-      if (lackingSince < Infinity) lackingSince = now;
+      lackingSince = now;
     };
   }
 }

@@ -6,10 +6,15 @@ import { HoldfastError, RefusedError } from "../errors.js";
 /** @typedef {import("../options.js").Options} Options */
 
 /**
- * @typedef {object} Handlers What a carrier tells.
- * @property {() => void} open A WebSocket can be written to; the head of a stream is here.
- * @property {(data: import("../wire/packet.js").Data) => void} data
- * @property {(error?: Error) => void} end Without an error, it ended in order.
+ * Opens a carrier.
+ * @callback Opener
+ * @param {Options} options
+ * @param {string} url
+ * @param {string | undefined} attach A WebSocket says its own, when it is open.
+ * @param {() => void} opened A WebSocket can be written to; the head of a stream is here.
+ * @param {(data: import("../wire/packet.js").Data) => void} hear
+ * @param {(error?: Error) => void} ended Without an error, in order.
+ * @returns {Carrier}
  */
 
 /**
@@ -63,13 +68,13 @@ export const createAbort = () => (globalThis.AbortController ? new AbortControll
  * A GET as a carrier. It may go on telling after it was closed: whoever closed it does not listen any more.
  * @param {Options} options
  * @param {string | undefined} attach
- * @param {Handlers} on
+ * @param {(error: Error) => void} failed
  * @param {(init: Init) => Promise<void>} read Tells its end itself, unless it fails.
  * @returns {Carrier}
  */
-export const run = ({ extraHeaders }, attach, on, read) => {
+export const run = ({ extraHeaders }, attach, failed, read) => {
   const abort = createAbort();
   const headers = attach ? { ...extraHeaders, "Holdfast-Attach": attach } : extraHeaders;
-  read({ headers, signal: abort.signal }).catch(on.end);
+  read({ headers, signal: abort.signal }).catch(failed);
   return { close: () => abort.abort() };
 };
