@@ -17,7 +17,7 @@ export class RemoteProtocolError extends HoldfastError {
 }
 
 /** Messages are missing on one carrier: that carrier ends, the session does not. */
-export class GapError extends RemoteProtocolError {}
+export class GapError extends HoldfastError {}
 
 /** The server answered a request with a refusal (protocol.md section 8). */
 export class RefusedError extends HoldfastError {

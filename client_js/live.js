@@ -7,7 +7,7 @@
 import { ASK_MS, BUFFER_BYTES, LATE_MS, LOOK_MS, PAUSE_MS, SLACK_MS, SLEPT_MS, detailsOf, endOf, refusalOf, report, statusOf } from "./alike.js";
 import { ATTACHED, REPLACED, TRYING, createCarrier } from "./carrier.js";
 import { Emitter } from "./emitter.js";
-import { GapError, HoldfastError, LocalProtocolError, RefusedError, RemoteProtocolError, check } from "./errors.js";
+import { HoldfastError, LocalProtocolError, RefusedError, RemoteProtocolError, check } from "./errors.js";
 import { watchPage } from "./page.js";
 import { createPoster } from "./poster.js";
 import { createSeat } from "./seat.js";
@@ -158,15 +158,18 @@ export class Live extends Emitter {
      * @param {boolean} [atOnce] Whether it could also be written now.
      * @internal
      */
-    this._carried = (atOnce) => {
-      const io = current?.io;
-      return !!io && !(atOnce && (io.send ? /** @type {number} */ (io.bufferedAmount) > BUFFER_BYTES : poster.blocked() > clock()));
-    };
+    this._carried = (atOnce) => !!current && !(atOnce && freeAt(current) > clock());
 
     this.inspect = () => report(this.readyState, session);
 
     const isOpen = () => this.readyState == "open";
     const isClosed = () => this.readyState == "closed";
+
+    /**
+     * @param {Carrier} carrier
+     * @returns {number} When it can be written to. Of a WebSocket that is full it is not known.
+     */
+    const freeAt = ({ io }) => (!io.send ? poster.blocked() : /** @type {number} */ (io.bufferedAmount) > BUFFER_BYTES ? Infinity : 0);
 
     /** @param {import("./transports/http.js").Carrier} io A WebSocket. */
     const flush = (io) => session.frames(control, clock()).forEach((frame) => io.send?.(frame));
@@ -229,8 +232,7 @@ export class Live extends Emitter {
           // A WebSocket that has sent its attach must not be overtaken by the poll that races it.
           carrier.number = racing?.kind == WEBSOCKET ? racing.number - 1 : session.attach();
         }
-        if (probe) give(carrier, 2 * probeMs + slack);
-        else attaching(carrier, wait ?? session.pingInterval);
+        if (!probe) attaching(carrier, wait ?? session.pingInterval);
         // What JSON leaves out is not said.
         attach = session.attachment(carrier.number, { probe, wait });
       }
@@ -304,7 +306,7 @@ export class Live extends Emitter {
       } catch (error) {
         if (!(error instanceof HoldfastError)) throw error;
         // On what has not proved itself yet, anyone may be speaking.
-        if (carrier.state == TRYING || error instanceof GapError || error instanceof RefusedError) lose(carrier, error);
+        if (carrier.state == TRYING || !(error instanceof RemoteProtocolError)) lose(carrier, error);
         else this.close("parse error", error);
       }
     };
@@ -454,7 +456,7 @@ export class Live extends Emitter {
       const now = clock();
       const { kind, number, asked, state } = carrier;
       const isTried = state == TRYING;
-      const why = state == REPLACED ? "replaced" : (error?.message ?? "ended");
+      const { code, message = "ended" } = /** @type {any} */ (error ?? {});
       if (kind == POLLING && carrier == current) {
         const held = now - asked;
         if (!error) {
@@ -478,17 +480,16 @@ export class Live extends Emitter {
         return;
       }
       carriers.delete(carrier);
-      carrier.judge(why, now);
-      const code = error instanceof RefusedError ? error.code : -1;
+      carrier.judge(state == REPLACED ? "replaced" : message, now);
       if (carrier == current) {
         current = undefined;
         slack = 0;
         limit = now + session.grace;
-        reason = why;
+        reason = message;
         if (session.plain) end(error && kind != WEBSOCKET ? "transport error" : "transport close", error);
         else connector.lost(kind, now, !error);
       } else if (isTried) {
-        if (!code && !isOpen()) connector.refuse(kind);
+        if (code == 0 && !isOpen()) connector.refuse(kind);
         failure = error;
         connector.failed(kind, now);
         if (code == 6) hurryAll();
@@ -633,14 +634,14 @@ export class Live extends Emitter {
      * @returns {number} When that is over, if it owes an answer: what comes meanwhile is as good. If not, when there is reason
      *   to ask, or silence has lasted too long.
      */
-    const dueAt = ({ kind, io, heard, asked, isOwing }, part) => {
+    const dueAt = ({ io, heard, asked, isOwing }, part) => {
       const { plain, pingInterval, pingTimeout } = session;
       if (isOwing) {
         // Behind what has not left yet, the question has not been asked.
         return Math.max(asked, heard) + slack + part * (io.bufferedAmount ? pingInterval + pingTimeout : probeMs + session.burden());
       }
       // Who can be asked need not be waited for.
-      const late = plain ? pingTimeout : kind == POLLING ? Infinity : LATE_MS + slack;
+      const late = plain ? pingTimeout : LATE_MS + slack;
       return Math.min(heard + pingInterval + late, session.doubtful(options.doubtMs + slack));
     };
 
@@ -686,8 +687,8 @@ export class Live extends Emitter {
         }
       }
       // What cannot be written now must not set the timer to now.
-      const blocked = io.send ? 0 : poster.blocked();
-      return blocked > now ? blocked : owedAt();
+      const at = freeAt(carrier);
+      return at > now ? at : owedAt();
     };
   }
 

@@ -43,12 +43,12 @@ export const createPoster = (options, session, connector, control, url) => {
     const sent = [...control];
     const { acked, last } = outbox;
     nextAt = Infinity;
+    failures++;
     try {
       await bring(encodePost(session, control, clock()));
       // That nothing of it was taken is as good as a failure, for when to try again.
-      failures = outbox.acked > acked || last == acked ? 0 : failures + 1;
+      if (outbox.acked > acked || last == acked) failures = 0;
     } catch (error) {
-      failures++;
       control.unshift(...sent);
       throw error;
     } finally {
@@ -100,11 +100,12 @@ export const createPoster = (options, session, connector, control, url) => {
 
     /**
      * @param {boolean} [isLeaving]
-     * @returns {Promise<unknown>} It is said.
+     * @returns {Promise<unknown> | undefined} Until when a plain server must have its poll: it takes the end of that for the session's.
      */
     bye(isLeaving) {
       const last = () => endBy(encodePost(session, control, clock()), session.sid, isLeaving);
-      return isLeaving ? last() : drain().then(last, last);
+      const said = isLeaving ? last() : drain().then(last, last);
+      return session.plain && !isLeaving ? said : undefined;
     },
 
     /**

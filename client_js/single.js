@@ -11,7 +11,7 @@
  */
 import { ASK_MS, BUFFER_BYTES, LATE_MS, LOOK_MS, PAUSE_MS, SLACK_MS, SLEPT_MS, detailsOf, endOf, refusalOf, report, statusOf } from "./alike.js";
 import { Emitter } from "./emitter.js";
-import { GapError, HoldfastError, LocalProtocolError, RefusedError, check } from "./errors.js";
+import { HoldfastError, LocalProtocolError, RemoteProtocolError, check } from "./errors.js";
 import { pause } from "./options.js";
 import { watchPage } from "./page.js";
 import { Session } from "./session/session.js";
@@ -166,7 +166,7 @@ export class Single extends Emitter {
       } catch (error) {
         if (!(error instanceof HoldfastError)) throw error;
         // On what has not proved itself yet, anyone may be speaking.
-        if (!isCarrying || error instanceof GapError || error instanceof RefusedError) lose(error);
+        if (!isCarrying || !(error instanceof RemoteProtocolError)) lose(error);
         else this.close("parse error", error);
       }
     };
