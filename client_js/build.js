@@ -17,7 +17,7 @@ const root = dirname(fileURLToPath(import.meta.url));
 const INTERNAL = `
   outbox inbox acked written since append acknowledge calm after take start deadline attachment answer receive frames
   note doubtful attach plain race carries lost dropped failed offer refuse refresh rounds until failures lives
-  allowed asked isOwing progress ended heard kind bring pump fire listener
+  allowed asked isOwing isTried progress ended heard kind bring pump fire listener
   drain withdraw prepare undo count wake stated writer carrying due untold end next number state rounds last current meta write
   phase current slack highest carriers control session give ask ride asking doubt
   stepSoon blocked bye dismiss isOurs want burden giveUp

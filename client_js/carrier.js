@@ -1,11 +1,6 @@
 /**
  * What is known of one carrier, from its first byte to its end.
- *
- * It is TRYING until it has completed a round trip, then ATTACHED, then REPLACED.
  */
-export const TRYING = 0;
-export const ATTACHED = 1;
-export const REPLACED = 2;
 
 /**
  * @typedef {object} Carrier What is optional is not the case yet.
@@ -17,7 +12,7 @@ export const REPLACED = 2;
  * @property {number} deadline When it is given up; or, if it has ended, goes on.
  * @property {((carrier: Carrier) => void) | undefined} [ended] It has ended and still stands for the session, until what replaces
  *   it answers; if nothing does, that is to be done.
- * @property {number} state
+ * @property {boolean} isTried It has not completed a round trip yet.
  * @property {number} number 1 for the opening one; 0 until it has one.
  * @property {number} [progress] How far both streams were when it was last doubted for something that did not move.
  * @property {number} length Characters it has brought.
@@ -31,4 +26,4 @@ export const REPLACED = 2;
  * @returns {Carrier} Who starts it adds `io`.
  */
 export const createCarrier = (kind, now, judge) =>
-  /** @type {any} */ ({ kind, judge, asked: now, heard: now, deadline: Infinity, state: TRYING, number: 0, length: 0 });
+  /** @type {any} */ ({ kind, judge, asked: now, heard: now, deadline: Infinity, isTried: true, number: 0, length: 0 });

@@ -5,7 +5,7 @@
  * whatever is due and sets the one timer for what is due next. There are no other timers and no other loops.
  */
 import { ASK_MS, BUFFER_BYTES, LATE_MS, LOOK_MS, PAUSE_MS, SLACK_MS, SLEPT_MS, detailsOf, endOf, refusalOf, report, statusOf } from "./alike.js";
-import { ATTACHED, REPLACED, TRYING, createCarrier } from "./carrier.js";
+import { createCarrier } from "./carrier.js";
 import { Emitter } from "./emitter.js";
 import { HoldfastError, LocalProtocolError, RefusedError, RemoteProtocolError, check } from "./errors.js";
 import { watchPage } from "./page.js";
@@ -255,7 +255,7 @@ export class Live extends Emitter {
     };
 
     /** What has sent its attach and waits for the answer. */
-    const asking = () => [...carriers].filter(({ state, isOwing }) => state == TRYING && isOwing);
+    const asking = () => [...carriers].filter(({ isTried, isOwing }) => isTried && isOwing);
 
     /** What has been asked for is attached by now, if it gets through at all: its answer should be here soon. */
     const hurryAll = () => asking().forEach((carrier) => give(carrier, HURRY_MS));
@@ -274,7 +274,7 @@ export class Live extends Emitter {
      * @param {number} held How long the server may take.
      */
     const attaching = (carrier, held) => {
-      carrier.isOwing = carrier.state == TRYING;
+      carrier.isOwing = carrier.isTried;
       carrier.asked = clock();
       give(carrier, held + answerMs);
       highest = Math.max(highest, carrier.number);
@@ -306,21 +306,24 @@ export class Live extends Emitter {
       } catch (error) {
         if (!(error instanceof HoldfastError)) throw error;
         // On what has not proved itself yet, anyone may be speaking.
-        if (carrier.state == TRYING || !(error instanceof RemoteProtocolError)) lose(carrier, error);
+        if (carrier.isTried || !(error instanceof RemoteProtocolError)) lose(carrier, error);
         else this.close("parse error", error);
       }
     };
 
     /**
      * @param {Promise<void>} posted
-     * @param {(error: Error) => void} failed
+     * @param {Carrier} carrier For what.
      */
-    const follow = (posted, failed) =>
+    const follow = (posted, carrier) =>
       posted
         .catch((error) => {
           inbox.untold();
           if (error instanceof RemoteProtocolError) end("parse error", error);
-          else if (!isRefused(error)) failed(error);
+          else if (isRefused(error)) return;
+          else if (carrier.isTried) lose(carrier, error);
+          else if (session.plain) end("transport error", error);
+          else doubt();
         })
         .finally(stepSoon);
 
@@ -332,9 +335,7 @@ export class Live extends Emitter {
     const bring = (carrier, isAsking) => {
       const { number } = carrier;
       const attach = "7" + session.attachment(isAsking ? undefined : number);
-      return follow(poster.bring(isAsking ? attach + SEPARATOR + "2" + number : attach), (error) => {
-        if (carrier.state == TRYING) lose(carrier, error);
-      });
+      follow(poster.bring(isAsking ? attach + SEPARATOR + "2" + number : attach), carrier);
     };
 
     /**
@@ -343,9 +344,8 @@ export class Live extends Emitter {
      */
     const take = (carrier, packet) => {
       const { type } = packet;
-      const { state, kind, number } = carrier;
+      const { isTried, kind, number } = carrier;
       const text = /** @type {string} */ (packet.data);
-      const isTried = state == TRYING;
       check(type == "0" ? isTried : isOpen());
       if (type == "0") {
         if (isOpen()) {
@@ -417,8 +417,8 @@ export class Live extends Emitter {
       const change = { from: from || null, to, reason };
       for (const other of carriers) {
         if (other == carrier) continue;
-        if (other.state != TRYING) {
-          other.state = REPLACED;
+        if (!other.isTried) {
+          other.judge("replaced", now);
           other.ended = undefined;
           give(other, LINGER_MS);
           // In the opening race a request cannot be taken back: its answer is, when it comes.
@@ -426,7 +426,7 @@ export class Live extends Emitter {
         else give(other, answerMs);
       }
       answered(carrier);
-      carrier.state = ATTACHED;
+      carrier.isTried = false;
       carrier.deadline = limit = Infinity;
       current = carrier;
       carrier.judge("carries", now);
@@ -454,10 +454,10 @@ export class Live extends Emitter {
     const lose = (carrier, error) => {
       if (!carriers.has(carrier)) return;
       const now = clock();
-      const { kind, number, asked, state } = carrier;
-      const isTried = state == TRYING;
+      const { kind, number, asked, isTried } = carrier;
+      const isCurrent = carrier == current;
       const { code, message = "ended" } = /** @type {any} */ (error ?? {});
-      if (kind == POLLING && carrier == current) {
+      if (kind == POLLING && isCurrent) {
         const held = now - asked;
         if (!error) {
           carrier.ended = poll;
@@ -472,7 +472,7 @@ export class Live extends Emitter {
       carrier.io.close();
       if (error) inbox.untold();
       if (isRefused(error, isTried)) return;
-      if (carrier == current && asking().length) {
+      if (isCurrent && asking().length) {
         // The server ends what it replaces, and that can be heard before the answer of what replaces it.
         hurryAll();
         give(carrier, 0);
@@ -480,8 +480,8 @@ export class Live extends Emitter {
         return;
       }
       carriers.delete(carrier);
-      carrier.judge(state == REPLACED ? "replaced" : message, now);
-      if (carrier == current) {
+      if (isCurrent || isTried) carrier.judge(message, now);
+      if (isCurrent) {
         current = undefined;
         slack = 0;
         limit = now + session.grace;
@@ -679,12 +679,7 @@ export class Live extends Emitter {
         const isSaying = control.length || outbox.last > (io.send ? outbox.written : outbox.acked) || owedAt() <= now;
         if (isSaying && kind != POLLING && now >= carrier.asked + ASK_MS) ask(carrier);
         if (io.send) flush(io);
-        else if (isSaying) {
-          follow(poster.pump(), (error) => {
-            if (session.plain) end("transport error", error);
-            else doubt();
-          });
-        }
+        else if (isSaying) follow(poster.pump(), carrier);
       }
       // What cannot be written now must not set the timer to now.
       const at = freeAt(carrier);
