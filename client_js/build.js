@@ -16,7 +16,7 @@ const root = dirname(fileURLToPath(import.meta.url));
  */
 const INTERNAL = `
   outbox inbox acked written since append acknowledge calm after take start deadline attachment answer receive frames
-  note doubtful attach plain race carries lost dropped failed offer refuse refresh rounds until failures lives
+  note doubtful attach plain race carries lost dropped failed offer refuse refresh rounds until failures late lives
   allowed asked isOwing isTried progress ended heard kind bring pump fire listener
   drain withdraw prepare undo count wake stated writer carrying due untold end next number state rounds last current meta write
   phase current slack highest carriers control session give ask ride asking doubt

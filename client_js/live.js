@@ -470,7 +470,11 @@ export class Live extends Emitter {
       }
       session.end(number);
       carrier.io.close();
-      if (error) inbox.untold();
+      if (!isCurrent && !isTried) {
+        carriers.delete(carrier);
+        return;
+      }
+      inbox.untold();
       if (isRefused(error, isTried)) return;
       if (isCurrent && asking().length) {
         // The server ends what it replaces, and that can be heard before the answer of what replaces it.
@@ -480,7 +484,7 @@ export class Live extends Emitter {
         return;
       }
       carriers.delete(carrier);
-      if (isCurrent || isTried) carrier.judge(message, now);
+      carrier.judge(message, now);
       if (isCurrent) {
         current = undefined;
         slack = 0;
@@ -488,7 +492,7 @@ export class Live extends Emitter {
         reason = message;
         if (session.plain) end(error && kind != WEBSOCKET ? "transport error" : "transport close", error);
         else connector.lost(kind, now, !error);
-      } else if (isTried) {
+      } else {
         if (code == 0 && !isOpen()) connector.refuse(kind);
         failure = error;
         connector.failed(kind, now);
@@ -636,13 +640,11 @@ export class Live extends Emitter {
      */
     const dueAt = ({ io, heard, asked, isOwing }, part) => {
       const { plain, pingInterval, pingTimeout } = session;
-      if (isOwing) {
-        // Behind what has not left yet, the question has not been asked.
-        return Math.max(asked, heard) + slack + part * (io.bufferedAmount ? pingInterval + pingTimeout : probeMs + session.burden());
-      }
-      // Who can be asked need not be waited for.
-      const late = plain ? pingTimeout : LATE_MS + slack;
-      return Math.min(heard + pingInterval + late, session.doubtful(options.doubtMs + slack));
+      return isOwing
+        ? // Behind what has not left yet, the question has not been asked.
+          Math.max(asked, heard) + slack + part * (io.bufferedAmount ? pingInterval + pingTimeout : probeMs + session.burden())
+        : // Who can be asked need not be waited for.
+          Math.min(heard + pingInterval + (plain ? pingTimeout : LATE_MS + slack), session.doubtful(options.doubtMs + slack));
     };
 
     /**
