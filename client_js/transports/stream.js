@@ -18,7 +18,7 @@ export const openStream = (options, url, attach, opened, hear, ended) => {
 /** @type {ReadStream} */
 const readFetch = async (options, url, init, start, feed) => {
   // Nothing would come before the end.
-  if (!("body" in Response.prototype)) throw new HoldfastError("no streams");
+  if (!globalThis.TextDecoder || !globalThis.Response || !("body" in Response.prototype)) throw new HoldfastError("no streams");
   // With `stream`, a character that is cut in two by the network stays one.
   const text = new TextDecoder();
   const response = await request(options, url, init);
