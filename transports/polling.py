@@ -20,7 +20,7 @@ from ..engine.settings import Settings
 from ..engine.wire.handshake import decode_attach
 from ..engine.wire.packet import Packet, PacketType
 from ..engine.wire.payload import decode_payload_bytes, encode_payload
-from .http import disconnected, opening_headers, read_body, send_nothing, send_response
+from .http import Patience, disconnected, opening_headers, read_body, send_nothing, send_response
 from .request import Request
 
 __all__ = ["serve_poll", "serve_post"]
@@ -125,20 +125,25 @@ async def _answer(
     if idle:
         packets.append(PacketType.NOOP.value)
     body = encode_payload(packets, counting=session.counting).encode()
+    patience = settings.ping_interval + settings.ping_timeout
+    if session.counting:
+        patience = settings.counting_ping_interval + settings.counting_ping_timeout
     # Before it is sent: `send` may return long after the bytes are out, and the client polls again as soon as it has
     # them. Of a plain peer that would be a second poll while the session has one.
     session.poll_answered(attachment)
     sent = False
     try:
-        # A client that takes nothing any more must not keep its session: no heartbeat watches a poll.
-        with anyio.move_on_after(settings.grace_period) as attachment.scope:
-            await send_response(send, body, headers=headers, content_type=TEXT)
+        # No heartbeat watches a poll. What a client takes of it is its sign of life.
+        with Patience(session.host, patience) as watch:
+            attachment.scope = watch.scope
+            await send_response(send, body, headers=headers, content_type=TEXT, sign_of_life=watch.renew)
             sent = True
     except OSError:
         pass  # The client left while it was answered; what it did not get is its next poll's.
     finally:
-        if sent or (idle and session.attached):
-            # A noop that did not arrive is no loss to a client that has polled again or upgraded meanwhile.
+        if sent or (attachment.fenced and attachment.scope.cancel_called) or (idle and session.attached):
+            # A client that has polled again has got this answer, even if whoever passes it on does not say so; and a
+            # noop that did not arrive is no loss to one that has upgraded meanwhile.
             session.detach(attachment)
         else:
             session.answer_lost(attachment)

@@ -30,8 +30,6 @@ from .request import Request
 
 __all__ = ["serve_websocket"]
 
-# How long the reader of a replaced WebSocket goes on, for what the client had written to it.
-_REPLACED_LINGER = 5.0
 _REPLACED = 4000 + ErrorCode.ATTACH_OUT_OF_DATE
 
 
@@ -193,8 +191,6 @@ async def _write(session: LiveSession, attachment: Attachment, send: Send) -> No
     await attachment.drained()
     if session.life is Life.CLOSED:
         attachment.cut()
-    else:
-        session.host.call_later(_REPLACED_LINGER, attachment.cut)
 
 
 async def _read(session: LiveSession, attachment: Attachment, receive: Receive, codes: list[int]) -> None:

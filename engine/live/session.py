@@ -30,6 +30,9 @@ logger = logging.getLogger("holdfast.session")
 
 # How long a carrier has for what a session that is over still says. A peer that takes nothing gets no more.
 _LAST_WORDS = 2.0
+# How long what was replaced goes on: it may still bring what its client had written, and write what it had begun. A
+# client that takes nothing any more gets no longer, whatever blocks there.
+_REPLACED_LINGER = 5.0
 # How long reading may be held up for an application that is behind, and what each message that it takes gives back of
 # that. Pongs, and the acknowledgements that handlers wait for, stand behind what is not read.
 _PACE = 1.0
@@ -258,9 +261,17 @@ class LiveSession:
             raise
         if transport != before:
             logger.debug("session %s goes on by %s, after %s", self.name, transport, before)
+        self._fence()
         attachment = self._serve(carrier)
         self._settle()
         return attachment
+
+    def _fence(self) -> None:
+        """All that were there are replaced: see to it that none of them stays, wherever it waits."""
+        for attachment in self._attachments.values():
+            if not attachment.fenced:
+                attachment.fenced = True
+                self.host.call_later(_REPLACED_LINGER, attachment.cut)
 
     def bring(self, *, received: int | None = None) -> Carrier:
         """Attach a carrier that only brings: a POST.
