@@ -14,7 +14,7 @@ import anyio
 from .errors import ErrorCode, RequestRefused, WrongKey
 from .host import Host
 from .live import Handshake, LiveSession, SessionHandler
-from .session import CloseReason, Life, ServerSession
+from .session import Budget, CloseReason, Life, ServerSession
 from .settings import Settings
 from .wire.codec import CODEC_NAMES
 from .wire.handshake import OpenPacket, encode_open
@@ -52,6 +52,7 @@ class SessionTable:
         self.settings = settings
         self.host = host
         self.sessions: dict[str, LiveSession] = {}
+        self.budget = Budget(settings.total_buffer_limit)
         self._open_handler = open_handler
         self._tombstones: OrderedDict[str, _Tombstone] = OrderedDict()
         self._closing = False
@@ -78,6 +79,7 @@ class SessionTable:
             grace=settings.grace_period,
             limit_bytes=settings.buffer_limit,
             now=self.host.now(),
+            budget=self.budget,
         )
         codec = (
             next((codec for codec in codecs if codec in self._codecs), self._codecs[0]) if counting else None
@@ -90,6 +92,7 @@ class SessionTable:
             request=request,
             host=self.host,
             max_payload=settings.max_payload,
+            when_full=settings.when_full,
         )
         packet = OpenPacket(
             sid=sid,

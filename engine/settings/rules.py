@@ -14,6 +14,7 @@ __all__ = [
     "Rule",
     "a_cookie",
     "count",
+    "one_of",
     "origins",
     "owner",
     "rule_of",
@@ -104,6 +105,20 @@ def count(default: int, *, unit: str = "") -> int:
 def size(default: int) -> int:
     """A number of bytes."""
     return count(default, unit="bytes")
+
+
+def one_of(default: str, *others: str) -> Any:
+    """One of these words."""
+    # Any: the field's own annotation names the words.
+    words = (default, *others)
+    allowed = " or ".join(f'"{word}"' for word in words)
+
+    def check(name: str, value: object) -> object:
+        if value in words:
+            return value
+        raise (ValueError if isinstance(value, str) else TypeError)(text_of(name, value, allowed))
+
+    return _field(default, check)
 
 
 def switch(default: bool) -> bool:

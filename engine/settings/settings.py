@@ -13,6 +13,7 @@ from .names import unknown_setting
 from .rules import (
     a_cookie,
     count,
+    one_of,
     origins,
     owner,
     rule_of,
@@ -63,7 +64,14 @@ class Settings:
         counting_ping_timeout: In which a counting peer must answer.
         max_payload: The largest HTTP body or WebSocket message that is accepted.
         grace_period: How long a counting session is kept without a carrier.
-        buffer_limit: Bytes kept for one session before it is closed with "buffer full".
+        buffer_limit: Bytes kept for one session before it is closed with "buffer full". Each message counts 150 bytes
+            besides its payload.
+        total_buffer_limit: Bytes kept for all sessions together, a message for many once. Beyond it, a session that
+            keeps more than its share is at its own limit.
+        when_full: What an `emit` to one peer does while half of `buffer_limit` is kept for it: ``"wait"``, or go on to
+            the limit and ``"disconnect"`` it there. A broadcast never waits.
+        volatile: Which volatile events are dropped for a peer that cannot take them now: ``"drop-newest"``, or
+            ``"drop-oldest"`` to send it the newest 16 as soon as it can.
         tombstone_period: How long an ended session is still answered with how far it had got.
         max_tombstones: How many ended sessions are remembered.
         max_sessions: Sessions at once; more are refused with status 503.
@@ -106,6 +114,9 @@ class Settings:
     max_payload: int = size(1_000_000)
     grace_period: float = seconds(120.0, most=_DAY)
     buffer_limit: int = size(1_000_000)
+    total_buffer_limit: int = size(256_000_000)
+    when_full: Literal["wait", "disconnect"] = one_of("wait", "disconnect")
+    volatile: Literal["drop-newest", "drop-oldest"] = one_of("drop-newest", "drop-oldest")
     tombstone_period: float = seconds(600.0, most=_DAY)
     max_tombstones: int = count(10_000)
     max_sessions: int = count(100_000)

@@ -150,7 +150,7 @@ async def test_sending_waits_while_a_slow_peer_has_half_of_the_bound() -> None:
             await session.send("x" * 100)
             sent.append(number)
 
-    async with drive(Engine(flood, clock=ManualClock(), buffer_limit=1000)) as client:
+    async with drive(Engine(flood, clock=ManualClock(), buffer_limit=2500)) as client:
         opened = json.loads(
             (await client.get(OPEN.replace("websocket", "polling") + "&holdfast=1").text())[1:]
         )

@@ -24,10 +24,10 @@ async def function(session: Session) -> None:
 
 
 def test_every_setting_is_of_a_kind_that_is_checked() -> None:
-    others = {"transports", "origins", "cors", "cookie"}
+    others = {"transports", "origins", "cors", "cookie", "when_full", "volatile"}
     assert {*SECONDS, *SIZES, *COUNTS, *SWITCHES, *others} == {field.name for field in fields(Settings)}
     assert len(SECONDS) > 8
-    assert len(SIZES) == 4
+    assert len(SIZES) == 5
     assert len(COUNTS) == 6
     assert len(SWITCHES) == 6
 
