@@ -172,7 +172,7 @@ async def test_newest_volatile_events_wait_where_the_oldest_are_dropped() -> Non
 
 
 async def test_volatile_events_that_wait_never_end_a_session() -> None:
-    wire, peer, socket = await stuck(buffer_limit=10_000, volatile="drop-oldest")
+    _, peer, socket = await stuck(buffer_limit=10_000, volatile="drop-oldest")
     for _ in range(20):
         await socket.volatile.emit("large", "x" * 6_000)
     peer._attachment.busy = False  # pyright: ignore[reportPrivateUsage]
@@ -182,7 +182,12 @@ async def test_volatile_events_that_wait_never_end_a_session() -> None:
 
 async def test_emit_does_not_wait_where_who_is_full_is_to_be_disconnected() -> None:
     _, peer, socket = await stuck(buffer_limit=10_000, when_full="disconnect")
-    with pytest.raises(Disconnected), anyio.fail_after(5):
-        for _ in range(20):
-            await socket.emit("more", LARGE)
+
+    async def flood() -> None:
+        with anyio.fail_after(5):
+            for _ in range(20):
+                await socket.emit("more", LARGE)
+
+    with pytest.raises(Disconnected):
+        await flood()
     assert peer.session.ended_with() is CloseReason.BUFFER_FULL
