@@ -16,7 +16,7 @@ from ..engine.wire.handshake import Closing, encode_closing
 from . import client_files
 from .http import encode_headers, refusal_of, send_refusal, send_response
 from .polling import serve_poll, serve_post
-from .request import Request, check_origin, cors_headers, origin_refusal_headers, parse_request
+from .request import Request, check_origin, cors_headers, host_of, origin_refusal_headers, parse_request
 from .stream import serve_stream
 from .websocket import serve_websocket
 
@@ -160,7 +160,7 @@ class Endpoint:
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers, settings = Headers(scope=scope), self.table.settings
         try:
-            check_origin(headers, settings)
+            check_origin(headers, settings, host=host_of(scope, headers, settings))
         except RequestRefused as error:
             await _refuse(scope, send, error, origin_refusal_headers(headers, settings))
             return
@@ -172,7 +172,7 @@ class Endpoint:
                 return
             request = parse_request(scope, settings)
             if request.sid is None:
-                self.table.check_room()
+                self.table.check_room(request.handshake)
                 await self._permission.ask(request.handshake)
             await self._serve(request, receive, send, cors)
         except (RequestRefused, RemoteProtocolError) as error:

@@ -146,11 +146,14 @@ async def send_refusal(send: Send, refused: RequestRefused, *, headers: Mapping[
     )
 
 
-async def read_body(receive: Receive, headers: Mapping[str, str], *, limit: int, timeout: float) -> bytearray:
+async def read_body(
+    receive: Receive, headers: Mapping[str, str], *, limit: int, timeout: float, count: Callable[[int], None]
+) -> bytearray:
     """Read a request's body, counted while it is read.
 
     Args:
         headers: Of the request: a body that they announce as too large is not waited for.
+        count: Called with the size of each piece; it may refuse the request.
 
     Raises:
         RequestRefused: larger than ``limit`` bytes (413), or not there in time (408).
@@ -166,7 +169,9 @@ async def read_body(receive: Receive, headers: Mapping[str, str], *, limit: int,
             message = await receive()
             if message["type"] == "http.disconnect":
                 raise ClientDisconnect
-            body += message.get("body", b"")
+            piece: bytes = message.get("body", b"")
+            count(len(piece))
+            body += piece
             if len(body) > limit:
                 raise RequestRefused(ErrorCode.BAD_REQUEST, too_large, status=413)
             if not message.get("more_body", False):

@@ -5,7 +5,7 @@ Engine.IO 4, "HTTP long-polling"; docs/protocol.md, section 5.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from functools import partial
 
 import anyio
@@ -157,30 +157,48 @@ async def serve_post(
     Raises:
         RequestRefused, RemoteProtocolError: before anything was answered.
     """
-    assert request.sid is not None
-    settings = table.settings
-    read = partial(
-        read_body,
-        receive,
-        request.handshake.headers,
-        limit=settings.max_payload,
-        timeout=settings.body_timeout,
-    )
+    sid, settings = request.sid, table.settings
+    assert sid is not None
     try:
-        if request.counting:
-            body = await read()
-            answer = await _take_counting(table, request.sid, body)
-        else:
-            session = table.find(request.sid)
-            with session.posting() as busy:
-                _admit("post", session, busy=busy)
-                body = await read()
-                await _take_plain(session, body)
-            answer = "ok"
+        with table.bodies.one() as count:
+            read = partial(
+                read_body,
+                receive,
+                request.handshake.headers,
+                limit=settings.max_payload,
+                timeout=settings.body_timeout,
+                count=count,
+            )
+            answer = await (_post_counting if request.counting else _post_plain)(table, sid, read)
     except ClientDisconnect:
         await send_nothing(send)
         return
     await send_response(send, answer.encode(), headers=headers, content_type="text/html")
+
+
+Read = Callable[[], Awaitable[bytearray]]
+
+
+async def _post_plain(table: SessionTable, sid: str, read: Read) -> str:
+    session = table.find(sid)
+    with session.posting() as others:
+        _admit("post", session, busy=others > 0)
+        await _take_plain(session, await read())
+    return "ok"
+
+
+async def _post_counting(table: SessionTable, sid: str, read: Read) -> str:
+    # Who it is, its body says; but for a session that never was, nobody needs to wait for that.
+    if not table.knows(sid):
+        raise table.unknown(sid, None)
+    session = table.sessions.get(sid)
+    if session is None:
+        return await _take_counting(table, sid, await read())
+    with session.posting() as others:
+        if others >= session.max_carriers:
+            message = "Bad request: too many POSTs of one session at once (setting max_carriers)"
+            raise RequestRefused(ErrorCode.BAD_REQUEST, message, status=429)
+        return await _take_counting(table, sid, await read())
 
 
 async def _take_plain(session: LiveSession, body: bytearray) -> None:

@@ -65,6 +65,24 @@ class SessionHandler(Protocol):
         ...
 
 
+class Arrival:
+    """A WebSocket that is no carrier yet.
+
+    Attributes:
+        crowded_out: Whether newer ones have taken its place.
+    """
+
+    def __init__(self) -> None:
+        self.scope = anyio.CancelScope()
+        self.crowded_out = False
+
+    @contextmanager
+    def alone(self) -> Generator[Arrival]:
+        """While it arrives, where no session is there to know it."""
+        with self.scope:
+            yield self
+
+
 class LiveSession:
     """One peer, as its application sees it.
 
@@ -76,6 +94,7 @@ class LiveSession:
         request: The request that opened the session.
         host: What runs tasks and timers for it.
         max_payload: The largest message in bytes that is taken from the peer.
+        max_carriers: How many may serve it at once.
         when_full: What `send` does while there is no room.
         end_code: The protocol's error code that the session ended with, if it did.
         candidates: The streams that are not to be attached yet.
@@ -92,6 +111,7 @@ class LiveSession:
         host: Host,
         max_payload: int = 1_000_000,
         when_full: Literal["wait", "disconnect"] = "wait",
+        max_carriers: int = 16,
     ) -> None:
         self.sid = sid
         self.key = key
@@ -100,6 +120,7 @@ class LiveSession:
         self.host = host
         self.max_payload = max_payload
         self.when_full = when_full
+        self.max_carriers = max_carriers
         self.name = short_hash(sid)
         self.handler: SessionHandler | None = None
         self.end_code: int | None = None
@@ -115,7 +136,7 @@ class LiveSession:
         self._pace = _PACE
         self._was_open = True
         self._probing = 0
-        self._upgrades: set[anyio.CancelScope] = set()
+        self._arrivals: list[Arrival] = []
         self._posting = 0
         self._on_end: Callable[[LiveSession], None] | None = None
 
@@ -143,6 +164,11 @@ class LiveSession:
     def attached(self) -> bool:
         """Whether a carrier that can write is attached at this moment; between two polls there is none."""
         return self._core.writer is not None
+
+    @property
+    def is_used(self) -> bool:
+        """Whether anything came of the peer after its handshake."""
+        return self._core.is_used
 
     @property
     def writable(self) -> bool:
@@ -303,6 +329,8 @@ class LiveSession:
             if not attachment.fenced:
                 attachment.fenced = True
                 self.host.call_later(_REPLACED_LINGER, attachment.cut)
+        if len(self._attachments) >= self.max_carriers:
+            next(iter(self._attachments.values())).cut()
 
     def bring(self, *, received: int | None = None) -> Carrier:
         """Attach a carrier that only brings: a POST.
@@ -455,14 +483,21 @@ class LiveSession:
         return self._probing > 0
 
     @contextmanager
-    def upgrading(self) -> Generator[anyio.CancelScope]:
-        """While a plain peer's WebSocket is not its carrier yet; cancelled when another one has become it."""
-        with anyio.CancelScope() as scope:
-            self._upgrades.add(scope)
-            try:
-                yield scope
-            finally:
-                self._upgrades.discard(scope)
+    def arriving(self) -> Generator[Arrival]:
+        """While a WebSocket is not a carrier yet; cancelled when a plain peer's other one has become it, and as the
+        oldest of too many."""
+        if len(self._arrivals) >= self.max_carriers:
+            oldest = self._arrivals.pop(0)
+            oldest.crowded_out = True
+            oldest.scope.cancel()
+        arrival = Arrival()
+        self._arrivals.append(arrival)
+        try:
+            with arrival.scope:
+                yield arrival
+        finally:
+            if arrival in self._arrivals:
+                self._arrivals.remove(arrival)
 
     @contextmanager
     def probe(self) -> Generator[None]:
@@ -477,8 +512,8 @@ class LiveSession:
     def upgrade(self) -> Attachment:
         """Attach a plain peer's WebSocket; others that were on their way to it are ended."""
         attachment = self.attach("websocket")
-        for scope in self._upgrades:
-            scope.cancel()
+        for arrival in self._arrivals:
+            arrival.scope.cancel()
         return attachment
 
     def release_poll(self) -> None:
@@ -488,11 +523,11 @@ class LiveSession:
             self._attachments[writer].ring()
 
     @contextmanager
-    def posting(self) -> Generator[bool]:
-        """While a POST of a plain peer is read; yields whether another one is under way."""
+    def posting(self) -> Generator[int]:
+        """While a POST is read; yields how many others are under way."""
         self._posting += 1
         try:
-            yield self._posting > 1
+            yield self._posting - 1
         finally:
             self._posting -= 1
 

@@ -63,7 +63,7 @@ class ServerSession(Session):
         self._gone_at = now
         self._closing_at = now
         self._gone_reason = CloseReason.TRANSPORT_CLOSE
-        self._unused_grace = unused_grace
+        self._unused_grace = grace if unused_grace is None else min(unused_grace, grace)
         self._came_back = False
         self.end_message: str | None = None
 
@@ -203,16 +203,18 @@ class ServerSession(Session):
             return None
         if self.life is Life.CLOSING:
             return self._closing_at + _LINGER
-        if self.writer is None and self._unused_grace is not None and not self.is_used:
-            return self._gone_at + self._unused_grace
         if not self.counting:
-            return self._heartbeat.deadline()
+            due = self._heartbeat.deadline()
+            return min(due, self._given_up_at()) if self.writer is None and not self.is_used else due
         if self.writer is None:
-            return self._gone_at + self._grace
+            return self._given_up_at()
         if self.writer.transport == "polling":
             return None
         due = self._heartbeat.deadline()
         return due if self._ack_at is None or self._ack_at == OVERDUE else min(due, self._ack_at)
+
+    def _given_up_at(self) -> float:
+        return self._gone_at + (self._grace if self.is_used else self._unused_grace)
 
     def tick(self, *, now: float) -> Carrier | None:
         """Do what is due at ``now``. Returns a carrier that has to be cut because its peer is silent."""
@@ -221,9 +223,7 @@ class ServerSession(Session):
             return None
         if self.life is Life.CLOSING:
             self._end(Life.CLOSED, CloseReason.FORCED_SERVER_CLOSE)
-        elif self.writer is None and self._unused_grace is not None and not self.is_used:
-            self._end(Life.CLOSED, CloseReason.CONNECT_TIMEOUT)
-        elif self.counting and self.writer is None:
+        elif self.writer is None and (self.counting or not self.is_used) and now >= self._given_up_at():
             self._end(Life.CLOSED, self._gone_reason)
         else:
             if self._ack_at is not None and self._ack_at <= now:

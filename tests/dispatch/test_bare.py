@@ -138,7 +138,7 @@ async def test_a_peer_that_floods_an_application_which_does_not_listen_is_closed
         await settled()
         assert talk.sessions[0].is_open
         await clock.advance(1)
-        assert await websocket.closed() == 1000
+        assert await websocket.closed() == 1008
         assert talk.sessions[0].reason is CloseReason.BUFFER_FULL
 
 

@@ -67,6 +67,8 @@ class PlainSite:
 @asynccontextmanager
 async def plain_site(**settings: Any) -> AsyncIterator[PlainSite]:
     """Echoes whatever it receives."""
+    # These peers are silent at will.
+    settings.setdefault("handshake_timeout", 3_600)
     async with open_site(**settings) as site:
         site.application.handle = echo
         yield PlainSite(site)
