@@ -329,8 +329,10 @@ class LiveSession:
             if not attachment.fenced:
                 attachment.fenced = True
                 self.host.call_later(_REPLACED_LINGER, attachment.cut)
-        if len(self._attachments) >= self.max_carriers:
-            next(iter(self._attachments.values())).cut()
+        # Those that are cut already have a second for their last word.
+        left = [attachment for attachment in self._attachments.values() if not attachment.scope.cancel_called]
+        if len(left) >= self.max_carriers:
+            left[0].cut()
 
     def bring(self, *, received: int | None = None) -> Carrier:
         """Attach a carrier that only brings: a POST.
