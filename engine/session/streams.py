@@ -84,15 +84,18 @@ class Outbox:
         count = position - self._floor
         if count <= 0:
             return
-        head, messages, budget = self._head, self._messages, self._budget
+        head, messages = self._head, self._messages
+        freed = held_by_others = 0
         for index in range(head, head + count):
             message = messages[index]
             size = message.size_bytes + OVERHEAD_BYTES
-            self.size_bytes -= size
-            message.holders -= 1
-            if not message.holders:
-                budget.used_bytes -= size
+            freed += size
+            message.holders = holders = message.holders - 1
+            if holders:
+                held_by_others += size
             messages[index] = _FORGOTTEN
+        self.size_bytes -= freed
+        self._budget.used_bytes -= freed - held_by_others
         self._floor = position
         self._head = head + count
         # Cutting the list at each acknowledgement would make a long backlog quadratic.
