@@ -90,6 +90,7 @@ class SessionTable:
             request=request,
             host=self.host,
             max_payload=settings.max_payload,
+            max_events_per_second=settings.max_events_per_second,
         )
         packet = OpenPacket(
             sid=sid,

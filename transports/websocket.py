@@ -220,8 +220,7 @@ async def _read(session: LiveSession, attachment: Attachment, receive: Receive, 
             if size > session.max_payload:
                 codes.append(1009)
                 raise RemoteProtocolError(f"a message has {size} bytes; maxPayload is {session.max_payload}")
-            session.receive(carrier, packets)
-            await session.pace()
+            await session.receive_at_pace(carrier, iter(packets))
         except (MissingMessages, StaleAttach) as error:
             codes.append(4000 + error.code)
             return
@@ -235,6 +234,4 @@ def _end_code(session: LiveSession) -> int:
     if session.life is not Life.CLOSED:
         return _REPLACED
     # Codes of our own are for those who know them; a standard client gets "protocol error" from the RFC.
-    if session.end_code is None:
-        return 1000
-    return 4000 + session.end_code if session.counting else 1002
+    return session.close_code if session.end_code is None or not session.counting else 4000 + session.end_code

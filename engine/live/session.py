@@ -14,8 +14,16 @@ from contextlib import contextmanager
 from typing import Protocol
 
 import anyio
+from anyio.lowlevel import checkpoint
 
-from ..errors import MessageTooLarge, MissingMessages, RemoteProtocolError, SessionClosed, StaleAttach
+from ..errors import (
+    LimitExceeded,
+    MessageTooLarge,
+    MissingMessages,
+    RemoteProtocolError,
+    SessionClosed,
+    StaleAttach,
+)
 from ..host import Event, Host, Timer, make_event
 from ..session import Carrier, CloseReason, Life, Role, ServerSession
 from ..wire.message import Message
@@ -30,6 +38,9 @@ logger = logging.getLogger("holdfast.session")
 
 # How long a carrier has for what a session that is over still says. A peer that takes nothing gets no more.
 _LAST_WORDS = 2.0
+# How many packets are taken before others have their turn.
+_TURN = 200
+_CLOSED = Life.CLOSED
 # How long reading may be held up for an application that is behind, and what each message that it takes gives back of
 # that. Pongs, and the acknowledgements that handlers wait for, stand behind what is not read.
 _PACE = 1.0
@@ -71,6 +82,7 @@ class LiveSession:
         host: What runs tasks and timers for it.
         max_payload: The largest message in bytes that is taken from the peer.
         end_code: The protocol's error code that the session ended with, if it did.
+        close_code: What a plain peer's WebSocket is closed with for it.
         candidates: The streams that are not to be attached yet.
     """
 
@@ -84,6 +96,7 @@ class LiveSession:
         request: Handshake,
         host: Host,
         max_payload: int = 1_000_000,
+        max_events_per_second: int = 20_000,
     ) -> None:
         self.sid = sid
         self.key = key
@@ -94,6 +107,7 @@ class LiveSession:
         self.name = short_hash(sid)
         self.handler: SessionHandler | None = None
         self.end_code: int | None = None
+        self.close_code = 1000
         self.ended = anyio.Event()
         self.candidates = Candidates(self)
         self._core = core
@@ -103,6 +117,9 @@ class LiveSession:
         self._room: Event | None = None
         self._caught_up: Event | None = None
         self._pace = _PACE
+        self._most_packets = max_events_per_second
+        self._packets_left = max_events_per_second
+        self._packets_since = host.now()
         self._was_open = True
         self._probing = 0
         self._upgrades: set[anyio.CancelScope] = set()
@@ -228,9 +245,17 @@ class LiveSession:
         self._core.close(reason, now=self.host.now())
         self._settle()
 
-    def fail(self, reason: CloseReason, *, code: int | None = None, message: str | None = None) -> None:
+    def fail(
+        self,
+        reason: CloseReason,
+        *,
+        code: int | None = None,
+        message: str | None = None,
+        close_code: int | None = None,
+    ) -> None:
         """End the session at once and tell the peer why."""
         self.end_code = code
+        self.close_code = close_code or (1000 if code is None else 1002)
         self._core.fail(reason, code=code, message=message)
         self._settle()
 
@@ -286,29 +311,43 @@ class LiveSession:
             MissingMessages: end this carrier; the session lives.
             RemoteProtocolError: the session has been closed with "parse error".
         """
-        self._receive(carrier, packets, stop=False)
+        packets = iter(packets)
+        while not self._receive(carrier, packets, stop=False):
+            pass
 
     async def receive_at_pace(self, carrier: Carrier, packets: Iterator[Packet]) -> None:
-        """`receive`, and `pace` wherever the application is behind.
+        """`receive`, and `pace` wherever the application is behind; others have their turn between many packets.
 
         Raises:
             MissingMessages, RemoteProtocolError: as `receive`.
         """
-        while not self._receive(carrier, packets, stop=self.is_open and self._pace > 0):
+        while not self._receive(carrier, packets, stop=self._pace > 0):
             await self.pace()
-        await self.pace()
+            await checkpoint()
 
-    def _receive(self, carrier: Carrier, packets: Iterable[Packet], *, stop: bool) -> bool:
+    def _receive(self, carrier: Carrier, packets: Iterator[Packet], *, stop: bool) -> bool:
+        """Whether these were all, or the session is over. If not, call it again."""
         core, handler = self._core, self.handler
         now = self.host.now()
+        taken, more = 0, False
         try:
             for packet in packets:
+                taken += 1
                 message = core.receive(carrier, packet, now=now)
                 if message is not None and handler is not None:
                     handler.message_received(message)
                     if stop and handler.is_behind:
-                        self._settle()
-                        return False
+                        more = True
+                        break
+                if core.life is _CLOSED:
+                    # Nothing that follows counts, so it is not decoded either.
+                    break
+                if taken == _TURN:
+                    more = True
+                    break
+            self._packets_left -= taken
+            if self._packets_left < 0:
+                self._count_packets(now)
         except MissingMessages:
             self._settle()
             raise
@@ -316,7 +355,15 @@ class LiveSession:
             self._refuse(error)
             raise
         self._settle()
-        return True
+        return not more
+
+    def _count_packets(self, now: float) -> None:
+        """What was allowed before is used up; how much is allowed by now?"""
+        most = self._most_packets
+        self._packets_left += min(int((now - self._packets_since) * most), most)
+        self._packets_since = now
+        if self._packets_left < 0 and self._core.life is not Life.CLOSED:
+            raise LimitExceeded(f"more than {most} packets in a second (setting max_events_per_second)")
 
     async def pace(self) -> None:
         """Before more is read: let an application that is behind catch up, so that a quick peer is no reason to close.
@@ -350,6 +397,7 @@ class LiveSession:
     def _refuse(self, error: RemoteProtocolError) -> None:
         logger.info("session %s closed: %s", self.name, error)
         self.end_code = int(error.code)
+        self.close_code = error.close_code if isinstance(error, LimitExceeded) else 1002
         self._core.fail(CloseReason.PARSE_ERROR, code=int(error.code), message=str(error))
         self._settle()
 

@@ -54,7 +54,7 @@ async def test_peer_that_is_quicker_than_the_application_is_read_at_its_pace(car
         await talk.go.wait()
         await talk.listen(session)
 
-    messages = [str(n).ljust(900, "x") for n in range(100)]
+    messages = [str(n).ljust(800, "x") for n in range(100)]
     async with drive(Engine(late, max_payload=1000, clock=ManualClock())) as client:
         if carrier == "websocket":
             websocket = client.websocket(OPEN)
@@ -138,7 +138,7 @@ async def test_a_peer_that_floods_an_application_which_does_not_listen_is_closed
         await settled()
         assert talk.sessions[0].is_open
         await clock.advance(1)
-        assert await websocket.closed() == 1000
+        assert await websocket.closed() == 1008
         assert talk.sessions[0].reason is CloseReason.BUFFER_FULL
 
 
