@@ -253,9 +253,10 @@ class LiveSession:
         message: str | None = None,
         close_code: int | None = None,
     ) -> None:
-        """End the session at once and tell the peer why."""
-        self.end_code = code
-        self.close_code = close_code or (1000 if code is None else 1002)
+        """End the session at once and tell the peer why; the first reason stays."""
+        if self._core.life is not Life.CLOSED:
+            self.end_code = code
+            self.close_code = close_code or (1000 if code is None else 1002)
         self._core.fail(reason, code=code, message=message)
         self._settle()
 

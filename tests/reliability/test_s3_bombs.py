@@ -1,7 +1,7 @@
 """Row S3: decoder bombs through each transport.
 
-Each stalls the event loop for at most 50 ms, costs at most 5 MB more than a harmless message of its size, and ends with a
-code.
+Each stalls the event loop for at most 50 ms, costs at most 5 MB more than a harmless message of its size, and ends
+with a code.
 """
 
 from __future__ import annotations
