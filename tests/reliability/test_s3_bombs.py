@@ -130,7 +130,7 @@ EXPECTED = {
     ("polling", False): {400},
     ("polling", True): {400},
     ("websocket", False): {1002, 1008, 1009},
-    ("websocket", True): {4003},
+    ("websocket", True): {4001, 4003},
 }
 
 
