@@ -138,7 +138,18 @@ class Runner:
                     await before._done()
             while self._queue:
                 try:
-                    await self._take_turns()
+                    while self._queue:
+                        job = self._queue.popleft()
+                        if not isinstance(job, _Received):
+                            await self._change(job)
+                            continue
+                        handler = self._handler(job.event.name)
+                        if handler is not None and handler.concurrent:
+                            self._member.registry.hold()
+                            session.live.host.spawn(self._run_beside, handler, job)
+                        else:
+                            session.event_taken(job.size_bytes)
+                            await self._handle(handler, job.event, self._task)
                 except BaseException as error:
                     await session.live.host.go_on_after(error)
                     logger.error(
@@ -150,21 +161,6 @@ class Runner:
                 self._idle.set()
                 self._idle = None
             self._member.registry.release()
-
-    async def _take_turns(self) -> None:
-        session = self._member.session
-        while self._queue:
-            job = self._queue.popleft()
-            if not isinstance(job, _Received):
-                await self._change(job)
-                continue
-            handler = self._handler(job.event.name)
-            if handler is not None and handler.concurrent:
-                self._member.registry.hold()
-                session.live.host.spawn(self._run_beside, handler, job)
-            else:
-                session.event_taken(job.size_bytes)
-                await self._handle(handler, job.event, self._task)
 
     async def _change(self, job: _Connect | _Disconnect) -> None:
         try:

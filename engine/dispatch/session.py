@@ -41,6 +41,8 @@ class EventSession:
         "_changes",
         "_closed",
         "_incoming_bytes",
+        "_many",
+        "_many_bytes",
         "_members",
         "_part_at",
         "_part_timer",
@@ -82,6 +84,9 @@ class EventSession:
         self._waiting = 0
         self._waiting_bytes = 0
         self._incoming_bytes = 0
+        # More than these wait: it is behind.
+        self._many = settings.max_pending_events / 10
+        self._many_bytes = settings.max_pending_event_bytes / 2
         # `connect` and `disconnect` handlers that wait or run.
         self._changes = 0
         self.awaited_acks = 0
@@ -185,11 +190,7 @@ class EventSession:
     @property
     def is_behind(self) -> bool:
         """See `SessionHandler`."""
-        settings = self.settings
-        return (
-            self._waiting * 10 > settings.max_pending_events
-            or self._waiting_bytes * 2 > settings.max_pending_event_bytes
-        )
+        return self._waiting > self._many or self._waiting_bytes > self._many_bytes
 
     def _connect(self, request: ConnectRequested) -> None:
         try:

@@ -194,8 +194,8 @@ def decode_socket_packet(
     id: int | None = None
     if "0" <= text[at : at + 1] <= "9":
         id, at = _decode_id(text, at)
-    # A bracket that closes for each one that opens: what is shorter is neither deep nor many.
-    if len(text) >= 2 * min(max_depth, max_containers):
+    # What is shorter is neither deep nor many.
+    if len(text) > max_depth:
         check_structure(text, max_depth, max_containers)
     if attachments:
         return _decode_header(_BINARY[type], namespace, id, attachments, text[at:])
