@@ -31,6 +31,7 @@ from ..wire.packet import Packet
 from .attachment import Attachment
 from .candidates import Candidates
 from .handshake import Handshake
+from .rate import Rate
 
 __all__ = ["LiveSession", "SessionHandler", "short_hash"]
 
@@ -117,9 +118,7 @@ class LiveSession:
         self._room: Event | None = None
         self._caught_up: Event | None = None
         self._pace = _PACE
-        self._most_packets = max_events_per_second
-        self._packets_left = max_events_per_second
-        self._packets_since = host.now()
+        self._rate = Rate(max_events_per_second, now=host.now())
         self._was_open = True
         self._probing = 0
         self._upgrades: set[anyio.CancelScope] = set()
@@ -340,15 +339,14 @@ class LiveSession:
                     if stop and handler.is_behind:
                         more = True
                         break
-                if core.life is _CLOSED:
-                    # Nothing that follows counts, so it is not decoded either.
+                # After the end nothing counts, so it is not decoded either.
+                if taken == _TURN or core.life is _CLOSED:
+                    more = core.life is not _CLOSED
                     break
-                if taken == _TURN:
-                    more = True
-                    break
-            self._packets_left -= taken
-            if self._packets_left < 0:
-                self._count_packets(now)
+            rate = self._rate
+            rate.left -= taken
+            if rate.left < 0 and core.life is not _CLOSED:
+                rate.renew(now)
         except MissingMessages:
             self._settle()
             raise
@@ -357,14 +355,6 @@ class LiveSession:
             raise
         self._settle()
         return not more
-
-    def _count_packets(self, now: float) -> None:
-        """What was allowed before is used up; how much is allowed by now?"""
-        most = self._most_packets
-        self._packets_left += min(int((now - self._packets_since) * most), most)
-        self._packets_since = now
-        if self._packets_left < 0 and self._core.life is not Life.CLOSED:
-            raise LimitExceeded(f"more than {most} packets in a second (setting max_events_per_second)")
 
     async def pace(self) -> None:
         """Before more is read: let an application that is behind catch up, so that a quick peer is no reason to close.

@@ -195,7 +195,7 @@ def decode_socket_packet(
     if "0" <= text[at : at + 1] <= "9":
         id, at = _decode_id(text, at)
     # What is shorter is neither deep nor many.
-    if len(text) > max_depth:
+    if len(text) > 2 * max_depth:
         check_structure(text, max_depth, max_containers)
     if attachments:
         return _decode_header(_BINARY[type], namespace, id, attachments, text[at:])
@@ -308,11 +308,15 @@ def encode_socket_packet(
 def _encode_json(data: object, default: Callable[[object], object], attachments: list[bytes]) -> str:
     try:
         try:
-            text = _dump(data, default)
+            text = json.dumps(
+                data, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=default
+            )
         except ValueError:
             # Once more from the beginning: only now is it worth looking at every number.
             attachments.clear()
-            text = _dump(_finite(data), default)
+            text = json.dumps(
+                _finite(data), separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=default
+            )
     except Exception as error:
         # Whatever the application's own values raise while they are read.
         raise LocalProtocolError(f"JSON cannot carry this: {error}") from error
@@ -320,10 +324,6 @@ def _encode_json(data: object, default: Callable[[object], object], attachments:
         # JSON.stringify escapes a lone surrogate; UTF-8 could not carry it.
         text = _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
     return text
-
-
-def _dump(data: object, default: Callable[[object], object]) -> str:
-    return json.dumps(data, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=default)
 
 
 def _finite(value: object) -> object:
