@@ -222,7 +222,7 @@ class TestCve202633151:
 @pytest.mark.parametrize("number", [19_000, 50_000])
 @pytest.mark.parametrize("packet", ["3", "6"])
 async def test_cve_2026_48802_unsolicited_pongs_start_no_tasks(number: int, packet: str) -> None:
-    io, _ = server()
+    io, _ = server(clock=ManualClock())
     async with drive(io) as client:
         peer = client.websocket(WEBSOCKET)
         await peer.accept()

@@ -57,7 +57,7 @@ PAYLOADS = {
     "pongs": "3",
     "acknowledgements": "431[]",
     "empty": "",
-    "comes and goes": f"40{SEPARATOR}41",
+    "comes and goes": f"41{SEPARATOR}40",
     "unknown": "x",
 }
 
