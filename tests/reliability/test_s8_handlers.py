@@ -14,8 +14,10 @@ from datetime import datetime, timedelta, timezone
 
 import anyio
 import pytest
+from asgi_driver import drive
 from event_peer import EventPeer, Wire
 
+from holdfast import Engine, Session
 from holdfast.engine.dispatch import Ack, Events, Socket
 
 pytestmark = pytest.mark.anyio
@@ -397,3 +399,25 @@ def test_s8_end_of_the_event_loop_is_the_end_of_what_runs(backend: str) -> None:
     )
     assert done.stdout == "['cancelled', 'cancelled', 'cancelled']\n"
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("name", ["SystemExit", "CancelledError", "an exception", "a group"])
+async def test_s8_function_of_a_bare_session_that_ends_badly_ends_its_session(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def function(session: Session) -> None:
+        async for message in session:
+            if message == "bad":
+                raise ERRORS[name]()
+            await session.send(message)
+
+    async with drive(Engine(function)) as client:
+        peer, other = [client.websocket("/engine.io/?EIO=4&transport=websocket") for _ in range(2)]
+        for each in (peer, other):
+            await each.accept()
+            await each.receive()
+        peer.send("4bad")
+        assert await peer.closed() == 1000
+        other.send("4good")
+        assert await other.receive() == "4good"
+    assert "a background task failed" in caplog.text
