@@ -4,6 +4,7 @@
     - LocalProtocolError: our caller asked for something the protocol cannot do; nothing has changed
         - MessageTooLarge
     - RemoteProtocolError: the peer broke the protocol; close and say why
+        - LimitExceeded: the peer asks for more than a setting allows; the text names it
         - MissingMessages: the first message of a carrier is not the next one
         - StaleAttach: a newer carrier exists; the session is unharmed
         - WrongKey: the resume key is not this session's
@@ -29,6 +30,7 @@ __all__ = [
     "ErrorCode",
     "EventError",
     "HoldfastError",
+    "LimitExceeded",
     "LocalProtocolError",
     "MessageTooLarge",
     "MissingMessages",
@@ -74,6 +76,18 @@ class RemoteProtocolError(HoldfastError):
     """The peer broke the protocol. The text says how, without quoting the peer's input."""
 
     code: ErrorCode = ErrorCode.BAD_REQUEST
+
+
+class LimitExceeded(RemoteProtocolError):
+    """The peer asks for more than a setting allows; the text names the setting.
+
+    Attributes:
+        close_code: What a plain peer's WebSocket is closed with: 1008 (too many, too often) or 1009 (too large).
+    """
+
+    def __init__(self, message: str, *, close_code: int = 1008) -> None:
+        super().__init__(message)
+        self.close_code = close_code
 
 
 class MissingMessages(RemoteProtocolError):

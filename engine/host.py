@@ -12,17 +12,19 @@ from __future__ import annotations
 import asyncio
 import heapq
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
 from contextlib import contextmanager
 from itertools import count
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import anyio
 
-__all__ = ["Clock", "Event", "Host", "LoopClock", "Timer", "make_event"]
+__all__ = ["Clock", "Event", "Host", "LoopClock", "Task", "Timer", "make_event", "running_task"]
 
 logger = logging.getLogger("holdfast.host")
+
+Task = asyncio.Task[Any]
 
 
 class Clock(Protocol):
@@ -65,13 +67,37 @@ def make_event() -> Event:
     return asyncio.Event()
 
 
+def running_task() -> Task | None:
+    """The asyncio task that runs; None on Trio. What `Host.spawn` returned is the same one, and quicker."""
+    try:
+        return asyncio.current_task()
+    except RuntimeError:
+        return None
+
+
+def _is_failure_on_trio(error: BaseException) -> bool:
+    if isinstance(error, Exception):
+        return True
+    import trio
+
+    try:
+        trio.lowlevel.current_task()
+    except RuntimeError:
+        # A coroutine is being thrown away.
+        return False
+    if isinstance(error, BaseExceptionGroup):
+        return cast("BaseExceptionGroup[BaseException]", error).subgroup(trio.Cancelled) is None
+    # Trio keeps an interruption by the user from system tasks: this one was raised by hand.
+    return not isinstance(error, trio.Cancelled)
+
+
 class Timer:
     """One pending call. `cancel` is idempotent and allowed after the call."""
 
     __slots__ = ("_call",)
 
-    def __init__(self, call: Callable[[], None]) -> None:
-        self._call: Callable[[], None] | None = call
+    def __init__(self, call: Callable[[], object]) -> None:
+        self._call: Callable[[], object] | None = call
 
     def cancel(self) -> None:
         self._call = None
@@ -104,34 +130,79 @@ class Host:
         """Seconds on the host's clock."""
         return self._clock.now()
 
-    def spawn(self, function: Callable[..., Awaitable[None]], *args: Any) -> None:
-        """Start a coroutine that nobody waits for. What it raises is logged, once, with its traceback."""
-        self._running += 1
-        self._spawn(self._run, function, args)
+    def spawn(self, function: Callable[..., Awaitable[None]], *args: Any) -> Task | None:
+        """Start a coroutine that nobody waits for. What it raises is logged, once, with its traceback.
 
-    def _spawn(self, function: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> None:
+        Returns:
+            Its asyncio task; None on Trio.
+        """
+        self._running += 1
+        return self._spawn(self._run, function, args)
+
+    def _spawn(self, function: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> Task | None:
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
             import trio
 
             trio.lowlevel.spawn_system_task(function, *args)
-            return
+            return None
         task = loop.create_task(function(*args))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _run(self, function: Callable[..., Awaitable[None]], args: tuple[Any, ...]) -> None:
         try:
             await function(*args)
-        except Exception:
+        except BaseException as error:
             # Nobody awaits this task, so this is the last place where its failure can be seen; on Trio an
-            # exception that left here would end the program.
-            logger.exception("a background task failed")
+            # exception that left here would end the program, and so would `SystemExit` on asyncio.
+            await self.go_on_after(error)
+            logger.error("a background task failed", exc_info=error)
         finally:
             self._running -= 1
             if self._idle is not None and not self._running:
                 self._idle.set()
+
+    async def go_on_after(self, error: BaseException | None) -> None:
+        """Return if an exception is the failure of what a task of ours was running, and the task can go on.
+
+        That is every `Exception`; but also `SystemExit`, and a cancellation of the task itself that the application
+        has asked for, which is undone; None where it has not come out yet.
+
+        Raises:
+            BaseException: it ends the task: its event loop closes, or (on asyncio) the program was interrupted.
+        """
+        try:
+            task = asyncio.current_task()
+        except RuntimeError:
+            if error is not None and not _is_failure_on_trio(error):
+                raise error from None
+            return
+        # Without a task, a coroutine is being thrown away.
+        if error is not None and (task is None or isinstance(error, KeyboardInterrupt)):
+            raise error from None
+        if task is None or not task.cancelling():
+            return
+        if self._loop_ends(task):
+            raise error or asyncio.CancelledError
+        while task.cancelling():
+            task.uncancel()
+        try:
+            # It may not have been delivered yet.
+            await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            if task.cancelling():
+                raise
+
+    def _loop_ends(self, task: asyncio.Task[Any]) -> bool:
+        """An event loop that closes cancels all tasks at once, before any of them hears of it."""
+
+        def spared(tasks: Iterable[asyncio.Task[Any]]) -> bool:
+            return any(other is not task and not other.cancelling() for other in tasks)
+
+        return not spared(self._tasks) and not spared(asyncio.all_tasks())
 
     @property
     def running(self) -> int:
@@ -144,7 +215,7 @@ class Host:
             self._idle = anyio.Event()
             await self._idle.wait()
 
-    def call_at(self, when: float, call: Callable[[], None]) -> Timer:
+    def call_at(self, when: float, call: Callable[[], object]) -> Timer:
         """Call a function that does not wait at ``when``, in the order of the times asked for."""
         timer = Timer(call)
         if len(self._heap) >= self._compact_at:
@@ -160,7 +231,7 @@ class Host:
             self._changed.set()
         return timer
 
-    def call_later(self, delay: float, call: Callable[[], None]) -> Timer:
+    def call_later(self, delay: float, call: Callable[[], object]) -> Timer:
         """`call_at` with seconds from now."""
         return self.call_at(self.now() + delay, call)
 

@@ -97,6 +97,7 @@ class SessionTable:
             max_payload=settings.max_payload,
             when_full=settings.when_full,
             max_carriers=settings.max_carriers,
+            max_events_per_second=settings.max_events_per_second,
         )
         packet = OpenPacket(
             sid=sid,

@@ -247,8 +247,7 @@ async def _read(session: LiveSession, attachment: Attachment, receive: Receive, 
                 packets = decode_payload(text, counting=True)
             else:
                 packets = (decode_packet(text, counting=False),)
-            session.receive(carrier, packets)
-            await session.pace()
+            await session.receive_at_pace(carrier, iter(packets))
         except (MissingMessages, StaleAttach) as error:
             codes.append(4000 + error.code)
             return
@@ -262,8 +261,8 @@ def _end_code(session: LiveSession) -> int:
     if session.life is not Life.CLOSED:
         return _REPLACED
     # Codes of our own are for those who know them; a standard client gets "protocol error" from the RFC.
+    if session.end_code is not None and session.counting:
+        return 4000 + session.end_code
     if session.ended_with() is CloseReason.BUFFER_FULL:
         return 4000 + ErrorCode.SESSION_UNKNOWN if session.counting else 1008
-    if session.end_code is None:
-        return 1000
-    return 4000 + session.end_code if session.counting else 1002
+    return session.close_code

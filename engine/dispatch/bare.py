@@ -8,10 +8,10 @@ from typing import Self
 
 import anyio
 
-from ..errors import SessionClosed
+from ..errors import ErrorCode, SessionClosed
 from ..live import Handshake, LiveSession, SessionHandler
 from ..session import CloseReason
-from ..wire.message import Message
+from ..wire.message import MESSAGE_OVERHEAD, Message
 
 __all__ = ["Session", "SessionFunction", "handler_maker"]
 
@@ -70,7 +70,7 @@ class Session:
         data = self._waiting.popleft()
         was_behind = self.is_behind
         self._live.message_taken()
-        self._waiting_bytes -= len(data)
+        self._waiting_bytes -= len(data) + MESSAGE_OVERHEAD
         if was_behind and not self.is_behind:
             self._live.caught_up()
         return data
@@ -93,11 +93,16 @@ class Session:
     def message_received(self, data: str | bytes) -> None:
         """See `SessionHandler`."""
         self._waiting.append(data)
-        self._waiting_bytes += len(data)
+        self._waiting_bytes += len(data) + MESSAGE_OVERHEAD
         self._ring()
         if self._waiting_bytes > self._live.max_payload * 16:
             # Nobody takes what the peer sends; without a bound it would all be kept here.
-            self._live.fail(CloseReason.BUFFER_FULL, message="the application does not take its messages")
+            self._live.fail(
+                CloseReason.BUFFER_FULL,
+                code=int(ErrorCode.BAD_REQUEST),
+                message="the application does not take its messages (16 times the setting max_payload wait)",
+                close_code=1008,
+            )
 
     def session_closed(self, reason: CloseReason) -> None:
         """See `SessionHandler`."""
@@ -118,10 +123,11 @@ class Session:
         """Run the application's function to its end, then end the session."""
         try:
             await function(self)
-        except Exception:
+        except BaseException as error:
+            # Not at the end of the event loop: closing would start a timer that never ends.
+            await self._live.host.go_on_after(error)
             self._live.close()
             raise
-        # Not when it is cancelled: then the event loop ends, and closing would start a timer that never ends.
         self._live.close()
 
 

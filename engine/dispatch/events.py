@@ -46,7 +46,13 @@ class Events(Namespace):
         super().__init__("/")
         self.settings = settings or Settings()
         if codecs is None:
-            codecs = (JsonCodec(max_attachments=self.settings.max_attachments), MsgpackCodec())
+            depth, containers = self.settings.max_depth, self.settings.max_containers
+            codecs = (
+                JsonCodec(
+                    max_attachments=self.settings.max_attachments, max_depth=depth, max_containers=containers
+                ),
+                MsgpackCodec(max_depth=depth, max_containers=containers),
+            )
         self._codecs = {codec.name: checked(codec) for codec in codecs}
         if len(self._codecs) != len(codecs) or not codecs:
             raise LocalProtocolError("a server has at least one codec, and each has a name of its own")

@@ -168,10 +168,18 @@ class Handler:
             function = self.function
         if self.is_async:
             return await guarded(cast("Awaitable[object]", function(*args)))
-        # In a list, because Trio takes a thread's function that returns a coroutine for a mistake. Here it is a plain
-        # function round a coroutine function: what decorators leave behind.
-        (result,) = await to_thread.run_sync(lambda: [function(*args)])
+        (result,) = await to_thread.run_sync(_in_thread, function, args)
         return await cast("Awaitable[object]", result) if inspect.isawaitable(result) else result
+
+
+def _in_thread(function: Function, args: list[object]) -> list[object]:
+    # In a list, because Trio takes a thread's function that returns a coroutine for a mistake. Here it is a plain
+    # function round a coroutine function: what decorators leave behind.
+    try:
+        return [function(*args)]
+    except GeneratorExit as error:
+        # Thrown into the coroutine that waits for this thread, it would close that.
+        raise RuntimeError("the handler raised GeneratorExit") from error
 
 
 async def guarded(running: Awaitable[T]) -> T:

@@ -308,15 +308,28 @@ class Membership:
     # -- acknowledgements that we wait for
 
     def expect(self, id: int, pending: PendingAck) -> None:
+        """Let somebody wait for an acknowledgement.
+
+        Raises:
+            LocalProtocolError: so many of the session are waited for as the setting ``max_pending_acks`` allows.
+        """
+        session = self.session
+        if session.awaited_acks >= session.settings.max_pending_acks:
+            raise LocalProtocolError(
+                f"the client owes {session.awaited_acks} acknowledgements (setting max_pending_acks)"
+            )
+        session.awaited_acks += 1
         self._acks[id] = pending
 
     def forget(self, id: int) -> None:
-        self._acks.pop(id, None)
+        if self._acks.pop(id, None) is not None:
+            self.session.awaited_acks -= 1
 
     def resolve(self, id: int, args: list[object]) -> None:
         """The peer acknowledged; one that nobody awaits any more is dropped."""
         pending = self._acks.pop(id, None)
         if pending is not None:
+            self.session.awaited_acks -= 1
             pending.resolve(args)
 
     # -- life
@@ -432,6 +445,7 @@ class Membership:
         self.registry.hold()
         self._depart(reason)
         acks, self._acks = self._acks, {}
+        self.session.awaited_acks -= len(acks)
         for pending in acks.values():
             pending.fail(Disconnected("the socket left before its acknowledgement arrived"))
         if was_connected:

@@ -138,3 +138,7 @@ class Expiry:
             await reauthenticate(self._member, judge, timeout)
         except Disconnected as error:
             logger.info("a socket in %r: %s", self._member.registry.name, error)
+        except BaseException:
+            # Cancelled by a check, for one: nobody has judged, and nobody will ask again.
+            self._member.put_out(CloseReason.AUTHENTICATION_EXPIRED)
+            raise

@@ -117,7 +117,11 @@ class Registry:
         members = [self.members[recipient.id] for recipient in recipients]
         id = next(self.ids)
         for member in members:
-            member.expect(id, answers)
+            try:
+                member.expect(id, answers)
+            except LocalProtocolError as error:
+                # It is sent the event like all others; its answer is not waited for.
+                answers.fail(error)
         try:
             deliver(members, SocketPacket(SocketPacketType.EVENT, self.name, [name, *args], id), EVERYBODY)
         except LocalProtocolError:

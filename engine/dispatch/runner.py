@@ -4,10 +4,13 @@
    run in a task that exists only while there is something to run; it belongs to no carrier.
 2. A handler that was registered as concurrent begins in its turn and is not waited for.
 3. Which handler it is, is looked up in its turn: an earlier one may have registered or removed it.
+4. However a handler ends, in a cancellation of its own task or in `SystemExit` too, the next one runs. What it was to
+   answer becomes an error; only the end of the event loop ends the task.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
@@ -19,11 +22,11 @@ from ..errors import (
     LocalProtocolError,
     SessionClosed,
 )
-from ..host import Event, make_event
+from ..host import Event, Task, make_event, running_task
 from ..session.reason import CloseReason
 from ..subprotocols.socketio import EventReceived
 from .acks import Ack, Answer, error_answer
-from .handlers import Handler, WrongArguments
+from .handlers import Handler, HandlerCancelled, WrongArguments
 from .listeners import ANY_EVENT
 
 if TYPE_CHECKING:
@@ -77,7 +80,7 @@ class _Course:
 class Runner:
     """See the module."""
 
-    __slots__ = ("_before", "_idle", "_member", "_queue", "_running")
+    __slots__ = ("_before", "_idle", "_member", "_queue", "_running", "_task")
 
     def __init__(self, member: Membership) -> None:
         self._member = member
@@ -85,12 +88,14 @@ class Runner:
         self._running = False
         self._idle: Event | None = None
         self._before: Runner | None = None
+        self._task: Task | None = None
 
     def follow(self, before: Runner) -> None:
         """Begin only when another one is done."""
         self._before = before
 
     def push_connect(self, middleware: list[Handler], handler: Handler | None) -> None:
+        self._member.session.change_begins()
         self._push(_Connect(middleware, handler))
 
     def wants(self, event: str) -> bool:
@@ -107,6 +112,7 @@ class Runner:
 
     def push_disconnect(self, reason: CloseReason) -> None:
         if self._running or any(self._member.farewells(name) for name in _FAREWELLS):
+            self._member.session.change_begins()
             self._push(_Disconnect(reason))
 
     def _push(self, job: _Connect | _Received | _Disconnect) -> None:
@@ -115,7 +121,7 @@ class Runner:
             self._running = True
             # A namespace does not end under the handlers of the last that left it.
             self._member.registry.hold()
-            self._member.session.live.host.spawn(self._run)
+            self._task = self._member.session.live.host.spawn(self._run)
 
     async def _done(self) -> None:
         while self._running:
@@ -131,25 +137,52 @@ class Runner:
                 with session.live.host.move_on_after(_PATIENCE):
                     await before._done()
             while self._queue:
-                job = self._queue.popleft()
-                if isinstance(job, _Received):
-                    handler = self._handler(job.event.name)
-                    if handler is not None and handler.concurrent:
-                        self._member.registry.hold()
-                        session.live.host.spawn(self._run_beside, handler, job)
-                    else:
-                        session.event_taken(job.size_bytes)
-                        await self._handle(handler, job.event)
-                elif isinstance(job, _Connect):
-                    await self._connect(job)
-                else:
-                    await self._disconnect(job.reason)
+                try:
+                    while self._queue:
+                        job = self._queue.popleft()
+                        if not isinstance(job, _Received):
+                            await self._change(job)
+                            continue
+                        handler = self._handler(job.event.name)
+                        if handler is not None and handler.concurrent:
+                            self._member.registry.hold()
+                            session.live.host.spawn(self._run_beside, handler, job)
+                        else:
+                            session.event_taken(job.size_bytes)
+                            await self._handle(handler, job.event, self._task)
+                except BaseException as error:
+                    await session.live.host.go_on_after(error)
+                    logger.error(
+                        "a turn of a socket in %r failed", self._member.registry.name, exc_info=error
+                    )
         finally:
-            self._running = False
+            self._running, self._task = False, None
             if self._idle is not None:
                 self._idle.set()
                 self._idle = None
             self._member.registry.release()
+
+    async def _change(self, job: _Connect | _Disconnect) -> None:
+        try:
+            if isinstance(job, _Connect):
+                await self._connect(job)
+            else:
+                await self._disconnect(job.reason)
+        finally:
+            self._member.session.change_ends()
+
+    async def _failure(self, error: BaseException) -> BaseException:
+        """What a handler has ended in; raises it if that is the end of this task (rule 4)."""
+        await self._member.session.live.host.go_on_after(error)
+        if isinstance(error, asyncio.CancelledError):
+            failure = HandlerCancelled("the handler was cancelled")
+            failure.__cause__ = error
+            return failure
+        return error
+
+    async def _spare(self) -> None:
+        """Undo a cancellation that a handler has asked for and not waited for: the next to wait would be ourselves."""
+        await self._member.session.live.host.go_on_after(None)
 
     def _handler(self, event: str) -> Handler | None:
         listeners = self._member.listeners
@@ -160,7 +193,7 @@ class Runner:
 
     async def _run_beside(self, handler: Handler, job: _Received) -> None:
         try:
-            await self._handle(handler, job.event)
+            await self._handle(handler, job.event, running_task())
         finally:
             # Only now: what runs counts as waiting, so that a peer cannot start any number of them.
             self._member.session.event_taken(job.size_bytes)
@@ -186,11 +219,13 @@ class Runner:
             if job.handler is not None:
                 member.enter()
                 result = await job.handler.call(args if job.handler.takes(2) else args[:1])
+            await self._spare()
         except ConnectionRefusedError as error:
             self._refuse_safely(error.message, error.data)
-        except Exception as error:
+            await self._spare()
+        except BaseException as error:
             # The application's failure must not leave its peer without an answer.
-            self._log("connect", error)
+            self._log("connect", await self._failure(error))
             if member.is_pending:
                 member.refuse(FAILED)
             elif has_begun:
@@ -221,13 +256,14 @@ class Runner:
             for handler in self._member.farewells(name):
                 try:
                     await handler.call(args if handler.takes(2) else args[:1])
-                except Exception as error:
+                    await self._spare()
+                except BaseException as error:
                     # Nobody is left to be told.
-                    self._log(name, error)
+                    self._log(name, await self._failure(error))
 
     # -- events
 
-    async def _handle(self, handler: Handler | None, event: EventReceived) -> None:
+    async def _handle(self, handler: Handler | None, event: EventReceived, task: Task | None) -> None:
         listeners = self._member.listeners
         for listener in listeners.any():
             await self._hear(listener, event)
@@ -240,9 +276,11 @@ class Runner:
             else:
                 course.has_run = True
                 result = await handler.call(self._args(course, handler), ack)
-        except Exception as error:
+            if task is not None and task.cancelling():
+                await self._spare()
+        except BaseException as error:
             # An application's failure becomes the peer's answer; the next event is handled all the same.
-            await self._answer_error(course, error)
+            await self._answer_error(course, await self._failure(error))
             return
         if event.ack_id is None or (course.has_run and (ack is not None or handler is None)):
             return
@@ -291,9 +329,10 @@ class Runner:
     async def _hear(self, listener: Handler, event: EventReceived) -> None:
         try:
             await listener.call([self._member.socket, event.name, *event.args])
-        except Exception as error:
+            await self._spare()
+        except BaseException as error:
             # Who listens has no say in what becomes of the event.
-            self._log(listener.event, error)
+            self._log(listener.event, await self._failure(error))
 
     def tell(self, outgoing: list[Handler], name: str, args: tuple[object, ...]) -> None:
         """Let listeners hear an event that is sent."""
@@ -303,7 +342,7 @@ class Runner:
             except Exception as error:
                 self._log(listener.event, error)
 
-    async def _answer_error(self, course: _Course, error: Exception) -> None:
+    async def _answer_error(self, course: _Course, error: BaseException) -> None:
         event, ack = course.event, course.ack
         wanted = event.ack_id is not None and (ack is None or not ack.given)
         if not wanted or not isinstance(error, EventError):
@@ -324,21 +363,24 @@ class Runner:
             self._log(course.name, unsendable)
             await member.send_ack(member.encode_failure(event.ack_id), as_guest=True)
 
-    def _log(self, event: str, error: Exception) -> None:
+    def _log(self, event: str, error: BaseException) -> None:
         member = self._member
         if member.is_gone and isinstance(error, Disconnected | SessionClosed):
             # That a peer leaves while it is being served is no failure of the application.
             logger.debug("the handler of %r was cut short: %s", event, error)
-        elif isinstance(error, WrongArguments):
+            return
+        rest = member.session.complaints.note(event, type(error).__name__)
+        if rest is None:
+            return
+        name = member.registry.name
+        if isinstance(error, WrongArguments):
             # The peer's doing: there is no traceback worth reading.
-            logger.warning("in %r: %s", member.registry.name, error)
+            logger.warning("in %r: %s%s", name, error, rest)
         elif isinstance(error, EventError):
             # Meant for the peer, who has not asked to hear of it.
-            logger.warning(
-                "the handler of %r in %r has nobody to give its error to", event, member.registry.name
-            )
+            logger.warning("the handler of %r in %r has nobody to give its error to%s", event, name, rest)
         else:
-            logger.error("the handler of %r in %r failed", event, member.registry.name, exc_info=error)
+            logger.error("the handler of %r in %r failed%s", event, name, rest, exc_info=error)
 
 
 def _answer(result: object) -> tuple[object, ...]:

@@ -6,7 +6,7 @@ import inspect
 import logging
 from collections.abc import Awaitable, Mapping
 
-from ..errors import LocalProtocolError, SessionClosed
+from ..errors import ErrorCode, LocalProtocolError, SessionClosed
 from ..host import Timer
 from ..live import LiveSession
 from ..session.reason import CloseReason
@@ -15,6 +15,7 @@ from ..subprotocols.socketio import AckReceived, ConnectRequested, EventReceived
 from ..wire.codec import Codec
 from ..wire.message import Message
 from ..wire.socketio import SocketPacket, SocketPacketType
+from .complaints import Complaints
 from .handlers import guarded
 from .membership import Life, Membership
 from .registry import Registries, Registry
@@ -30,18 +31,29 @@ class EventSession:
     Args:
         registries: The server's namespaces.
         codecs: By name.
+
+    Attributes:
+        awaited_acks: Acknowledgements of the peer that somebody waits for.
+        complaints: What the log is told of it.
     """
 
     __slots__ = (
+        "_changes",
         "_closed",
         "_incoming_bytes",
+        "_many",
+        "_many_bytes",
         "_members",
+        "_part_at",
+        "_part_timer",
         "_registries",
         "_searches",
         "_searching",
         "_timer",
         "_waiting",
         "_waiting_bytes",
+        "awaited_acks",
+        "complaints",
         "live",
         "protocol",
         "settings",
@@ -72,6 +84,16 @@ class EventSession:
         self._waiting = 0
         self._waiting_bytes = 0
         self._incoming_bytes = 0
+        # More than these wait: it is behind.
+        self._many = settings.max_pending_events / 10
+        self._many_bytes = settings.max_pending_event_bytes / 2
+        # `connect` and `disconnect` handlers that wait or run.
+        self._changes = 0
+        self.awaited_acks = 0
+        self.complaints = Complaints(live.host)
+        # When the last part of an incomplete packet came; the timer stays for the next one.
+        self._part_at = 0.0
+        self._part_timer: Timer | None = None
         self._timer: Timer | None = None
         self._start_timer()
 
@@ -86,6 +108,8 @@ class EventSession:
         self._incoming_bytes += len(data)
         received = self.protocol.receive(data)
         if received is None:
+            if self.protocol.is_incomplete:
+                self._part_came()
             return
         size, self._incoming_bytes = self._incoming_bytes, 0
         if isinstance(received, EventReceived):
@@ -110,10 +134,49 @@ class EventSession:
             self._waiting > settings.max_pending_events
             or self._waiting_bytes > settings.max_pending_event_bytes
         ):
-            logger.warning("session %s closed: too many events wait for their handlers", self.live.name)
-            self.live.fail(CloseReason.BUFFER_FULL, message="too many events wait for their handlers")
+            self._fail(
+                "too many events wait for their handlers (settings max_pending_events and max_pending_event_bytes)"
+            )
             return
         member.runner.push_event(event, size_bytes)
+
+    def _fail(self, message: str) -> None:
+        logger.warning("session %s closed: %s", self.live.name, message)
+        self.live.fail(
+            CloseReason.BUFFER_FULL, code=int(ErrorCode.BAD_REQUEST), message=message, close_code=1008
+        )
+
+    def change_begins(self) -> None:
+        """A `connect` or `disconnect` handler is to run. Each is a task of its own for a peer that comes and goes."""
+        self._changes += 1
+        if self._changes > 2 * self.settings.max_namespaces_per_session and not self._closed:
+            self._fail(
+                "the client connects and disconnects faster than handlers run (setting max_namespaces_per_session)"
+            )
+
+    def change_ends(self) -> None:
+        """It has run."""
+        self._changes -= 1
+
+    def _part_came(self) -> None:
+        host = self.live.host
+        self._part_at = host.now()
+        if self._part_timer is None:
+            self._part_timer = host.call_later(self.settings.attachment_timeout, self._check_parts)
+
+    def _check_parts(self) -> None:
+        self._part_timer = None
+        if self._closed or not self.protocol.is_incomplete:
+            return
+        host, seconds = self.live.host, self.settings.attachment_timeout
+        if self.live.counting and not self.live.attached:
+            # What is missing comes by the next carrier.
+            self._part_at = host.now()
+        due = self._part_at + seconds
+        if due > host.now():
+            self._part_timer = host.call_at(due, self._check_parts)
+        else:
+            self._fail(f"an attachment did not come within {seconds:g} s (setting attachment_timeout)")
 
     def event_taken(self, size_bytes: int) -> None:
         """A handler begins with an event that waited."""
@@ -127,16 +190,14 @@ class EventSession:
     @property
     def is_behind(self) -> bool:
         """See `SessionHandler`."""
-        settings = self.settings
-        return (
-            self._waiting * 10 > settings.max_pending_events
-            or self._waiting_bytes * 2 > settings.max_pending_event_bytes
-        )
+        return self._waiting > self._many or self._waiting_bytes > self._many_bytes
 
     def _connect(self, request: ConnectRequested) -> None:
         try:
             found = self._registries.find(request.namespace, request.auth)
-        except Exception:
+        except KeyboardInterrupt:
+            raise
+        except BaseException:
             # A function of the application: its failure must not leave the peer without an answer.
             logger.exception("the function of a dynamic namespace failed")
             self._refuse(request.namespace, "internal error")
@@ -147,7 +208,7 @@ class EventSession:
             self.live.host.spawn(self._search, request, found)
             if self._searches > self.settings.max_namespaces_per_session:
                 # One that asks and leaves again and again would start any number of them.
-                self.live.fail(CloseReason.BUFFER_FULL, message="too many namespaces are being looked for")
+                self._fail("too many namespaces are being looked for (setting max_namespaces_per_session)")
         else:
             self._join(request, found)
 
@@ -156,8 +217,9 @@ class EventSession:
         try:
             registry = await guarded(found)
             message = "Invalid namespace"
-        except Exception:
-            logger.exception("the function of a dynamic namespace failed")
+        except BaseException as error:
+            await self.live.host.go_on_after(error)
+            logger.error("the function of a dynamic namespace failed", exc_info=error)
         finally:
             self._searches -= 1
         if self._searching.get(request.namespace) is not request:
@@ -233,6 +295,8 @@ class EventSession:
         self._closed = True
         self.live.caught_up()
         self.settled()
+        if self._part_timer is not None:
+            self._part_timer.cancel()
         self.protocol.clear()
         self._searching.clear()
         for member in list(self._members.values()):

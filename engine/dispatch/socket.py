@@ -154,7 +154,8 @@ class Socket:
             AckTimeout: none came in time.
             Disconnected: the socket left before it came.
             EventError: the peer answered with an error (docs/protocol.md, section 10).
-            LocalProtocolError: as `emit`; or the `connect` handler, whose end the client waits for, still runs.
+            LocalProtocolError: as `emit`; or the `connect` handler, whose end the client waits for, still runs; or the
+                client owes as many acknowledgements as the setting ``max_pending_acks`` allows.
         """
         check_event_name(event)
         membership = self._membership
@@ -164,8 +165,8 @@ class Socket:
         waiter = AckWaiter()
         if timeout is None:
             timeout = membership.registry.ack_timeout
-        timer = None if timeout is None else self.session.host.call_later(timeout, waiter.expire)
         membership.expect(id, waiter)
+        timer = None if timeout is None else self.session.host.call_later(timeout, waiter.expire)
         try:
             if timeout is not None:
                 await membership.wait_for_room(timeout)

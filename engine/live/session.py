@@ -15,8 +15,16 @@ from contextlib import contextmanager
 from typing import Literal, Protocol
 
 import anyio
+from anyio.lowlevel import checkpoint
 
-from ..errors import MessageTooLarge, MissingMessages, RemoteProtocolError, SessionClosed, StaleAttach
+from ..errors import (
+    LimitExceeded,
+    MessageTooLarge,
+    MissingMessages,
+    RemoteProtocolError,
+    SessionClosed,
+    StaleAttach,
+)
 from ..host import Event, Host, Timer, make_event
 from ..session import Budget, Carrier, CloseReason, Life, Role, ServerSession, kept_bytes
 from ..wire.message import Message
@@ -24,6 +32,7 @@ from ..wire.packet import Packet
 from .attachment import Attachment
 from .candidates import Candidates
 from .handshake import Handshake
+from .rate import Rate
 
 __all__ = ["LiveSession", "SessionHandler", "short_hash"]
 
@@ -36,6 +45,9 @@ _LAST_WORDS = 2.0
 _REPLACED_LINGER = 5.0
 # How many volatile events wait where the newest are wanted.
 _MOST_LATEST = 16
+# How many packets are taken before others have their turn.
+_TURN = 200
+_CLOSED = Life.CLOSED
 # How long reading may be held up for an application that is behind, and what each message that it takes gives back of
 # that. Pongs, and the acknowledgements that handlers wait for, stand behind what is not read.
 _PACE = 1.0
@@ -97,6 +109,7 @@ class LiveSession:
         max_carriers: How many may serve it at once.
         when_full: What `send` does while there is no room.
         end_code: The protocol's error code that the session ended with, if it did.
+        close_code: What a plain peer's WebSocket is closed with for it.
         candidates: The streams that are not to be attached yet.
     """
 
@@ -112,6 +125,7 @@ class LiveSession:
         max_payload: int = 1_000_000,
         when_full: Literal["wait", "disconnect"] = "wait",
         max_carriers: int = 16,
+        max_events_per_second: int = 20_000,
     ) -> None:
         self.sid = sid
         self.key = key
@@ -124,6 +138,7 @@ class LiveSession:
         self.name = short_hash(sid)
         self.handler: SessionHandler | None = None
         self.end_code: int | None = None
+        self.close_code = 1000
         self.ended = anyio.Event()
         self.candidates = Candidates(self)
         self._core = core
@@ -134,6 +149,7 @@ class LiveSession:
         self._latest: deque[tuple[Message, ...]] = deque(maxlen=_MOST_LATEST)
         self._caught_up: Event | None = None
         self._pace = _PACE
+        self._rate = Rate(max_events_per_second, now=host.now())
         self._was_open = True
         self._probing = 0
         self._arrivals: list[Arrival] = []
@@ -288,9 +304,18 @@ class LiveSession:
         self._core.close(reason, now=self.host.now())
         self._settle()
 
-    def fail(self, reason: CloseReason, *, code: int | None = None, message: str | None = None) -> None:
-        """End the session at once and tell the peer why."""
-        self.end_code = code
+    def fail(
+        self,
+        reason: CloseReason,
+        *,
+        code: int | None = None,
+        message: str | None = None,
+        close_code: int | None = None,
+    ) -> None:
+        """End the session at once and tell the peer why; the first reason stays."""
+        if self._core.life is not Life.CLOSED:
+            self.end_code = code
+            self.close_code = close_code or (1000 if code is None else 1002)
         self._core.fail(reason, code=code, message=message)
         self._settle()
 
@@ -358,29 +383,42 @@ class LiveSession:
             MissingMessages: end this carrier; the session lives.
             RemoteProtocolError: the session has been closed with "parse error".
         """
-        self._receive(carrier, packets, stop=False)
+        packets = iter(packets)
+        while not self._receive(carrier, packets, stop=False):
+            pass
 
     async def receive_at_pace(self, carrier: Carrier, packets: Iterator[Packet]) -> None:
-        """`receive`, and `pace` wherever the application is behind.
+        """`receive`, and `pace` wherever the application is behind; others have their turn between many packets.
 
         Raises:
             MissingMessages, RemoteProtocolError: as `receive`.
         """
-        while not self._receive(carrier, packets, stop=self.is_open and self._pace > 0):
+        while not self._receive(carrier, packets, stop=self._pace > 0):
             await self.pace()
-        await self.pace()
+            await checkpoint()
 
-    def _receive(self, carrier: Carrier, packets: Iterable[Packet], *, stop: bool) -> bool:
+    def _receive(self, carrier: Carrier, packets: Iterator[Packet], *, stop: bool) -> bool:
+        """Whether these were all, or the session is over. If not, call it again."""
         core, handler = self._core, self.handler
         now = self.host.now()
+        taken, more = 0, False
         try:
             for packet in packets:
+                taken += 1
                 message = core.receive(carrier, packet, now=now)
                 if message is not None and handler is not None:
                     handler.message_received(message)
                     if stop and handler.is_behind:
-                        self._settle()
-                        return False
+                        more = True
+                        break
+                # After the end nothing counts, so it is not decoded either.
+                if taken == _TURN or core.life is _CLOSED:
+                    more = core.life is not _CLOSED
+                    break
+            rate = self._rate
+            rate.left -= taken
+            if rate.left < 0 and core.life is not _CLOSED:
+                rate.renew(now)
         except MissingMessages:
             self._settle()
             raise
@@ -388,7 +426,7 @@ class LiveSession:
             self._refuse(error)
             raise
         self._settle()
-        return True
+        return not more
 
     async def pace(self) -> None:
         """Before more is read: let an application that is behind catch up, so that a quick peer is no reason to close.
@@ -422,6 +460,7 @@ class LiveSession:
     def _refuse(self, error: RemoteProtocolError) -> None:
         logger.info("session %s closed: %s", self.name, error)
         self.end_code = int(error.code)
+        self.close_code = error.close_code if isinstance(error, LimitExceeded) else 1002
         self._core.fail(CloseReason.PARSE_ERROR, code=int(error.code), message=str(error))
         self._settle()
 

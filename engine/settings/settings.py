@@ -99,10 +99,15 @@ class Settings:
         serve_client: Whether the JavaScript client is served beside the path.
         connect_timeout: In which a session must have connected to a namespace.
         max_attachments: Binary attachments of one packet.
+        attachment_timeout: In which the next attachment of a packet must have arrived while there is a carrier.
+        max_depth: How deep lists and maps of a packet may be nested.
+        max_containers: Lists and maps in one packet; a date in msgpack counts as two.
+        max_events_per_second: Packets of any kind that one session may send in a second, and at once.
         max_pending_events: Events of one session that may wait for their handlers.
         max_pending_event_bytes: Bytes of those events, as they came.
         max_namespaces_per_session: Namespaces that one session may be connected to.
         max_rooms_per_socket: Rooms that one socket may be in.
+        max_pending_acks: Acknowledgements that one session's events may wait for.
         ack_timeout: Default for `emit_with_ack`; None waits as long as the socket lives.
         connection_state_recovery: Whether official clients come back to the socket that they lost: the same id, rooms
             and data, and what was sent meanwhile. Their events then end in one more argument, as with Socket.IO.
@@ -146,10 +151,15 @@ class Settings:
     serve_client: bool = switch(True)
     connect_timeout: float = seconds(45.0)
     max_attachments: int = count(10)
+    attachment_timeout: float = seconds(10.0)
+    max_depth: int = count(64)
+    max_containers: int = count(50_000)
+    max_events_per_second: int = count(20_000)
     max_pending_events: int = count(10_000)
     max_pending_event_bytes: int = size(16_000_000)
     max_namespaces_per_session: int = count(100)
     max_rooms_per_socket: int = count(10_000)
+    max_pending_acks: int = count(10_000)
     ack_timeout: float | None = seconds_or_none()
     connection_state_recovery: bool = switch(False)
     max_disconnection_duration: float = seconds(120.0, most=_DAY)

@@ -30,7 +30,7 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import NamedTuple, cast
 
-from ..errors import RemoteProtocolError
+from ..errors import LimitExceeded, RemoteProtocolError
 from ..wire.codec import Codec
 from ..wire.socketio import BinaryHeader, SocketPacket, SocketPacketType
 
@@ -152,6 +152,11 @@ class SocketIOState:
         """Attachments kept for a packet that is not complete."""
         return self._size
 
+    @property
+    def is_incomplete(self) -> bool:
+        """Whether a packet waits for attachments."""
+        return self._header is not None
+
     def receive(self, data: str | bytes) -> Received | None:
         """Take one message.
 
@@ -181,7 +186,9 @@ class SocketIOState:
             raise RemoteProtocolError("text came where an attachment was announced")
         self._size += len(data)
         if self._size > self._max_bytes:
-            raise RemoteProtocolError("the attachments of a packet are too large")
+            raise LimitExceeded(
+                "the attachments of a packet are too large together (setting max_payload)", close_code=1009
+            )
         self._attachments.append(data)
         if len(self._attachments) < header.attachments:
             return None
@@ -209,7 +216,7 @@ class SocketIOState:
             del self._states[namespace]
             return
         if namespace not in self._states and len(self._states) >= self._max_namespaces:
-            raise RemoteProtocolError("too many namespaces")
+            raise LimitExceeded("too many namespaces (setting max_namespaces_per_session)")
         self._states[namespace] = state
 
     def _value(self, packet: SocketPacket, state: _State) -> Received | None:

@@ -7,9 +7,12 @@ docs/protocol.md, sections 4 and 9.
 
 from __future__ import annotations
 
+import codecs
+import struct
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Protocol, cast
+from math import inf
+from typing import Any, Protocol, cast
 
 import msgpack  # pyright: ignore[reportMissingTypeStubs] - it ships none
 
@@ -26,6 +29,7 @@ from .socketio import (
     encode_socket_packet,
     is_namespace,
 )
+from .structure import MAX_CONTAINERS, MAX_DEPTH, too_deep, too_many
 
 __all__ = ["CODEC_NAMES", "Codec", "JsonCodec", "MsgpackCodec"]
 
@@ -70,13 +74,23 @@ class JsonCodec:
 
     Args:
         max_attachments: Binary attachments of one packet, both ways.
+        max_depth: How deep lists and maps may be nested in what a peer sends, that of the event itself included.
+        max_containers: How many they may be.
     """
 
-    __slots__ = ("_max_attachments",)
+    __slots__ = ("_max_attachments", "_max_containers", "_max_depth")
     name = "json"
 
-    def __init__(self, *, max_attachments: int = MAX_ATTACHMENTS) -> None:
+    def __init__(
+        self,
+        *,
+        max_attachments: int = MAX_ATTACHMENTS,
+        max_depth: int = MAX_DEPTH,
+        max_containers: int = MAX_CONTAINERS,
+    ) -> None:
         self._max_attachments = max_attachments
+        self._max_depth = max_depth
+        self._max_containers = max_containers
 
     def recognises(self, data: str | bytes) -> bool:
         return isinstance(data, str)
@@ -89,32 +103,67 @@ class JsonCodec:
 
     def decode(self, data: str | bytes) -> SocketPacket | BinaryHeader:
         if isinstance(data, str):
-            return decode_socket_packet(data, max_attachments=self._max_attachments)
+            return decode_socket_packet(
+                data,
+                max_attachments=self._max_attachments,
+                max_depth=self._max_depth,
+                max_containers=self._max_containers,
+            )
         raise RemoteProtocolError("bytes came where no attachment was announced")
 
 
 # Untyped where they come from.
 _pack = cast("Callable[..., bytes]", msgpack.packb)  # pyright: ignore[reportUnknownMemberType]
 _unpack = cast("Callable[..., object]", msgpack.unpackb)  # pyright: ignore[reportUnknownMemberType]
+# Any: of an object of which two methods are called.
+_Unpacker = cast("Callable[..., Any]", msgpack.Unpacker)  # pyright: ignore[reportUnknownMemberType]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
+_unpack_int64 = cast("Callable[[bytes], tuple[int]]", struct.Struct(">q").unpack)
 _MAX_LENGTH = 65_536
-_MAX_DEPTH = 64
-# Every byte that cannot begin an array or a map. What is left over bounds the depth, without walking the value.
-_NOT_CONTAINERS = bytes(byte for byte in range(256) if not (0x80 <= byte <= 0x9F or 0xDC <= byte <= 0xDF))
+# What the arrays of a message may announce together, as far as a look at its bytes can tell, before it is walked once
+# without building anything: their places are made before what fills them is there.
+_MAX_ANNOUNCED = 400_000
+# Every byte that cannot begin an array, a map or an extension. What is left over bounds their number and their depth.
+_NOT_CONTAINERS = bytes(
+    byte
+    for byte in range(256)
+    if not (0x80 <= byte <= 0x9F or 0xDC <= byte <= 0xDF or 0xC7 <= byte <= 0xC9 or 0xD4 <= byte <= 0xD8)
+)
+_ENTRIES = 10
 _TYPES = {type.value: type for type in SocketPacketType if type <= SocketPacketType.CONNECT_ERROR}
+_BINARY = (b"\xc4", b"\xc5", b"\xc6")
+_REPLACE = "holdfast.replace"
+
+
+def _replace(error: UnicodeError) -> tuple[bytes, int]:
+    # U+FFFD as bytes: a text given here would have to be ASCII.
+    assert isinstance(error, UnicodeEncodeError)
+    return b"\xef\xbf\xbd" * (error.end - error.start), error.end
+
+
+codecs.register_error(_REPLACE, _replace)
 
 
 class MsgpackCodec:
     """The format of socket.io-msgpack-parser: a map ``{type, data, nsp, id?}`` in one binary message.
 
     JavaScript's ``undefined`` arrives as None and its ``Date`` as an aware `datetime`, which also travels back as one.
-    Arrays and maps hold at most 65,536 entries and nest at most 64 deep.
+    What JSON brings and msgpack has not becomes what it is in JavaScript: an integer over 64 bits a float, a lone
+    surrogate U+FFFD. An array or a map holds at most 65,536 entries.
+
+    Args:
+        max_depth: How deep lists and maps may be nested in what a peer sends, that of the event itself included.
+        max_containers: How many they may be, a date counted as two; ten times as many entries may be in them together.
     """
 
-    __slots__ = ()
+    __slots__ = ("_max_containers", "_max_depth")
     name = "msgpack"
+
+    def __init__(self, *, max_depth: int = MAX_DEPTH, max_containers: int = MAX_CONTAINERS) -> None:
+        self._max_depth = max_depth
+        self._max_containers = max_containers
 
     def recognises(self, data: str | bytes) -> bool:
         return isinstance(data, bytes)
@@ -127,15 +176,19 @@ class MsgpackCodec:
         if packet.id is not None:
             value["id"] = packet.id
         try:
-            data = _pack(value, use_bin_type=True, default=_encode_extension)
-        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            try:
+                data = _pack(value, use_bin_type=True, default=_encode_other)
+            except UnicodeEncodeError:
+                data = _pack(value, use_bin_type=True, default=_encode_other, unicode_errors=_REPLACE)
+        except Exception as error:
+            # Whatever the application's own values raise while they are read.
             raise LocalProtocolError(f"msgpack cannot carry this: {error}") from error
         return [Message(data)]
 
     def decode(self, data: str | bytes) -> SocketPacket | BinaryHeader:
         if isinstance(data, str):
             raise RemoteProtocolError("text came where the codec is msgpack")
-        value = _decode_value(data)
+        value = _decode_value(data, self._max_depth, self._max_containers)
         if not isinstance(value, dict):
             raise RemoteProtocolError("a packet is not a map")
         # Unknown keys are tolerated: JavaScript's encoder sends its own `options` along.
@@ -159,45 +212,102 @@ def _check_id(id: object) -> int | None:
     return cast("int", id)
 
 
-def _decode_value(data: bytes) -> object:
+class _Count:
+    """Called for each list, map and extension, so that one too many ends the work."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        # The packet is a map itself.
+        self._left = most + 1
+        self._entries = most * _ENTRIES
+
+    def list(self, value: list[object]) -> list[object]:
+        self._take(len(value))
+        return value
+
+    def map(self, value: dict[object, object]) -> dict[object, object]:
+        self._take(len(value))
+        return _check_keys(value)
+
+    def extension(self, code: int, data: bytes) -> object:
+        # A date takes twice the time of a list.
+        self._take(0, 2)
+        return _decode_extension(code, data)
+
+    def _take(self, entries: int, weight: int = 1) -> None:
+        self._left -= weight
+        self._entries -= entries
+        if self._left < 0 or self._entries < 0:
+            raise too_many(self._most)
+
+
+def _check_keys(value: dict[object, object]) -> dict[object, object]:
+    for key in value:
+        if key.__class__ is not str:
+            raise ValueError("a key that is no text")
+    return value
+
+
+def _decode_value(data: bytes, max_depth: int, max_containers: int) -> object:
     limit = min(len(data), _MAX_LENGTH)
+    most = len(data.translate(None, _NOT_CONTAINERS))
+    hooks: dict[str, object] = {"ext_hook": _decode_extension}
+    if most * 2 > max_containers or len(data) > max_containers * _ENTRIES:
+        # Or so many bytes of an attachment that look like them.
+        count = _Count(max_containers)
+        hooks = {"ext_hook": count.extension, "list_hook": count.list, "object_hook": count.map}
+    elif any(byte in data for byte in _BINARY):
+        hooks["object_hook"] = _check_keys
     try:
+        if most * limit > _MAX_ANNOUNCED:
+            walk = _Unpacker(max_buffer_size=len(data))
+            walk.feed(data)
+            walk.skip()
         value = _unpack(
             data,
             raw=False,
             timestamp=3,
             strict_map_key=True,
-            ext_hook=_decode_extension,
             max_array_len=limit,
             max_map_len=limit,
+            **hooks,
         )
     except (ValueError, TypeError, OverflowError, RecursionError, msgpack.UnpackException) as error:
         raise RemoteProtocolError("a packet is not msgpack") from error
-    if len(data.translate(None, _NOT_CONTAINERS)) > _MAX_DEPTH:
-        _check_depth(value)
+    if most > max_depth:
+        _check_depth(value, max_depth)
     return value
 
 
-def _check_depth(value: object) -> None:
+def _check_depth(value: object, max_depth: int) -> None:
     level = [value]
-    for _ in range(_MAX_DEPTH + 1):
+    for _ in range(max_depth + 1):
         deeper: list[object] = []
         for item in level:
-            if isinstance(item, list):
+            if item.__class__ is list:
                 deeper += cast("list[object]", item)
-            elif isinstance(item, dict):
+            elif item.__class__ is dict:
                 deeper += cast("dict[object, object]", item).values()
         if not deeper:
             return
         level = deeper
-    raise RemoteProtocolError("a packet is nested too deeply")
+    raise too_deep(max_depth)
 
 
-def _encode_extension(value: object) -> msgpack.ExtType:
+def _encode_other(value: object) -> object:
     if isinstance(value, datetime) and value.tzinfo is not None:
         milliseconds = (value - _EPOCH) // _MILLISECOND
         return msgpack.ExtType(0, milliseconds.to_bytes(8, "big", signed=True))
+    if isinstance(value, int):
+        return _float(value)
     raise TypeError(f"{value.__class__.__name__} cannot be sent")
+
+
+def _float(value: int) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return inf if value > 0 else -inf
 
 
 def _decode_extension(code: int, data: bytes) -> object:
@@ -207,5 +317,7 @@ def _decode_extension(code: int, data: bytes) -> object:
     if len(data) == 1:
         return None
     if len(data) == 8:
-        return _EPOCH + timedelta(milliseconds=int.from_bytes(data, "big", signed=True))
+        # Whole numbers: `timedelta(milliseconds=…)` takes more than twice as long.
+        (milliseconds,) = _unpack_int64(data)
+        return _EPOCH + timedelta(0, milliseconds // 1000, milliseconds % 1000 * 1000)
     return data

@@ -10,9 +10,11 @@ from base64 import b64encode
 
 from ..errors import LocalProtocolError
 
-__all__ = ["SEPARATOR", "Message"]
+__all__ = ["MESSAGE_OVERHEAD", "SEPARATOR", "Message"]
 
 SEPARATOR = "\x1e"
+# What a message costs besides its bytes where it is kept: an empty one is not free.
+MESSAGE_OVERHEAD = 150
 
 
 class Message:

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import IntEnum
+from math import isfinite
 from typing import NamedTuple, cast
 
-from ..errors import LocalProtocolError, RemoteProtocolError
+from ..errors import LimitExceeded, LocalProtocolError, RemoteProtocolError
 from .packet import HIGHEST_NUMBER
+from .structure import MAX_CONTAINERS, MAX_DEPTH, check_structure
 
 __all__ = [
     "MAX_ATTACHMENTS",
@@ -76,14 +78,19 @@ class BinaryHeader(NamedTuple):
     text: str
 
     def complete(self, attachments: Sequence[bytes]) -> SocketPacket:
-        """Put the attachments into their places."""
+        """Put the attachments into their places.
+
+        Raises:
+            RemoteProtocolError: there is less room on the stack now than when the header came.
+        """
 
         def fill(value: dict[str, object]) -> object:
             if value.get("_placeholder") is True:
                 return attachments[cast("int", value["num"])]
             return value
 
-        return SocketPacket(self.type, self.namespace, json.loads(self.text, object_hook=fill), self.id)
+        decoder = json.JSONDecoder(object_hook=fill)
+        return SocketPacket(self.type, self.namespace, _decode_json(self.text, decoder), self.id)
 
 
 _TYPES = {str(type.value): type for type in SocketPacketType}
@@ -150,8 +157,18 @@ def check_data(type: SocketPacketType, data: object, id: int | None) -> None:
         raise RemoteProtocolError("a packet holds what its type does not allow")
 
 
-def decode_socket_packet(text: str, *, max_attachments: int = MAX_ATTACHMENTS) -> SocketPacket | BinaryHeader:
+def decode_socket_packet(
+    text: str,
+    *,
+    max_attachments: int = MAX_ATTACHMENTS,
+    max_depth: int = MAX_DEPTH,
+    max_containers: int = MAX_CONTAINERS,
+) -> SocketPacket | BinaryHeader:
     """Decode a text message.
+
+    Args:
+        max_depth: How deep its lists and maps may be nested, that of the event itself included.
+        max_containers: How many they may be.
 
     Returns:
         A packet, or the header of one that ``attachments`` binary messages will complete.
@@ -177,6 +194,9 @@ def decode_socket_packet(text: str, *, max_attachments: int = MAX_ATTACHMENTS) -
     id: int | None = None
     if "0" <= text[at : at + 1] <= "9":
         id, at = _decode_id(text, at)
+    # What is shorter is neither deep nor many.
+    if len(text) > 2 * max_depth:
+        check_structure(text, max_depth, max_containers)
     if attachments:
         return _decode_header(_BINARY[type], namespace, id, attachments, text[at:])
     data = _decode_json(text[at:]) if at < len(text) else None
@@ -194,7 +214,7 @@ def _decode_attachments(text: str, limit: int) -> tuple[int, int]:
         raise RemoteProtocolError("the number of attachments is not a plain number")
     number = int(digits)
     if number > limit:
-        raise RemoteProtocolError("too many attachments")
+        raise LimitExceeded(f"a packet has more than {limit} attachments (setting max_attachments)")
     return number, dash + 1
 
 
@@ -248,12 +268,12 @@ def encode_socket_packet(
     """Encode a packet as its text and the attachments that follow it, as socket.io-parser writes them.
 
     Bytes-like values become attachments; an aware `datetime` becomes the text that JavaScript makes of a ``Date``;
-    lone surrogates are escaped. Floats are written as Python writes them, which every JSON parser reads as the same
-    number.
+    lone surrogates are escaped; NaN and the infinities are ``null``, as in JavaScript. Floats are written as Python
+    writes them, which every JSON parser reads as the same number.
 
     Raises:
-        LocalProtocolError: a value that JSON cannot carry (NaN and Infinity too), too many attachments, or one in a
-            packet that is neither an EVENT nor an ACK: the format has no binary type for others.
+        LocalProtocolError: a value that JSON cannot carry, too many attachments, or one in a packet that is neither an
+            EVENT nor an ACK: the format has no binary type for others.
     """
     attachments: list[bytes] = []
 
@@ -267,7 +287,7 @@ def encode_socket_packet(
 
     body = ""
     if packet.data is not None:
-        body = _encode_json(packet.data, default)
+        body = _encode_json(packet.data, default, attachments)
     prefix = str(packet.type.value)
     if attachments:
         binary = _BINARY_OF.get(packet.type)
@@ -285,15 +305,36 @@ def encode_socket_packet(
     return prefix + body, attachments
 
 
-def _encode_json(data: object, default: Callable[[object], object]) -> str:
+def _encode_json(data: object, default: Callable[[object], object], attachments: list[bytes]) -> str:
     try:
-        text = json.dumps(data, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=default)
-    except (TypeError, ValueError, RecursionError) as error:
+        try:
+            text = json.dumps(
+                data, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=default
+            )
+        except ValueError:
+            # Once more from the beginning: only now is it worth looking at every number.
+            attachments.clear()
+            text = json.dumps(
+                _finite(data), separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=default
+            )
+    except Exception as error:
+        # Whatever the application's own values raise while they are read.
         raise LocalProtocolError(f"JSON cannot carry this: {error}") from error
     if not text.isascii():
         # JSON.stringify escapes a lone surrogate; UTF-8 could not carry it.
         text = _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
     return text
+
+
+def _finite(value: object) -> object:
+    """A copy in which NaN and the infinities are None: a peer may send them, and others are to hear of it."""
+    if isinstance(value, float):
+        return value if isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in cast("Mapping[object, object]", value).items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in cast("Sequence[object]", value)]
+    return value
 
 
 def _javascript_date(value: datetime) -> str:

@@ -54,7 +54,7 @@ async def test_peer_that_is_quicker_than_the_application_is_read_at_its_pace(car
         await talk.go.wait()
         await talk.listen(session)
 
-    messages = [str(n).ljust(900, "x") for n in range(100)]
+    messages = [str(n).ljust(800, "x") for n in range(100)]
     async with drive(Engine(late, max_payload=1000, clock=ManualClock())) as client:
         if carrier == "websocket":
             websocket = client.websocket(OPEN)

@@ -105,7 +105,7 @@ async def test_broadcast_that_cannot_be_encoded_reaches_nobody() -> None:
     binary.send(b"\x82\xa4type\x00\xa3nsp\xa1/")
     await binary.receive()
     with pytest.raises(LocalProtocolError):
-        await io.emit("surrogate", "\ud800")
+        await io.emit("attachments", *[b""] * 11)
     assert peer.received() == []
     assert binary.received() == []
 

@@ -95,8 +95,10 @@ def test_attachments_are_put_into_their_places() -> None:
     assert peer.receive(TWO) is None
     assert peer.receive(b"first") is None
     assert peer.pending_bytes == 5
+    assert peer.is_incomplete
     assert peer.receive(b"second") == EventReceived("/", "a", [b"second", b"first"], 7)
     assert peer.pending_bytes == 0
+    assert not peer.is_incomplete
     assert peer.receive('61-3[{"_placeholder":true,"num":0}]') is None
     assert peer.receive(b"x") == AckReceived("/", 3, [b"x"])
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.engine.errors import LocalProtocolError, RemoteProtocolError
+from holdfast.engine.errors import LimitExceeded, LocalProtocolError, RemoteProtocolError
 from holdfast.engine.wire.codec import JsonCodec
 from holdfast.engine.wire.socketio import (
     BinaryHeader,
@@ -104,7 +104,7 @@ def test_limit_of_attachments_can_be_set_and_holds_both_ways() -> None:
     event = SocketPacket(SocketPacketType.EVENT, "/", ["a", b"1", b"2"])
     text, _ = encode_socket_packet(event)
     assert JsonCodec(max_attachments=2).decode(text)
-    with pytest.raises(RemoteProtocolError, match="too many"):
+    with pytest.raises(LimitExceeded, match="max_attachments"):
         JsonCodec(max_attachments=1).decode(text)
     with pytest.raises(LocalProtocolError, match="at most 1"):
         JsonCodec(max_attachments=1).encode(event)
@@ -122,8 +122,8 @@ for _ in range(100_000):
 
 @pytest.mark.parametrize(
     "value",
-    [float("nan"), float("inf"), Unknown(), {1, 2}, {(1,): 2}, LOOP, DEEP, datetime(2020, 1, 1), 10**5000],
-    ids=["nan", "infinity", "object", "set", "key", "loop", "depth", "naive datetime", "huge number"],
+    [Unknown(), {1, 2}, {(1,): 2}, LOOP, DEEP, datetime(2020, 1, 1), 10**5000],
+    ids=["object", "set", "key", "loop", "depth", "naive datetime", "huge number"],
 )
 def test_value_that_json_cannot_carry_is_refused_where_it_is_sent(value: object) -> None:
     with pytest.raises(LocalProtocolError):
