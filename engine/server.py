@@ -7,7 +7,7 @@ import logging
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import anyio
 
@@ -26,7 +26,7 @@ logger = logging.getLogger("holdfast.server")
 
 @dataclass(frozen=True, slots=True)
 class _Tombstone:
-    key: str
+    key: str = field(repr=False)
     received: int
     until: float
 

@@ -71,8 +71,13 @@ async def serve_websocket(table: SessionTable, request: Request, receive: Receiv
 
 async def _accept(send: Send, request: Request, headers: Mapping[str, str]) -> None:
     # A browser that offers subprotocols closes a WebSocket on which none of them is chosen.
-    subprotocol = next(iter(request.subprotocols), None)
-    await send({"type": "websocket.accept", "subprotocol": subprotocol, "headers": encode_headers(headers)})
+    await send(
+        {
+            "type": "websocket.accept",
+            "subprotocol": request.subprotocol,
+            "headers": encode_headers(headers),
+        }
+    )
 
 
 def _admit(session: LiveSession) -> None:

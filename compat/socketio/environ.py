@@ -44,8 +44,8 @@ def environ_of(scope: Scope) -> dict[str, object]:
         "asgi.scope": scope,
     }
     environ |= _headers(scope)
-    secure = scope.get("scheme") in ("https", "wss")
-    environ["wsgi.url_scheme"] = environ.get("HTTP_X_FORWARDED_PROTO", "https" if secure else "http")
+    # Not what X-Forwarded-Proto says: anybody can send that. The ASGI server believes it of the proxies it was told of.
+    environ["wsgi.url_scheme"] = "https" if scope.get("scheme") in ("https", "wss") else "http"
     return environ
 
 
