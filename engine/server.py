@@ -19,7 +19,7 @@ from .settings import Settings
 from .wire.codec import CODEC_NAMES
 from .wire.handshake import OpenPacket, encode_open
 
-__all__ = ["SessionTable"]
+__all__ = ["SessionTable", "new_id", "new_key"]
 
 logger = logging.getLogger("holdfast.server")
 
@@ -67,7 +67,7 @@ class SessionTable:
         """
         self.check_room()
         settings = self.settings
-        sid, key = secrets.token_urlsafe(18), secrets.token_urlsafe(24)
+        sid, key = new_id(), new_key()
         interval = settings.counting_ping_interval if counting else settings.ping_interval
         timeout = settings.counting_ping_timeout if counting else settings.ping_timeout
         core = ServerSession(
@@ -206,6 +206,16 @@ class SessionTable:
     def reopen(self) -> None:
         """Take sessions again."""
         self._closing = False
+
+
+def new_id() -> str:
+    """The id of a session: 144 bits of chance."""
+    return secrets.token_urlsafe(18)
+
+
+def new_key() -> str:
+    """The resume key of a session: 192 bits of chance."""
+    return secrets.token_urlsafe(24)
 
 
 def _same_secret(secret: str, shown: str | None) -> bool:
