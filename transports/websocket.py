@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import anyio
+from starlette.types import Message as ASGIMessage
 from starlette.types import Receive, Send
 
 from ..engine.errors import (
@@ -46,6 +47,7 @@ async def serve_websocket(table: SessionTable, request: Request, receive: Receiv
         RequestRefused, RemoteProtocolError: before the WebSocket was accepted.
     """
     await receive()  # websocket.connect
+    send = _to_one_that_may_be_gone(send)
     try:
         if request.sid is None:
             session = table.open(
@@ -67,6 +69,23 @@ async def serve_websocket(table: SessionTable, request: Request, receive: Receiv
         pass
     except OSError:
         pass  # The client left while we wrote to it.
+
+
+def _to_one_that_may_be_gone(send: Send) -> Send:
+    """A `send` that raises OSError too where the server has closed the WebSocket by itself, for a broken frame.
+
+    uvicorn then says that it was us who closed it.
+    """
+
+    async def guarded(message: ASGIMessage) -> None:
+        try:
+            await send(message)
+        except RuntimeError as error:
+            if "after sending 'websocket.close'" not in str(error):
+                raise
+            raise OSError("the server has closed the WebSocket") from error
+
+    return guarded
 
 
 async def _accept(send: Send, request: Request, headers: Mapping[str, str]) -> None:
