@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import struct
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NamedTuple
 
+from real_peer import websocket
 from real_server import Running
 
-__all__ = ["RawAnswer", "RawWebSocket", "ask", "frame", "head", "raw_websocket"]
+__all__ = ["RawAnswer", "RawWebSocket", "ask", "frame", "head", "peak_kilobytes", "raw_websocket", "unharmed"]
 
 PATIENCE = 10.0
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
@@ -136,3 +139,28 @@ def raw_websocket(server: Running, target: str, *more: tuple[str, str]) -> Itera
     with _connected(server) as connection:
         connection.sendall(head("GET", target, *upgrade, *more))
         yield RawWebSocket(connection)
+
+
+def peak_kilobytes(server: Running, *, again: bool = False) -> int:
+    """The most memory that the server has had; ``again`` begins anew."""
+    folder = Path(f"/proc/{server.process.pid}")
+    if again:
+        (folder / "clear_refs").write_text("5")
+    found = re.search(r"VmHWM:\s+(\d+)", (folder / "status").read_text())
+    assert found is not None
+    return int(found[1])
+
+
+@contextmanager
+def unharmed(server: Running) -> Iterator[None]:
+    """What happens within leaves the server alive and serving, and in its log no traceback and no control byte."""
+    before = len(server.log())
+    yield
+    assert server.process.poll() is None
+    with websocket(f"{server.url}/engine.io/?EIO=4&transport=websocket") as socket:
+        socket.recv(5)
+        socket.send("4still here")
+        assert socket.recv(5) == "4still here"
+    log = server.log()[before:]
+    assert "Traceback" not in log
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f]", log)
