@@ -13,8 +13,8 @@ import anyio
 
 from .errors import ErrorCode, RequestRefused, WrongKey
 from .host import Host
-from .live import Handshake, LiveSession, SessionHandler
-from .session import CloseReason, Life, ServerSession
+from .live import Bodies, Handshake, LiveSession, SessionHandler, Unused
+from .session import Budget, CloseReason, Life, ServerSession
 from .settings import Settings
 from .wire.codec import CODEC_NAMES
 from .wire.handshake import OpenPacket, encode_open
@@ -52,6 +52,9 @@ class SessionTable:
         self.settings = settings
         self.host = host
         self.sessions: dict[str, LiveSession] = {}
+        self.budget = Budget(settings.total_buffer_limit)
+        self.bodies = Bodies(settings.max_bodies)
+        self._unused = Unused(settings.max_unused_sessions_per_address)
         self._open_handler = open_handler
         self._tombstones: OrderedDict[str, _Tombstone] = OrderedDict()
         self._closing = False
@@ -63,9 +66,9 @@ class SessionTable:
         """Make a session; its first carrier has the open packet to write.
 
         Raises:
-            RequestRefused: the server is shutting down or full (status 503).
+            RequestRefused: the server is shutting down or full (status 503), or this address has opened enough (429).
         """
-        self.check_room()
+        self.check_room(request)
         settings = self.settings
         sid, key = new_id(), new_key()
         interval = settings.counting_ping_interval if counting else settings.ping_interval
@@ -78,6 +81,8 @@ class SessionTable:
             grace=settings.grace_period,
             limit_bytes=settings.buffer_limit,
             now=self.host.now(),
+            budget=self.budget,
+            unused_grace=settings.handshake_timeout,
         )
         codec = (
             next((codec for codec in codecs if codec in self._codecs), self._codecs[0]) if counting else None
@@ -90,6 +95,8 @@ class SessionTable:
             request=request,
             host=self.host,
             max_payload=settings.max_payload,
+            when_full=settings.when_full,
+            max_carriers=settings.max_carriers,
         )
         packet = OpenPacket(
             sid=sid,
@@ -104,16 +111,17 @@ class SessionTable:
         )
         core.opening.control.append(encode_open(packet))
         self.sessions[sid] = session
+        self._unused.add(session)
         session.on_end(self._forget)
         session.start(self._open_handler(session))
         logger.debug("session %s opened by %s%s", session.name, transport, " (counting)" if counting else "")
         return session
 
-    def check_room(self) -> None:
-        """Return if another session may be opened.
+    def check_room(self, request: Handshake) -> None:
+        """Return if this request may open another session.
 
         Raises:
-            RequestRefused: the server is shutting down or full (status 503).
+            RequestRefused: the server is shutting down or full (status 503), or this address has opened enough (429).
         """
         if self._closing:
             raise RequestRefused(ErrorCode.FORBIDDEN, "the server is shutting down", status=503)
@@ -121,6 +129,7 @@ class SessionTable:
         if len(self.sessions) >= most:
             message = f"the server has its {most} sessions (setting max_sessions)"
             raise RequestRefused(ErrorCode.FORBIDDEN, message, status=503)
+        self._unused.check(request.address)
 
     def _upgrades(self, transport: str, *, counting: bool) -> tuple[str, ...]:
         # A counting peer moves between all transports that there are, in both directions.
@@ -132,6 +141,7 @@ class SessionTable:
 
     def _forget(self, session: LiveSession) -> None:
         self.sessions.pop(session.sid, None)
+        self._unused.forget(session)
         if not session.counting:
             return
         now = self.host.now()
@@ -144,6 +154,10 @@ class SessionTable:
             if oldest.until > now and len(tombstones) <= self.settings.max_tombstones:
                 break
             tombstones.popitem(last=False)
+
+    def knows(self, sid: str) -> bool:
+        """Whether there is, or was a while ago, such a session."""
+        return sid in self.sessions or sid in self._tombstones
 
     def find(self, sid: str, *, key: str | None = None) -> LiveSession:
         """The session of a request, its resume key checked if it is a counting one.

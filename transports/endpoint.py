@@ -16,7 +16,7 @@ from ..engine.wire.handshake import Closing, encode_closing
 from . import client_files
 from .http import BASE_HEADERS, encode_headers, refusal_of, send_refusal, send_response
 from .polling import serve_poll, serve_post
-from .request import Request, check_origin, cors_headers, parse_request
+from .request import Request, check_origin, cors_headers, host_of, parse_request
 from .stream import serve_stream
 from .websocket import serve_websocket
 
@@ -164,7 +164,7 @@ class Endpoint:
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers, settings = Headers(scope=scope), self.table.settings
         try:
-            check_origin(headers, settings)
+            check_origin(headers, settings, host=host_of(scope, headers, settings))
         except RequestRefused as error:
             # A stranger's page may not read even this; whoever runs the server can.
             self._warn_once(error)
@@ -178,7 +178,7 @@ class Endpoint:
                 return
             request = parse_request(scope, settings)
             if request.sid is None:
-                self.table.check_room()
+                self.table.check_room(request.handshake)
                 await self._permission.ask(request.handshake)
             await self._serve(request, receive, send, cors)
         except (RequestRefused, RemoteProtocolError) as error:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from types import TracebackType
 
 import anyio
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Send
 
 from ..engine.errors import ErrorCode, RemoteProtocolError, RequestRefused
+from ..engine.host import Host, Timer
 from ..engine.settings import Settings
 from ..engine.wire.handshake import Closing, encode_closing
 
 __all__ = [
     "BASE_HEADERS",
+    "Patience",
     "disconnected",
     "encode_headers",
     "opening_headers",
@@ -26,6 +29,9 @@ __all__ = [
 
 BASE_HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
 
+# How much of an answer is one write: small enough for a slow client to take it within a ping's time.
+_PIECE = 65_536
+
 _FIRST_WORDS = {ErrorCode.BAD_REQUEST: "Bad request", ErrorCode.FORBIDDEN: "Forbidden"}
 _STATUS = {ErrorCode.FORBIDDEN: 403, ErrorCode.ATTACH_OUT_OF_DATE: 409, ErrorCode.MESSAGES_MISSING: 409}
 
@@ -35,10 +41,56 @@ def encode_headers(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
     return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
 
 
+class Patience:
+    """A block of code that is cancelled when nothing has moved on in it for ``seconds``.
+
+    Attributes:
+        scope: What is cancelled.
+    """
+
+    def __init__(self, host: Host, seconds: float) -> None:
+        self.scope = anyio.CancelScope()
+        self._host = host
+        self._seconds = seconds
+        self._timer: Timer | None = None
+
+    def __enter__(self) -> Patience:
+        self.scope.__enter__()
+        self.renew()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        if self._timer is not None:
+            self._timer.cancel()
+        return self.scope.__exit__(kind, error, trace)
+
+    def renew(self) -> None:
+        """Something has moved on."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._host.call_later(self._seconds, self.scope.cancel)
+
+
+def _nothing() -> None:
+    pass
+
+
 async def send_response(
-    send: Send, body: bytes, *, headers: Mapping[str, str], status: int = 200, content_type: str
+    send: Send,
+    body: bytes,
+    *,
+    headers: Mapping[str, str],
+    status: int = 200,
+    content_type: str,
+    sign_of_life: Callable[[], None] = _nothing,
 ) -> None:
-    """Answer with a whole body."""
+    """Answer with a whole body.
+
+    Args:
+        sign_of_life: Called whenever another piece of a long body has been taken.
+    """
     all_headers = {
         "content-type": content_type,
         "content-length": str(len(body)),
@@ -46,7 +98,12 @@ async def send_response(
         **headers,
     }
     await send({"type": "http.response.start", "status": status, "headers": encode_headers(all_headers)})
-    await send({"type": "http.response.body", "body": body})
+    at = 0
+    while len(body) - at > _PIECE:
+        await send({"type": "http.response.body", "body": body[at : at + _PIECE], "more_body": True})
+        sign_of_life()
+        at += _PIECE
+    await send({"type": "http.response.body", "body": body[at:] if at else body})
 
 
 async def send_nothing(send: Send) -> None:
@@ -89,11 +146,14 @@ async def send_refusal(send: Send, refused: RequestRefused, *, headers: Mapping[
     )
 
 
-async def read_body(receive: Receive, headers: Mapping[str, str], *, limit: int, timeout: float) -> bytearray:
+async def read_body(
+    receive: Receive, headers: Mapping[str, str], *, limit: int, timeout: float, count: Callable[[int], None]
+) -> bytearray:
     """Read a request's body, counted while it is read.
 
     Args:
         headers: Of the request: a body that they announce as too large is not waited for.
+        count: Called with the size of each piece; it may refuse the request.
 
     Raises:
         RequestRefused: larger than ``limit`` bytes (413), or not there in time (408).
@@ -109,7 +169,9 @@ async def read_body(receive: Receive, headers: Mapping[str, str], *, limit: int,
             message = await receive()
             if message["type"] == "http.disconnect":
                 raise ClientDisconnect
-            body += message.get("body", b"")
+            piece: bytes = message.get("body", b"")
+            count(len(piece))
+            body += piece
             if len(body) > limit:
                 raise RequestRefused(ErrorCode.BAD_REQUEST, too_large, status=413)
             if not message.get("more_body", False):

@@ -5,7 +5,7 @@ Engine.IO 4, "HTTP long-polling"; docs/protocol.md, section 5.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from functools import partial
 
 import anyio
@@ -20,7 +20,7 @@ from ..engine.settings import Settings
 from ..engine.wire.handshake import decode_attach
 from ..engine.wire.packet import Packet, PacketType
 from ..engine.wire.payload import decode_payload_bytes, encode_payload
-from .http import disconnected, opening_headers, read_body, send_nothing, send_response
+from .http import Patience, disconnected, opening_headers, read_body, send_nothing, send_response
 from .request import Request
 
 __all__ = ["serve_poll", "serve_post"]
@@ -125,20 +125,25 @@ async def _answer(
     if idle:
         packets.append(PacketType.NOOP.value)
     body = encode_payload(packets, counting=session.counting).encode()
+    patience = settings.ping_interval + settings.ping_timeout
+    if session.counting:
+        patience = settings.counting_ping_interval + settings.counting_ping_timeout
     # Before it is sent: `send` may return long after the bytes are out, and the client polls again as soon as it has
     # them. Of a plain peer that would be a second poll while the session has one.
     session.poll_answered(attachment)
     sent = False
     try:
-        # A client that takes nothing any more must not keep its session: no heartbeat watches a poll.
-        with anyio.move_on_after(settings.grace_period) as attachment.scope:
-            await send_response(send, body, headers=headers, content_type=TEXT)
+        # No heartbeat watches a poll. What a client takes of it is its sign of life.
+        with Patience(session.host, patience) as watch:
+            attachment.scope = watch.scope
+            await send_response(send, body, headers=headers, content_type=TEXT, sign_of_life=watch.renew)
             sent = True
     except OSError:
         pass  # The client left while it was answered; what it did not get is its next poll's.
     finally:
-        if sent or (idle and session.attached):
-            # A noop that did not arrive is no loss to a client that has polled again or upgraded meanwhile.
+        if sent or (attachment.fenced and attachment.scope.cancel_called) or (idle and session.attached):
+            # A client that has polled again has got this answer, even if whoever passes it on does not say so; and a
+            # noop that did not arrive is no loss to one that has upgraded meanwhile.
             session.detach(attachment)
         else:
             session.answer_lost(attachment)
@@ -152,30 +157,48 @@ async def serve_post(
     Raises:
         RequestRefused, RemoteProtocolError: before anything was answered.
     """
-    assert request.sid is not None
-    settings = table.settings
-    read = partial(
-        read_body,
-        receive,
-        request.handshake.headers,
-        limit=settings.max_payload,
-        timeout=settings.body_timeout,
-    )
+    sid, settings = request.sid, table.settings
+    assert sid is not None
     try:
-        if request.counting:
-            body = await read()
-            answer = await _take_counting(table, request.sid, body)
-        else:
-            session = table.find(request.sid)
-            with session.posting() as busy:
-                _admit("post", session, busy=busy)
-                body = await read()
-                await _take_plain(session, body)
-            answer = "ok"
+        with table.bodies.one() as count:
+            read = partial(
+                read_body,
+                receive,
+                request.handshake.headers,
+                limit=settings.max_payload,
+                timeout=settings.body_timeout,
+                count=count,
+            )
+            answer = await (_post_counting if request.counting else _post_plain)(table, sid, read)
     except ClientDisconnect:
         await send_nothing(send)
         return
     await send_response(send, answer.encode(), headers=headers, content_type="text/html")
+
+
+Read = Callable[[], Awaitable[bytearray]]
+
+
+async def _post_plain(table: SessionTable, sid: str, read: Read) -> str:
+    session = table.find(sid)
+    with session.posting() as others:
+        _admit("post", session, busy=others > 0)
+        await _take_plain(session, await read())
+    return "ok"
+
+
+async def _post_counting(table: SessionTable, sid: str, read: Read) -> str:
+    # Who it is, its body says; but for a session that never was, nobody needs to wait for that.
+    if not table.knows(sid):
+        raise table.unknown(sid, None)
+    session = table.sessions.get(sid)
+    if session is None:
+        return await _take_counting(table, sid, await read())
+    with session.posting() as others:
+        if others >= session.max_carriers:
+            message = "Bad request: too many POSTs of one session at once (setting max_carriers)"
+            raise RequestRefused(ErrorCode.BAD_REQUEST, message, status=429)
+        return await _take_counting(table, sid, await read())
 
 
 async def _take_plain(session: LiveSession, body: bytearray) -> None:

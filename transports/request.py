@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import cast
 from urllib.parse import parse_qsl, urlsplit
 
 from starlette.datastructures import Headers
@@ -15,7 +16,7 @@ from starlette.types import Scope
 
 from ..engine.errors import ErrorCode, RemoteProtocolError, RequestRefused
 from ..engine.live import Handshake
-from ..engine.settings import Settings
+from ..engine.settings import Forwarded, Network, Settings, forwarded
 from ..engine.wire.handshake import TRANSPORTS, Attach, decode_attach
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "Request",
     "check_origin",
     "cors_headers",
+    "host_of",
     "parse_request",
 ]
 
@@ -104,7 +106,7 @@ def parse_request(scope: Scope, settings: Settings) -> Request:
         counting=counting,
         codecs=tuple(query.get("codec", "json").split(",")),
         subprotocol=_subprotocol(scope.get("subprotocols") or ()),
-        handshake=_handshake(scope, query, query_text),
+        handshake=_handshake(scope, query, query_text, settings),
     )
 
 
@@ -148,25 +150,52 @@ def _check_version(query: dict[str, str]) -> None:
     raise RequestRefused(ErrorCode.VERSION_UNSUPPORTED, f"Unsupported protocol version: {message}")
 
 
-def _handshake(scope: Scope, query: dict[str, str], query_text: str) -> Handshake:
+def _forwarded(scope: Scope, headers: Headers, settings: Settings) -> Forwarded | None:
     client = scope.get("client")
+    if not settings.trusted_proxies or not client:
+        return None
+    return forwarded(
+        client[0],
+        cast("tuple[Network, ...]", settings.trusted_proxies),
+        chain=headers.getlist("x-forwarded-for"),
+        protos=headers.getlist("x-forwarded-proto"),
+        hosts=headers.getlist("x-forwarded-host"),
+    )
+
+
+def host_of(scope: Scope, headers: Headers, settings: Settings) -> str:
+    """The host that the client has asked for, as far as that is known from those who are trusted."""
+    found = _forwarded(scope, headers, settings)
+    return (found and found.host) or headers.get("host", "")
+
+
+def _handshake(scope: Scope, query: dict[str, str], query_text: str, settings: Settings) -> Handshake:
+    client, headers = scope.get("client"), Headers(scope=scope)
+    address = (client[0], client[1]) if client else None
+    proto = scope.get("scheme")
+    found = _forwarded(scope, headers, settings)
+    if found is not None:
+        # Of the port nobody tells.
+        address = (found.address, 0) if found.address is not None else address
+        proto = found.proto or proto
     return Handshake(
-        headers=dict(Headers(scope=scope).items()),
+        headers=dict(headers.items()),
         query=query,
-        address=(client[0], client[1]) if client else None,
-        secure=scope.get("scheme") in ("https", "wss"),
+        address=address,
+        secure=proto in ("https", "wss"),
         url=f"{scope['path']}?{query_text}" if query_text else scope["path"],
         scope=scope,
     )
 
 
-def check_origin(headers: Headers, settings: Settings) -> None:
+def check_origin(headers: Headers, settings: Settings, *, host: str) -> None:
     """Let in requests without an origin, of the same host, and from the origins that are listed.
 
     Raises:
         RequestRefused: status 403, with the two remedies; 400 if it is not sure which origin or host is meant.
     """
-    origin, host = _only(headers, "origin"), _only(headers, "host") or ""
+    origin = _only(headers, "origin")
+    _only(headers, "host")
     if origin is None:
         _check_fetch(headers, settings)
     elif not settings.lists(origin) and not _same_host(origin, host):

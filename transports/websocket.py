@@ -19,7 +19,8 @@ from ..engine.errors import (
     RequestRefused,
     StaleAttach,
 )
-from ..engine.live import Attachment, LiveSession
+from ..engine.host import Timer
+from ..engine.live import Arrival, Attachment, LiveSession
 from ..engine.server import SessionTable
 from ..engine.session import CloseReason, Life, Verdict, admit_plain
 from ..engine.wire.handshake import Closing, decode_attach, encode_closing
@@ -31,8 +32,11 @@ from .request import Request
 
 __all__ = ["serve_websocket"]
 
-# How long the reader of a replaced WebSocket goes on, for what the client had written to it.
-_REPLACED_LINGER = 5.0
+# An attach has a key and two numbers.
+_MOST_ATTACH = 4_096
+
+_NOT_COMPLETED = {"type": "websocket.close", "code": 1002, "reason": "the upgrade was not completed"}
+_CROWDED_OUT = {"type": "websocket.close", "code": 1008, "reason": "too many carriers (setting max_carriers)"}
 _REPLACED = 4000 + ErrorCode.ATTACH_OUT_OF_DATE
 
 
@@ -53,8 +57,15 @@ async def serve_websocket(table: SessionTable, request: Request, receive: Receiv
             session = table.open(
                 "websocket", request.handshake, counting=request.counting, codecs=request.codecs
             )
-            await _accept(send, request, opening_headers({}, table.settings, session.sid))
-            await _serve(session, session.opening(), receive, send)
+            attachment = session.opening()
+            try:
+                await _accept(send, request, opening_headers({}, table.settings, session.sid))
+            except BaseException:
+                # Nobody has heard of this session.
+                session.detach(attachment)
+                session.fail(CloseReason.TRANSPORT_ERROR)
+                raise
+            await _serve(session, attachment, receive, send)
         elif request.counting:
             await _accept(send, request, {})
             await _serve_attach(table, request.sid, receive, send)
@@ -114,22 +125,33 @@ async def _receive_message(receive: Receive) -> dict[str, Any]:
 async def _serve_attach(table: SessionTable, sid: str, receive: Receive, send: Send) -> None:
     """A counting peer's WebSocket: not a carrier until its attach arrives."""
     code, closing = ErrorCode.BAD_REQUEST, Closing(message="no attach came in time")
-    scope = anyio.CancelScope()
-    timer = table.host.call_later(table.settings.upgrade_timeout, scope.cancel)
     joined: tuple[LiveSession, Attachment] | None = None
+    timer: Timer | None = None
     try:
-        with scope:
+        if not table.knows(sid):
+            # Not refused before it was accepted: a page could not tell that from a network that lets none through.
+            raise table.unknown(sid, None)
+        session = table.sessions.get(sid)
+        with Arrival().alone() if session is None else session.arriving() as arrival:
+            timer = table.host.call_later(table.settings.upgrade_timeout, arrival.scope.cancel)
             while joined is None:
-                text = (await _receive_message(receive)).get("text")
-                packet = decode_packet(text or "", counting=True)
+                text = (await _receive_message(receive)).get("text") or ""
+                if len(text) > _MOST_ATTACH:
+                    await send({"type": "websocket.close", "code": 1009, "reason": "too long for an attach"})
+                    return
+                packet = decode_packet(text, counting=True)
                 if packet.type is PacketType.PING:
                     await send({"type": "websocket.send", "text": f"3{decode_ping(packet.data)}"})
                     continue
                 joined = _attach(table, sid, packet)
+        if arrival.crowded_out:
+            await send(_CROWDED_OUT)
+            return
     except (RemoteProtocolError, RequestRefused) as error:
         code = error.code
         closing = Closing(code=int(code), message=str(error), received=getattr(error, "received", None))
-    timer.cancel()
+    if timer is not None:
+        timer.cancel()
     if joined is not None:
         await _serve(*joined, receive, send)
         return
@@ -156,20 +178,23 @@ async def _serve_upgrade(table: SessionTable, session: LiveSession, receive: Rec
     leaves no trace.
     """
     attachment: Attachment | None = None
+    close: dict[str, Any] = _NOT_COMPLETED
     try:
         _admit(session)
-        with session.upgrading() as scope:
-            timer = table.host.call_later(table.settings.upgrade_timeout, scope.cancel)
+        with session.arriving() as arrival:
+            timer = table.host.call_later(table.settings.upgrade_timeout, arrival.scope.cancel)
             try:
                 attachment = await _probe(session, receive, send)
             finally:
                 timer.cancel()
+        if arrival.crowded_out:
+            close = _CROWDED_OUT
     except RequestRefused:
         pass  # A WebSocket carries this session already; this one is closed and nothing else.
     if attachment is not None:
         await _serve(session, attachment, receive, send)
     else:
-        await send({"type": "websocket.close", "code": 1002, "reason": "the upgrade was not completed"})
+        await send(close)
 
 
 async def _probe(session: LiveSession, receive: Receive, send: Send) -> Attachment | None:
@@ -197,8 +222,11 @@ async def _serve(session: LiveSession, attachment: Attachment, receive: Receive,
     if codes and codes[0] == 0:
         return
     code = codes[0] if codes else _end_code(session)
+    close: dict[str, Any] = {"type": "websocket.close", "code": code}
+    if session.end_message is not None:
+        close["reason"] = session.end_message[:100]
     with session.host.move_on_after(1):
-        await send({"type": "websocket.close", "code": code})
+        await send(close)
 
 
 async def _write(session: LiveSession, attachment: Attachment, send: Send) -> None:
@@ -217,8 +245,6 @@ async def _write(session: LiveSession, attachment: Attachment, send: Send) -> No
     await attachment.drained()
     if session.life is Life.CLOSED:
         attachment.cut()
-    else:
-        session.host.call_later(_REPLACED_LINGER, attachment.cut)
 
 
 async def _read(session: LiveSession, attachment: Attachment, receive: Receive, codes: list[int]) -> None:
@@ -232,18 +258,19 @@ async def _read(session: LiveSession, attachment: Attachment, receive: Receive, 
         try:
             text = message.get("text")
             if text is None:
-                packets: Iterable[Packet] = (Packet(PacketType.MESSAGE, message["bytes"]),)
                 size = len(message["bytes"])
             else:
                 size = len(text) if text.isascii() else len(text.encode())
-                packets = (
-                    decode_payload(text, counting=True)
-                    if counting
-                    else (decode_packet(text, counting=False),)
-                )
             if size > session.max_payload:
                 codes.append(1009)
                 raise RemoteProtocolError(f"a message has {size} bytes; maxPayload is {session.max_payload}")
+            packets: Iterable[Packet]
+            if text is None:
+                packets = (Packet(PacketType.MESSAGE, message["bytes"]),)
+            elif counting:
+                packets = decode_payload(text, counting=True)
+            else:
+                packets = (decode_packet(text, counting=False),)
             session.receive(carrier, packets)
             await session.pace()
         except (MissingMessages, StaleAttach) as error:
@@ -259,6 +286,8 @@ def _end_code(session: LiveSession) -> int:
     if session.life is not Life.CLOSED:
         return _REPLACED
     # Codes of our own are for those who know them; a standard client gets "protocol error" from the RFC.
+    if session.ended_with() is CloseReason.BUFFER_FULL:
+        return 4000 + ErrorCode.SESSION_UNKNOWN if session.counting else 1008
     if session.end_code is None:
         return 1000
     return 4000 + session.end_code if session.counting else 1002

@@ -11,6 +11,7 @@ from anyio.lowlevel import checkpoint
 
 from ..errors import AckTimeout, LocalProtocolError, MessageTooLarge
 from ..host import Host, make_event
+from ..session import kept_bytes
 from ..wire.codec import Codec
 from ..wire.message import Message
 from ..wire.socketio import SocketPacket
@@ -270,7 +271,7 @@ def deliver(members: Iterable[Recipient], packet: SocketPacket, target: Target) 
 
 def _encode(packet: SocketPacket, member: Recipient) -> list[Message]:
     messages = member.codec.encode(packet)
-    size = sum([message.size_bytes for message in messages])
+    size = kept_bytes(messages)
     if size > member.limit_bytes:
         raise MessageTooLarge(size, member.limit_bytes)
     return messages

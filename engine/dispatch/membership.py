@@ -147,7 +147,8 @@ class Membership:
 
     @property
     def writable(self) -> bool:
-        return self.session.live.writable
+        live = self.session.live
+        return live.writable or (live.is_open and self.session.settings.volatile == "drop-oldest")
 
     @property
     def rooms(self) -> frozenset[str]:
@@ -260,7 +261,10 @@ class Membership:
             self._tell(cast("str", name), tuple(args))
         if self.log is not None and not volatile:
             self.log.note(messages)
-        self._put_or_end(messages)
+        if volatile and self.life is Life.CONNECTED and not self.session.live.writable:
+            self.session.live.send_latest(*messages)
+        else:
+            self._put_or_end(messages)
 
     def _put_or_end(self, messages: list[Message]) -> None:
         try:

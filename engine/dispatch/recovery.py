@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 from ..adapters import SocketInfo
 from ..host import Timer
+from ..session.budget import kept_bytes
 from ..session.reason import CloseReason
 from ..settings import Settings
 from ..wire.codec import Codec
@@ -126,20 +127,36 @@ class Log:
 
     def note(self, messages: list[Message]) -> None:
         """Keep what is sent."""
-        if not isinstance(messages, Numbered):
+        if self.is_over or not isinstance(messages, Numbered):
             return
         recovery = self._recovery
-        now = self.member.session.live.host.now()
-        size = sum([message.size_bytes for message in messages])
+        live = self.member.session.live
+        now, budget = live.host.now(), live.budget
+        size = kept_bytes(messages)
+        for message in messages:
+            budget.keep(message)
         self._entries.append(_Entry(messages.number, now, messages, size))
         self._size += size
         while self._entries and (
             self._size > recovery.limit_bytes
+            or (budget.is_used_up and self._size > budget.share_bytes)
             or (not self.is_lost and self._entries[0].time < now - recovery.keep)
         ):
-            oldest = self._entries.popleft()
-            self._size -= oldest.size_bytes
-            self._dropped = oldest.number
+            self._drop_oldest()
+
+    def _drop_oldest(self) -> None:
+        oldest = self._entries.popleft()
+        self._size -= oldest.size_bytes
+        self._dropped = oldest.number
+        budget = self.member.session.live.budget
+        for message in oldest.messages:
+            budget.let_go(message)
+
+    def end(self) -> None:
+        """Nobody has it, or will: let go of everything."""
+        self.is_over = True
+        while self._entries:
+            self._drop_oldest()
 
     def missed(self, offset: object) -> list[Message] | None:
         """What was sent after an offset; None if that is not known any more, or the offset is none.
@@ -315,4 +332,4 @@ class Recovery:
         """It will not come back."""
         self._lost.pop(log.pid, None)
         self._logs.pop(log.pid, None)
-        log.is_over = True
+        log.end()

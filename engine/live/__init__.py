@@ -1,17 +1,22 @@
 """Sessions with a clock, an application above them and coroutines of transports below."""
 
 from .attachment import Attachment
+from .bodies import Bodies
 from .handshake import Handshake, SocketHandshake
 from .permission import AllowRequest, Permission
-from .session import LiveSession, SessionHandler, short_hash
+from .session import Arrival, LiveSession, SessionHandler, short_hash
+from .unused import Unused
 
 __all__ = [
     "AllowRequest",
+    "Arrival",
     "Attachment",
+    "Bodies",
     "Handshake",
     "LiveSession",
     "Permission",
     "SessionHandler",
     "SocketHandshake",
+    "Unused",
     "short_hash",
 ]

@@ -30,9 +30,10 @@ class Attachment:
 
     Attributes:
         busy: Whether something is being written to it at this moment.
+        fenced: Whether another carrier has taken its place, and it will be cut if it does not end by itself.
     """
 
-    __slots__ = ("_bell", "_guest", "_session", "busy", "carrier", "scope", "write")
+    __slots__ = ("_bell", "_guest", "_session", "busy", "carrier", "fenced", "scope", "write")
 
     def __init__(self, carrier: Carrier, session: Attachable) -> None:
         self.carrier = carrier
@@ -42,6 +43,7 @@ class Attachment:
         self._bell: Event | None = None
         self._guest: anyio.CancelScope | None = None
         self.busy = False
+        self.fenced = False
 
     @property
     def writes(self) -> bool:

@@ -17,8 +17,9 @@ class Handshake:
     Attributes:
         headers: Lower-case names; of a repeated header the last value.
         query: The query string; of a repeated key the last value.
-        address: Host and port of the TCP peer.
-        secure: Whether it came by TLS, as far as the server knows.
+        address: Host and port of the TCP peer; or through a proxy of the setting ``trusted_proxies`` the address of the
+            client, and port 0.
+        secure: Whether it came by TLS, as far as the server or such a proxy knows.
         url: Path and query.
         time: When it came.
         scope: What the ASGI server and the middleware in front know of it, such as ``scope["session"]``,
@@ -44,7 +45,7 @@ class SocketHandshake:
         query: Its query string.
         auth: What the client sent along when it connected to this namespace, its ``auth`` option; or the fresh one that
             `Socket.reauthenticate` has accepted.
-        address: Host and port of the TCP peer.
+        address: As `Handshake.address`.
         secure: Whether it came by TLS, as far as the server knows.
         url: Path and query of the request.
         time: When it came.

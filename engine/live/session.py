@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Literal, Protocol
 
 import anyio
 
 from ..errors import MessageTooLarge, MissingMessages, RemoteProtocolError, SessionClosed, StaleAttach
 from ..host import Event, Host, Timer, make_event
-from ..session import Carrier, CloseReason, Life, Role, ServerSession
+from ..session import Budget, Carrier, CloseReason, Life, Role, ServerSession, kept_bytes
 from ..wire.message import Message
 from ..wire.packet import Packet
 from .attachment import Attachment
@@ -30,6 +31,11 @@ logger = logging.getLogger("holdfast.session")
 
 # How long a carrier has for what a session that is over still says. A peer that takes nothing gets no more.
 _LAST_WORDS = 2.0
+# How long what was replaced goes on: it may still bring what its client had written, and write what it had begun. A
+# client that takes nothing any more gets no longer, whatever blocks there.
+_REPLACED_LINGER = 5.0
+# How many volatile events wait where the newest are wanted.
+_MOST_LATEST = 16
 # How long reading may be held up for an application that is behind, and what each message that it takes gives back of
 # that. Pongs, and the acknowledgements that handlers wait for, stand behind what is not read.
 _PACE = 1.0
@@ -59,6 +65,24 @@ class SessionHandler(Protocol):
         ...
 
 
+class Arrival:
+    """A WebSocket that is no carrier yet.
+
+    Attributes:
+        crowded_out: Whether newer ones have taken its place.
+    """
+
+    def __init__(self) -> None:
+        self.scope = anyio.CancelScope()
+        self.crowded_out = False
+
+    @contextmanager
+    def alone(self) -> Generator[Arrival]:
+        """While it arrives, where no session is there to know it."""
+        with self.scope:
+            yield self
+
+
 class LiveSession:
     """One peer, as its application sees it.
 
@@ -70,6 +94,8 @@ class LiveSession:
         request: The request that opened the session.
         host: What runs tasks and timers for it.
         max_payload: The largest message in bytes that is taken from the peer.
+        max_carriers: How many may serve it at once.
+        when_full: What `send` does while there is no room.
         end_code: The protocol's error code that the session ended with, if it did.
         candidates: The streams that are not to be attached yet.
     """
@@ -84,6 +110,8 @@ class LiveSession:
         request: Handshake,
         host: Host,
         max_payload: int = 1_000_000,
+        when_full: Literal["wait", "disconnect"] = "wait",
+        max_carriers: int = 16,
     ) -> None:
         self.sid = sid
         self.key = key
@@ -91,6 +119,8 @@ class LiveSession:
         self.request = request
         self.host = host
         self.max_payload = max_payload
+        self.when_full = when_full
+        self.max_carriers = max_carriers
         self.name = short_hash(sid)
         self.handler: SessionHandler | None = None
         self.end_code: int | None = None
@@ -101,11 +131,12 @@ class LiveSession:
         self._timer: Timer | None = None
         self._timer_at: float | None = None
         self._room: Event | None = None
+        self._latest: deque[tuple[Message, ...]] = deque(maxlen=_MOST_LATEST)
         self._caught_up: Event | None = None
         self._pace = _PACE
         self._was_open = True
         self._probing = 0
-        self._upgrades: set[anyio.CancelScope] = set()
+        self._arrivals: list[Arrival] = []
         self._posting = 0
         self._on_end: Callable[[LiveSession], None] | None = None
 
@@ -135,6 +166,11 @@ class LiveSession:
         return self._core.writer is not None
 
     @property
+    def is_used(self) -> bool:
+        """Whether anything came of the peer after its handshake."""
+        return self._core.is_used
+
+    @property
     def writable(self) -> bool:
         """Whether what is sent now leaves now: a carrier is attached and not held up, and not much waits already."""
         writer = self._core.writer
@@ -156,8 +192,18 @@ class LiveSession:
 
     @property
     def buffered_bytes(self) -> int:
-        """Bytes kept for the peer: not written yet or not acknowledged yet."""
+        """Bytes kept for the peer: not written or not acknowledged yet; a message has 150 besides its payload."""
         return self._core.outbox.size_bytes
+
+    @property
+    def budget(self) -> Budget:
+        """What is kept for all peers."""
+        return self._core.budget
+
+    @property
+    def end_message(self) -> str | None:
+        """What the peer was told of its end, if that was no ordinary one."""
+        return self._core.end_message
 
     def send_nowait(self, *messages: Message) -> None:
         """Send without waiting. A session whose bound this exceeds is closed with "buffer full".
@@ -171,7 +217,7 @@ class LiveSession:
         self._settle()
 
     def _put(self, messages: tuple[Message, ...]) -> None:
-        size = sum([message.size_bytes for message in messages])
+        size = kept_bytes(messages)
         if size > self._core.limit_bytes:
             raise MessageTooLarge(size, self._core.limit_bytes)
         now = self.host.now()
@@ -186,17 +232,31 @@ class LiveSession:
     @property
     def has_room(self) -> bool:
         """Whether less than half of the session's bound is kept for a slow peer."""
-        return self.buffered_bytes * 2 <= self._core.limit_bytes
+        return self._core.has_room
+
+    def send_latest(self, *messages: Message) -> None:
+        """Send what is worth something only while it is new: of what cannot leave now, the newest waits."""
+        if self.is_open:
+            self._latest.append(messages)
+            self._settle()
+
+    def _put_latest(self) -> None:
+        core, latest = self._core, self._latest
+        while latest and self.is_open and core.has_room:
+            messages = latest.popleft()
+            # Volatile ones never end a session: what does not fit is dropped after all.
+            if kept_bytes(messages) + core.outbox.size_bytes <= core.limit_bytes:
+                self._put(messages)
 
     async def wait_for_room(self) -> None:
-        """Return when the session has room; at once if it has."""
-        while self.is_open and not self.has_room:
+        """Return when the session has room; at once if it has, or if nobody is to wait."""
+        while self.is_open and not self.has_room and self.when_full == "wait":
             if self._room is None:
                 self._room = make_event()
             await self._room.wait()
 
     async def send(self, *messages: Message) -> None:
-        """Send; wait first while more than half of the session's bound is kept for a slow peer.
+        """Send; wait first while more than half of the session's bound is kept for a slow peer (setting when_full).
 
         It may be cancelled: then nothing is sent, or all of it.
 
@@ -258,9 +318,21 @@ class LiveSession:
             raise
         if transport != before:
             logger.debug("session %s goes on by %s, after %s", self.name, transport, before)
+        self._fence()
         attachment = self._serve(carrier)
         self._settle()
         return attachment
+
+    def _fence(self) -> None:
+        """All that were there are replaced: see to it that none of them stays, wherever it waits."""
+        for attachment in self._attachments.values():
+            if not attachment.fenced:
+                attachment.fenced = True
+                self.host.call_later(_REPLACED_LINGER, attachment.cut)
+        # Those that are cut already have a second for their last word.
+        left = [attachment for attachment in self._attachments.values() if not attachment.scope.cancel_called]
+        if len(left) >= self.max_carriers:
+            left[0].cut()
 
     def bring(self, *, received: int | None = None) -> Carrier:
         """Attach a carrier that only brings: a POST.
@@ -361,6 +433,8 @@ class LiveSession:
         """Whether the carrier has something to write; a stream that is not attached yet has only pongs."""
         if attachment.carrier.role is Role.BRINGER:
             return bool(attachment.carrier.control)
+        if self._latest and attachment.carrier.role is Role.WRITER and self.has_room:
+            return True
         return self._core.has_packets(attachment.carrier, now=self.host.now())
 
     def take(self, attachment: Attachment, limit_bytes: int | None = None) -> list[str | Message]:
@@ -369,6 +443,8 @@ class LiveSession:
             pongs = list[str | Message](attachment.carrier.control)
             attachment.carrier.control.clear()
             return pongs
+        if self._latest and attachment.carrier.role is Role.WRITER:
+            self._put_latest()
         packets = self._core.packets_to_send(attachment.carrier, now=self.host.now(), limit_bytes=limit_bytes)
         # Writing makes room only where messages are forgotten when written.
         if self._core.life is not Life.OPEN or (self._room is not None and not self.counting):
@@ -409,14 +485,21 @@ class LiveSession:
         return self._probing > 0
 
     @contextmanager
-    def upgrading(self) -> Generator[anyio.CancelScope]:
-        """While a plain peer's WebSocket is not its carrier yet; cancelled when another one has become it."""
-        with anyio.CancelScope() as scope:
-            self._upgrades.add(scope)
-            try:
-                yield scope
-            finally:
-                self._upgrades.discard(scope)
+    def arriving(self) -> Generator[Arrival]:
+        """While a WebSocket is not a carrier yet; cancelled when a plain peer's other one has become it, and as the
+        oldest of too many."""
+        if len(self._arrivals) >= self.max_carriers:
+            oldest = self._arrivals.pop(0)
+            oldest.crowded_out = True
+            oldest.scope.cancel()
+        arrival = Arrival()
+        self._arrivals.append(arrival)
+        try:
+            with arrival.scope:
+                yield arrival
+        finally:
+            if arrival in self._arrivals:
+                self._arrivals.remove(arrival)
 
     @contextmanager
     def probe(self) -> Generator[None]:
@@ -431,8 +514,8 @@ class LiveSession:
     def upgrade(self) -> Attachment:
         """Attach a plain peer's WebSocket; others that were on their way to it are ended."""
         attachment = self.attach("websocket")
-        for scope in self._upgrades:
-            scope.cancel()
+        for arrival in self._arrivals:
+            arrival.scope.cancel()
         return attachment
 
     def release_poll(self) -> None:
@@ -442,11 +525,11 @@ class LiveSession:
             self._attachments[writer].ring()
 
     @contextmanager
-    def posting(self) -> Generator[bool]:
-        """While a POST of a plain peer is read; yields whether another one is under way."""
+    def posting(self) -> Generator[int]:
+        """While a POST is read; yields how many others are under way."""
         self._posting += 1
         try:
-            yield self._posting > 1
+            yield self._posting - 1
         finally:
             self._posting -= 1
 
@@ -477,19 +560,18 @@ class LiveSession:
         attachments = self._attachments
         if writer is not None:
             attachment = attachments.get(writer)
-            if attachment is not None and core.has_packets(writer, now=self.host.now()):
+            if attachment is not None and self.has_packets(attachment):
                 attachment.ring()
         if len(attachments) > 1 or core.life is Life.CLOSED:
             for attachment in attachments.values():
                 if not attachment.writes or core.life is Life.CLOSED:
                     attachment.ring()
-        if self._room is not None and (
-            core.life is not Life.OPEN or core.outbox.size_bytes * 2 <= core.limit_bytes
-        ):
+        if self._room is not None and (core.life is not Life.OPEN or core.has_room):
             self._room.set()
             self._room = None
         if self._was_open and core.life is not Life.OPEN:
             self._was_open = False
+            self._latest.clear()
             self._announce_end()
         if core.life is Life.CLOSED and not self.ended.is_set():
             self.ended.set()

@@ -1,6 +1,7 @@
 """State, without I/O or clock: the two streams, carriers, heartbeat, who may attach."""
 
 from .admission import Verdict, admit_plain
+from .budget import Budget, kept_bytes
 from .carrier import Carrier, Role
 from .client import ClientSession
 from .reason import CloseReason
@@ -9,6 +10,7 @@ from .session import MAX_CONTROL_PACKETS, Life
 
 __all__ = [
     "MAX_CONTROL_PACKETS",
+    "Budget",
     "Carrier",
     "ClientSession",
     "CloseReason",
@@ -17,4 +19,5 @@ __all__ = [
     "ServerSession",
     "Verdict",
     "admit_plain",
+    "kept_bytes",
 ]

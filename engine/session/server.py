@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..errors import RemoteProtocolError, StaleAttach
 from ..wire.handshake import Attached, Closing, encode_attached, encode_closing
 from ..wire.packet import PacketType, encode_packet
+from .budget import Budget
 from .carrier import Carrier, Role
 from .heartbeat import Beat, Heartbeat
 from .reason import CloseReason
@@ -29,9 +30,12 @@ class ServerSession(Session):
         grace: Seconds that a counting session is kept without a carrier.
         limit_bytes: Bytes kept for the peer before the session is closed.
         now: Seconds on any monotonic clock.
+        budget: What all sessions may keep together; None for no bound.
+        unused_grace: Seconds that a session is kept that never came back after its handshake; None for as long as any.
 
     Attributes:
         opening: The carrier of the opening request.
+        end_message: What the peer was told of its end, if that was no ordinary one.
     """
 
     def __init__(
@@ -44,8 +48,10 @@ class ServerSession(Session):
         grace: float,
         limit_bytes: int,
         now: float,
+        budget: Budget | None = None,
+        unused_grace: float | None = None,
     ) -> None:
-        super().__init__(transport=transport, counting=counting, limit_bytes=limit_bytes)
+        super().__init__(transport=transport, counting=counting, limit_bytes=limit_bytes, budget=budget)
         self.opening = Carrier(transport, Role.WRITER, number=1, next_in=1)
         self.writer = self.opening
         self._attach_number = 1
@@ -57,6 +63,9 @@ class ServerSession(Session):
         self._gone_at = now
         self._closing_at = now
         self._gone_reason = CloseReason.TRANSPORT_CLOSE
+        self._unused_grace = grace if unused_grace is None else min(unused_grace, grace)
+        self._came_back = False
+        self.end_message: str | None = None
 
     def attach(
         self, transport: str, *, now: float, number: int | None = None, received: int | None = None
@@ -76,6 +85,7 @@ class ServerSession(Session):
         if number is not None:
             self._check_number(number, transport)
             self._attach_number = number
+        self._came_back = True
         carrier = Carrier(transport, Role.WRITER, number=number, written=self.outbox.acknowledged)
         if self.counting:
             # Rules 3 and 4: both positions, before anything else is written here.
@@ -110,6 +120,7 @@ class ServerSession(Session):
         if received is not None:
             self._acknowledge(received)
             self._heartbeat.heard(now)
+        self._came_back = True
         return Carrier("polling", Role.BRINGER)
 
     def answer_to_post(self) -> str:
@@ -120,7 +131,13 @@ class ServerSession(Session):
         received = self.inbox.received if on_websocket else self.told()
         return encode_attached(Attached(received=received, sent=self.outbox.written))
 
+    @property
+    def is_used(self) -> bool:
+        """Whether anything came from the peer after its handshake."""
+        return self._came_back or self.inbox.received > 0
+
     def _receive_control(self, carrier: Carrier, kind: PacketType, data: str | bytes, now: float) -> None:
+        self._came_back = True
         if self.counting or kind is PacketType.PONG:
             self._heartbeat.heard(now)
         super()._receive_control(carrier, kind, data, now)
@@ -147,7 +164,7 @@ class ServerSession(Session):
         (`close` it if that poll was cut short).
         """
         was_writer = super().detach(carrier, now=now)
-        if was_writer and self.counting:
+        if was_writer:
             self._gone_at = now
             self._gone_reason = reason
         return was_writer
@@ -164,14 +181,15 @@ class ServerSession(Session):
         if self.life is Life.CLOSED:
             return
         self._end(Life.CLOSED, reason)
+        self.end_message = message
         if self.writer is not None:
             data = Closing(code=code, message=message, received=self.inbox.received)
             self.writer.control.append(
                 encode_packet(PacketType.CLOSE, encode_closing(data) if self.counting else "")
             )
 
-    def _overrun(self, now: float) -> None:
-        self.fail(CloseReason.BUFFER_FULL, message="more bytes wait for this client than the server keeps")
+    def _overrun(self, message: str) -> None:
+        self.fail(CloseReason.BUFFER_FULL, message=message)
 
     def _farewell(self) -> str:
         if not self.counting:
@@ -186,13 +204,17 @@ class ServerSession(Session):
         if self.life is Life.CLOSING:
             return self._closing_at + _LINGER
         if not self.counting:
-            return self._heartbeat.deadline()
+            due = self._heartbeat.deadline()
+            return min(due, self._given_up_at()) if self.writer is None and not self.is_used else due
         if self.writer is None:
-            return self._gone_at + self._grace
+            return self._given_up_at()
         if self.writer.transport == "polling":
             return None
         due = self._heartbeat.deadline()
         return due if self._ack_at is None or self._ack_at == OVERDUE else min(due, self._ack_at)
+
+    def _given_up_at(self) -> float:
+        return self._gone_at + (self._grace if self.is_used else self._unused_grace)
 
     def tick(self, *, now: float) -> Carrier | None:
         """Do what is due at ``now``. Returns a carrier that has to be cut because its peer is silent."""
@@ -201,7 +223,7 @@ class ServerSession(Session):
             return None
         if self.life is Life.CLOSING:
             self._end(Life.CLOSED, CloseReason.FORCED_SERVER_CLOSE)
-        elif self.counting and self.writer is None:
+        elif self.writer is None and (self.counting or not self.is_used) and now >= self._given_up_at():
             self._end(Life.CLOSED, self._gone_reason)
         else:
             if self._ack_at is not None and self._ack_at <= now:

@@ -25,6 +25,7 @@ from enum import Enum
 from ..errors import LocalProtocolError, RemoteProtocolError, SessionClosed
 from ..wire.message import SEPARATOR, Message
 from ..wire.packet import HIGHEST_NUMBER, Packet, PacketType, decode_ping, decode_position, encode_packet
+from .budget import Budget
 from .carrier import Carrier, Role
 from .reason import CloseReason
 from .streams import Inbox, Outbox
@@ -68,6 +69,7 @@ class Session:
         transport: What the session was opened with.
         counting: Whether positions were negotiated. A plain peer's messages are forgotten when written.
         limit_bytes: How much the outbox may keep before the session is closed.
+        budget: What all sessions may keep together; None for no bound.
 
     Attributes:
         transport: What carries the session, or carried it last.
@@ -75,11 +77,15 @@ class Session:
         reason: Why it ended.
     """
 
-    def __init__(self, *, transport: str, counting: bool, limit_bytes: int) -> None:
+    def __init__(
+        self, *, transport: str, counting: bool, limit_bytes: int, budget: Budget | None = None
+    ) -> None:
         self.transport = transport
         self.counting = counting
         self.limit_bytes = limit_bytes
-        self.outbox = Outbox()
+        self.budget = budget or Budget()
+        self.budget.sessions += 1
+        self.outbox = Outbox(self.budget)
         self.inbox = Inbox()
         self.life = Life.OPEN
         self.reason: CloseReason | None = None
@@ -106,12 +112,25 @@ class Session:
         if outbox.last >= HIGHEST_NUMBER:
             raise LocalProtocolError("the numbers of this session are used up")
         number = outbox.append(message)
+        budget = self.budget
         if outbox.size_bytes > self.limit_bytes:
-            self._overrun(now)
+            self._overrun(
+                f"more than {self.limit_bytes} bytes wait for this client (setting buffer_limit)",
+            )
+        elif budget.used_bytes > budget.limit_bytes and outbox.size_bytes > budget.share_bytes:
+            self._overrun("more waits for all clients than the server keeps (setting total_buffer_limit)")
         return number
 
-    def _overrun(self, now: float) -> None:
+    def _overrun(self, message: str) -> None:
         self._end(Life.CLOSED, CloseReason.BUFFER_FULL)
+
+    @property
+    def has_room(self) -> bool:
+        """Whether less than half of what may be kept for a slow peer is kept now."""
+        size, budget = self.outbox.size_bytes, self.budget
+        return size * 2 <= self.limit_bytes and (
+            budget.used_bytes <= budget.limit_bytes or size * 2 <= budget.share_bytes
+        )
 
     def has_packets(self, carrier: Carrier, *, now: float) -> bool:
         """Whether `packets_to_send` has something for this carrier."""
@@ -276,6 +295,9 @@ class Session:
 
     def _end(self, life: Life, reason: CloseReason) -> None:
         # The first reason stays: what comes after it is how it ends, not why.
+        if life is Life.CLOSED and self.life is not Life.CLOSED:
+            self.outbox.clear()
+            self.budget.sessions -= 1
         self.life = life
         if self.reason is None:
             self.reason = reason

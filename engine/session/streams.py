@@ -8,6 +8,7 @@ from __future__ import annotations
 from ..errors import MissingMessages, RemoteProtocolError
 from ..wire.message import Message
 from ..wire.packet import HIGHEST_NUMBER
+from .budget import OVERHEAD_BYTES, Budget
 
 __all__ = ["Inbox", "Outbox"]
 
@@ -22,12 +23,13 @@ class Outbox:
         last: Number of the newest message, 0 for none.
         written: Highest number that any carrier has written.
         acknowledged: The peer's position in our stream.
-        size_bytes: Bytes of the messages that are kept.
+        size_bytes: Bytes of the messages that are kept, with what each costs besides its payload.
     """
 
-    __slots__ = ("_floor", "_head", "_messages", "acknowledged", "last", "size_bytes", "written")
+    __slots__ = ("_budget", "_floor", "_head", "_messages", "acknowledged", "last", "size_bytes", "written")
 
-    def __init__(self) -> None:
+    def __init__(self, budget: Budget | None = None) -> None:
+        self._budget = budget or Budget()
         self._messages: list[Message] = []
         self._head = 0  # index in the list of message number _floor + 1
         self._floor = 0
@@ -39,7 +41,12 @@ class Outbox:
     def append(self, message: Message) -> int:
         """Keep one more message and return its number."""
         self._messages.append(message)
-        self.size_bytes += message.size_bytes
+        size = message.size_bytes + OVERHEAD_BYTES
+        self.size_bytes += size
+        # `Budget.keep`, without the call: this is done for every message.
+        if not message.holders:
+            self._budget.used_bytes += size
+        message.holders += 1
         self.last += 1
         return self.last
 
@@ -77,10 +84,18 @@ class Outbox:
         count = position - self._floor
         if count <= 0:
             return
-        head = self._head
+        head, messages = self._head, self._messages
+        freed = held_by_others = 0
         for index in range(head, head + count):
-            self.size_bytes -= self._messages[index].size_bytes
-            self._messages[index] = _FORGOTTEN
+            message = messages[index]
+            size = message.size_bytes + OVERHEAD_BYTES
+            freed += size
+            message.holders = holders = message.holders - 1
+            if holders:
+                held_by_others += size
+            messages[index] = _FORGOTTEN
+        self.size_bytes -= freed
+        self._budget.used_bytes -= freed - held_by_others
         self._floor = position
         self._head = head + count
         # Cutting the list at each acknowledgement would make a long backlog quadratic.
@@ -90,6 +105,15 @@ class Outbox:
         elif self._head > 64 and self._head * 2 > len(self._messages):
             del self._messages[: self._head]
             self._head = 0
+
+    def clear(self) -> None:
+        """Let go of everything, because nobody will ask for it."""
+        for message in self._messages[self._head :]:
+            self._budget.let_go(message)
+        self._messages.clear()
+        self._head = 0
+        self._floor = self.last
+        self.size_bytes = 0
 
 
 class Inbox:

@@ -1,6 +1,7 @@
 """What a server may be told: every setting, its limits, and what other servers call it."""
 
 from .cookie import Cookie
+from .proxies import Forwarded, Network, forwarded
 from .settings import Settings
 
-__all__ = ["Cookie", "Settings"]
+__all__ = ["Cookie", "Forwarded", "Network", "Settings", "forwarded"]

@@ -9,13 +9,16 @@ from typing import Any, Literal, TypeGuard, TypeVar, cast
 
 from .cookie import Cookie
 from .origins import normal_origin
+from .proxies import Network, network
 
 __all__ = [
     "Rule",
     "a_cookie",
     "count",
+    "one_of",
     "origins",
     "owner",
+    "proxies",
     "rule_of",
     "seconds",
     "seconds_or_none",
@@ -106,6 +109,20 @@ def size(default: int) -> int:
     return count(default, unit="bytes")
 
 
+def one_of(default: str, *others: str) -> Any:
+    """One of these words."""
+    # Any: the field's own annotation names the words.
+    words = (default, *others)
+    allowed = " or ".join(f'"{word}"' for word in words)
+
+    def check(name: str, value: object) -> object:
+        if value in words:
+            return value
+        raise (ValueError if isinstance(value, str) else TypeError)(text_of(name, value, allowed))
+
+    return _field(default, check)
+
+
 def switch(default: bool) -> bool:
     """True or False, and no number."""
 
@@ -182,6 +199,19 @@ def _collection(name: str, value: object, allowed: str) -> Collection[object]:
     if not isinstance(value, list | tuple | set | frozenset):
         raise TypeError(text_of(name, value, allowed))
     return cast("Collection[object]", value)
+
+
+def proxies() -> Collection[str | Network]:
+    """Addresses and networks; kept as a tuple of networks."""
+    allowed = 'a list of addresses and networks, such as ["10.0.0.5", "10.1.0.0/16"]'
+
+    def check(name: str, value: object) -> tuple[Network, ...]:
+        try:
+            return tuple([network(entry) for entry in _collection(name, value, allowed)])
+        except ValueError as error:
+            raise ValueError(text_of(name, value, allowed)) from error
+
+    return _field((), check)
 
 
 def some_of(*names: str) -> Sequence[str]:

@@ -10,11 +10,14 @@ from typing import Any, Literal, TypeVar, cast
 
 from .cookie import Cookie
 from .names import unknown_setting
+from .proxies import Network
 from .rules import (
     a_cookie,
     count,
+    one_of,
     origins,
     owner,
+    proxies,
     rule_of,
     seconds,
     seconds_or_none,
@@ -63,10 +66,24 @@ class Settings:
         counting_ping_timeout: In which a counting peer must answer.
         max_payload: The largest HTTP body or WebSocket message that is accepted.
         grace_period: How long a counting session is kept without a carrier.
-        buffer_limit: Bytes kept for one session before it is closed with "buffer full".
+        buffer_limit: Bytes kept for one session before it is closed with "buffer full". Each message counts 150 bytes
+            besides its payload.
+        total_buffer_limit: Bytes kept for all sessions together, a message for many once. Beyond it, a session that
+            keeps more than its share is at its own limit.
+        when_full: What an `emit` to one peer does while half of `buffer_limit` is kept for it: ``"wait"``, or go on to
+            the limit and ``"disconnect"`` it there. A broadcast never waits.
+        volatile: Which volatile events are dropped for a peer that cannot take them now: ``"drop-newest"``, or
+            ``"drop-oldest"`` to send it the newest 16 as soon as it can.
         tombstone_period: How long an ended session is still answered with how far it had got.
         max_tombstones: How many ended sessions are remembered.
         max_sessions: Sessions at once; more are refused with status 503.
+        handshake_timeout: After which a session ends that was never used after its handshake, and has no carrier.
+        max_unused_sessions_per_address: Such sessions of one address (of IPv6, of one /64); more are refused with
+            status 429.
+        trusted_proxies: Addresses and networks of the proxies whose X-Forwarded-For, -Proto and -Host are believed.
+        max_carriers: Carriers that one session may have at once, with those that are replaced or not attached yet;
+            the oldest makes way.
+        max_bodies: Bytes of POST bodies that are read at the same time, in all; more are refused with status 503.
         upgrade_timeout: In which a plain WebSocket upgrade must be completed.
         body_timeout: In which a POST body must have arrived.
         stream_limit: Bytes after which a stream is ended, so that the client opens the next one.
@@ -106,9 +123,17 @@ class Settings:
     max_payload: int = size(1_000_000)
     grace_period: float = seconds(120.0, most=_DAY)
     buffer_limit: int = size(1_000_000)
+    total_buffer_limit: int = size(256_000_000)
+    when_full: Literal["wait", "disconnect"] = one_of("wait", "disconnect")
+    volatile: Literal["drop-newest", "drop-oldest"] = one_of("drop-newest", "drop-oldest")
     tombstone_period: float = seconds(600.0, most=_DAY)
     max_tombstones: int = count(10_000)
     max_sessions: int = count(100_000)
+    handshake_timeout: float = seconds(15.0)
+    max_unused_sessions_per_address: int = count(100)
+    trusted_proxies: Collection[str | Network] = proxies()
+    max_carriers: int = count(16)
+    max_bodies: int = size(64_000_000)
     upgrade_timeout: float = seconds(10.0)
     body_timeout: float = seconds(10.0)
     stream_limit: int = size(8_000_000)

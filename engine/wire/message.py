@@ -23,9 +23,12 @@ class Message:
 
     Raises:
         LocalProtocolError: the text holds a lone surrogate, which UTF-8 cannot carry.
+
+    Attributes:
+        holders: How many buffers keep it now; theirs to change.
     """
 
-    __slots__ = ("_base64", "_counting", "data", "size_bytes")
+    __slots__ = ("_base64", "_counting", "data", "holders", "size_bytes")
 
     def __init__(self, data: str | bytes | bytearray | memoryview) -> None:
         if isinstance(data, str):
@@ -40,6 +43,7 @@ class Message:
             size = len(data)
         self.data: str | bytes = data
         self.size_bytes = size
+        self.holders = 0
         self._counting: str | None = None
         self._base64: str | None = None
 

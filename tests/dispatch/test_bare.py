@@ -138,7 +138,7 @@ async def test_a_peer_that_floods_an_application_which_does_not_listen_is_closed
         await settled()
         assert talk.sessions[0].is_open
         await clock.advance(1)
-        assert await websocket.closed() == 1000
+        assert await websocket.closed() == 1008
         assert talk.sessions[0].reason is CloseReason.BUFFER_FULL
 
 
@@ -150,7 +150,7 @@ async def test_sending_waits_while_a_slow_peer_has_half_of_the_bound() -> None:
             await session.send("x" * 100)
             sent.append(number)
 
-    async with drive(Engine(flood, clock=ManualClock(), buffer_limit=1000)) as client:
+    async with drive(Engine(flood, clock=ManualClock(), buffer_limit=2500)) as client:
         opened = json.loads(
             (await client.get(OPEN.replace("websocket", "polling") + "&holdfast=1").text())[1:]
         )

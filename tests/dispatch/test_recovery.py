@@ -299,7 +299,7 @@ async def test_event_that_is_refused_costs_no_recovery() -> None:
 
 
 async def test_all_that_may_be_kept_leaves_room_for_the_answer() -> None:
-    wire, _ = recovering(buffer_limit=10_000)
+    wire, _ = recovering(buffer_limit=50_000)
     client = await connected(wire)
     client.lose()
     for _ in range(100):

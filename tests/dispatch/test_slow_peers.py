@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import anyio
 import pytest
 from event_peer import EventPeer, Wire, until
 
-from holdfast import AckTimeout, Settings, Socket
+from holdfast import AckTimeout, CloseReason, Disconnected, Settings, Socket
 from holdfast.engine.dispatch import Events
 
 pytestmark = pytest.mark.anyio
@@ -14,7 +16,7 @@ pytestmark = pytest.mark.anyio
 LARGE = "x" * 1_000
 
 
-async def stuck(**settings: int) -> tuple[Wire, EventPeer, Socket]:
+async def stuck(**settings: Any) -> tuple[Wire, EventPeer, Socket]:
     """A peer whose carrier is held up in a write."""
     io = Events(Settings(**settings)) if settings else Events()
     wire = Wire(io)
@@ -154,3 +156,38 @@ async def test_cancelled_timers_are_not_kept_until_they_are_due() -> None:
     for _ in range(10_000):
         host.call_later(3600, lambda: None).cancel()
     assert len(host._heap) < 1_000  # pyright: ignore[reportPrivateUsage]
+
+
+async def test_newest_volatile_events_wait_where_the_oldest_are_dropped() -> None:
+    wire, peer, socket = await stuck(buffer_limit=10_000, volatile="drop-oldest")
+    for number in range(100):
+        await wire.events.volatile.emit("all", number)
+        await socket.volatile.emit("it", number)
+    assert peer.session.buffered_bytes == 0
+    peer._attachment.busy = False  # pyright: ignore[reportPrivateUsage]
+    newest = [event for number in range(92, 100) for event in (f'2["all",{number}]', f'2["it",{number}]')]
+    assert peer.received() == newest
+    await socket.volatile.emit("it", 100)
+    assert peer.received() == ['2["it",100]']
+
+
+async def test_volatile_events_that_wait_never_end_a_session() -> None:
+    _, peer, socket = await stuck(buffer_limit=10_000, volatile="drop-oldest")
+    for _ in range(20):
+        await socket.volatile.emit("large", "x" * 6_000)
+    peer._attachment.busy = False  # pyright: ignore[reportPrivateUsage]
+    assert len(peer.received()) == 1
+    assert peer.session.is_open
+
+
+async def test_emit_does_not_wait_where_who_is_full_is_to_be_disconnected() -> None:
+    _, peer, socket = await stuck(buffer_limit=10_000, when_full="disconnect")
+
+    async def flood() -> None:
+        with anyio.fail_after(5):
+            for _ in range(20):
+                await socket.emit("more", LARGE)
+
+    with pytest.raises(Disconnected):
+        await flood()
+    assert peer.session.ended_with() is CloseReason.BUFFER_FULL

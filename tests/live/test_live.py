@@ -52,7 +52,7 @@ async def test_two_who_send_at_once_keep_the_order_of_their_messages() -> None:
 
 
 async def test_send_waits_while_half_of_the_bound_is_kept_and_goes_on_after_an_acknowledgement() -> None:
-    async with open_site("stream", buffer_limit=10_000) as site:
+    async with open_site("stream", buffer_limit=11_500) as site:
         peer, carrier = await site.opened()
         sent: list[int] = []
 
@@ -79,7 +79,7 @@ async def test_send_waits_while_half_of_the_bound_is_kept_and_goes_on_after_an_a
 
 
 async def test_who_waits_for_room_is_told_that_the_session_has_ended() -> None:
-    async with open_site("stream", buffer_limit=10_000, grace_period=60.0) as site:
+    async with open_site("stream", buffer_limit=11_500, grace_period=60.0) as site:
         _, carrier = await site.opened()
         outcome: list[str] = []
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import HealthCheck, Phase, find, settings
 from hypothesis.errors import NoSuchExample
-from random_network import RandomNetwork, schedules
+from random_network import EndingNetwork, RandomNetwork, schedules
 
 from holdfast.engine.session import ClientSession, CloseReason, ServerSession
 from holdfast.engine.session.streams import Inbox
@@ -91,8 +91,42 @@ class ForgetsToState(ClientSession):
             carrier.control[-1] = f"9{self.outbox.last + 1}"
 
 
-def found(opening: str, server: type[ServerSession], client: type[ClientSession]) -> bool:
-    class Faulty(RandomNetwork):
+class KeepsAfterItsEnd(ServerSession):
+    """What is over keeps nothing."""
+
+    def _end(self, life, reason):  # type: ignore[no-untyped-def]
+        self.life = life
+        self.reason = self.reason or reason
+
+
+class KeepsMoreThanItMay(ServerSession):
+    """The bound holds for what one call brings, too."""
+
+    def _overrun(self, message: str) -> None:
+        if self.outbox.size_bytes > self.limit_bytes + 2_000:
+            super()._overrun(message)
+
+
+class EndsBeforeItHasSaidAll(ServerSession):
+    """What was sent before the end still goes out."""
+
+    def close(self, reason, *, now):  # type: ignore[no-untyped-def]
+        super().close(reason, now=now)
+        self.fail(reason)
+
+
+class AcknowledgesWhatItDoesNotHandOver(ServerSession):
+    """Acknowledged is what the application has."""
+
+    def receive(self, carrier, packet, *, now):  # type: ignore[no-untyped-def]
+        message = super().receive(carrier, packet, now=now)
+        return None if self.inbox.received == 3 else message
+
+
+def found(
+    opening: str, server: type[ServerSession], client: type[ClientSession], kind: type[RandomNetwork]
+) -> bool:
+    class Faulty(kind):
         server_class = server
         client_class = client
 
@@ -108,7 +142,7 @@ def found(opening: str, server: type[ServerSession], client: type[ClientSession]
 
     try:
         find(
-            schedules(),
+            schedules(ends=kind is EndingNetwork),
             breaks,
             settings=settings(
                 max_examples=3_000,
@@ -138,4 +172,13 @@ def found(opening: str, server: type[ServerSession], client: type[ClientSession]
     ids=lambda fault: fault.__name__,
 )
 def test_the_random_network_finds_it(server: type[ServerSession], client: type[ClientSession]) -> None:
-    assert any(found(opening, server, client) for opening in ("websocket", "polling"))
+    assert any(found(opening, server, client, RandomNetwork) for opening in ("websocket", "polling"))
+
+
+@pytest.mark.parametrize(
+    "server",
+    [KeepsAfterItsEnd, KeepsMoreThanItMay, EndsBeforeItHasSaidAll, AcknowledgesWhatItDoesNotHandOver],
+    ids=lambda fault: fault.__name__,
+)
+def test_the_random_network_in_which_sessions_end_finds_it(server: type[ServerSession]) -> None:
+    assert found("websocket", server, ClientSession, EndingNetwork)

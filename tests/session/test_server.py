@@ -31,7 +31,7 @@ def hear(
 def test_plain_message_is_forgotten_when_it_is_written() -> None:
     session = plain()
     session.send(Message("a"), now=NOW)
-    assert session.outbox.size_bytes == 1
+    assert session.outbox.size_bytes == 151
     assert written(session, session.opening) == ["a"]
     assert session.outbox.size_bytes == 0
     assert session.outbox.acknowledged == 1
@@ -447,17 +447,17 @@ def test_failure_without_a_carrier_tells_nobody() -> None:
 
 
 def test_buffer_that_is_full_closes_the_session_with_that_reason() -> None:
-    pair = Pair(limit_bytes=3)
+    pair = Pair(limit_bytes=153)
     pair.server_says("abc")
     assert pair.server.life is Life.OPEN
     pair.server_says("d")
     assert pair.server.reason is CloseReason.BUFFER_FULL
     (frame,) = pair.write_down(pair.first)
-    assert str(frame).startswith('1{"message":"more bytes wait')
+    assert str(frame).startswith('1{"message":"more than 153 bytes wait')
 
 
 def test_buffer_counts_what_is_written_and_not_acknowledged() -> None:
-    pair = Pair(limit_bytes=3)
+    pair = Pair(limit_bytes=153)
     pair.server_says("abc")
     pair.down(pair.first)
     pair.deliver_up(pair.first, ["81"])

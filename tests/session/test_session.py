@@ -47,7 +47,7 @@ def test_acknowledgement_from_0_to_the_last_written_is_taken(position: int) -> N
     pair.write_down(pair.first)
     pair.deliver_up(pair.first, [f"8{position}"])
     assert pair.server.outbox.acknowledged == position
-    assert pair.server.outbox.size_bytes == 3 - position
+    assert pair.server.outbox.size_bytes == (3 - position) * 151
 
 
 def test_acknowledgement_of_the_next_unwritten_message_ends_the_session() -> None:
@@ -330,7 +330,7 @@ def test_what_a_lagging_writer_owes_is_forgotten_when_it_is_gone() -> None:
     pair.write_down(pair.first)
     way = pair.arrive(pair.ask("websocket"))
     pair.deliver_up(pair.first, ["82"])
-    assert pair.server.outbox.size_bytes == 2
+    assert pair.server.outbox.size_bytes == 2 * 151
     pair.server.detach(way.server, now=NOW)
     assert pair.server.outbox.size_bytes == 0
 
@@ -777,7 +777,7 @@ def test_nothing_is_sent_after_the_end() -> None:
 
 
 def test_client_whose_buffer_is_full_closes() -> None:
-    pair = Pair(limit_bytes=3)
+    pair = Pair(limit_bytes=153)
     pair.client_says("abc")
     assert pair.client.life is Life.OPEN
     pair.client_says("d")

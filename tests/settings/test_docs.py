@@ -34,7 +34,7 @@ def names(table: Mapping[str, Renamed | Absent], here: str) -> str:
 
 def shown(default: object) -> str:
     if isinstance(default, tuple):
-        return "all three"
+        return "all three" if default else "none"
     if isinstance(default, str):
         return f'`"{default}"`'
     return (

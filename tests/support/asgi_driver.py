@@ -80,6 +80,9 @@ class ManualClock:
         await settled()
 
 
+_STARTS = ("http.response.start", "websocket.accept")
+
+
 class _Side:
     """What an application sends, in order, and what it receives."""
 
@@ -88,6 +91,8 @@ class _Side:
         self._given, self._to_app = anyio.create_memory_object_stream[MutableMapping[str, Any]](float("inf"))
         self.finished = anyio.Event()
         self.hung = False
+        self.stalled = False
+        self.turns: anyio.Semaphore | None = None
         self.end_gate: anyio.Event | None = None
         self.end_error: OSError | None = None
 
@@ -95,8 +100,10 @@ class _Side:
         return await self._to_app.receive()
 
     async def send(self, message: MutableMapping[str, Any]) -> None:
-        if self.hung:
+        if self.hung or (self.stalled and message["type"] not in _STARTS):
             await anyio.sleep_forever()
+        if self.turns is not None:
+            await self.turns.acquire()
         self._sent.send_nowait(message)
         if message["type"] == "http.response.body" and not message.get("more_body", False):
             if self.end_gate is not None:
@@ -174,6 +181,11 @@ class Exchange:
         """From now on the peer takes nothing: a send of the application waits for ever."""
         self._side.hung = True
 
+    def slow(self) -> anyio.Semaphore:
+        """From now on the peer takes one piece for each release."""
+        self._side.turns = anyio.Semaphore(0)
+        return self._side.turns
+
     def hold_end(self) -> anyio.Event:
         """The application's last `send` puts its bytes out and returns only when the event is set."""
         self._side.end_gate = anyio.Event()
@@ -248,17 +260,23 @@ class WebSocketExchange:
 
 
 class Client:
-    """Makes requests to an application; `tasks` is the test's own task group."""
+    """Makes requests to an application; `tasks` is the test's own task group.
+
+    Attributes:
+        stalled: Whether those who ask from now on take nothing but the head of the answer.
+    """
 
     def __init__(self, app: App, tasks: TaskGroup, *, root_path: str = "", denial: bool = True) -> None:
         self.app = app
         self.tasks = tasks
         self.root_path = root_path
         self.denial = denial
+        self.stalled = False
         self._sides: list[_Side] = []
 
     def _start(self, scope: dict[str, Any], first: MutableMapping[str, Any]) -> _Side:
         side = _Side()
+        side.stalled = self.stalled
         self._sides.append(side)
         side.give(first)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 
-import anyio
 from asgi_driver import Exchange, WebSocketExchange, settled
 from counting_peer import Carrier, CountingPeer, Data, Site, client_of
 
@@ -372,7 +371,7 @@ async def after_its_end_the_right_key_learns_how_far_the_server_had_got(make: Ma
 
 @check
 async def a_session_over_its_byte_bound_is_closed_with_a_reason(make: Make) -> None:
-    async with make(buffer_limit=10_000) as site:
+    async with make(buffer_limit=13_000) as site:
         peer, carrier = await site.opened()
         carrier.cut()
         await settled()
@@ -380,7 +379,7 @@ async def a_session_over_its_byte_bound_is_closed_with_a_reason(make: Make) -> N
         for _ in range(10):
             await site.session.send("x" * 500)
         assert live.is_open
-        live.send_nowait(*[_message("y" * 3000)] * 2)
+        live.send_nowait(*[_message("y" * 3500)] * 2)
         assert not live.is_open
         await settled()
         assert site.application.ended == [CloseReason.BUFFER_FULL]
@@ -408,7 +407,7 @@ async def the_bound_counts_what_is_not_acknowledged_yet(make: Make) -> None:
                 await peer.post("3")
             await settled()
         assert live.is_open
-        assert live.buffered_bytes <= 2000
+        assert live.buffered_bytes <= 2150
 
 
 @check
@@ -545,15 +544,12 @@ async def a_write_to_a_dead_peer_is_cut_and_the_session_lives(make: Make) -> Non
 
 @check
 async def a_dead_peer_that_never_comes_back_loses_its_session(make: Make) -> None:
-    async with make(grace_period=0.05) as site:
+    async with make(grace_period=1.0) as site:
         _, carrier = await site.opened()
         hang(carrier)
         site.say("into the void")
-        # No heartbeat watches a poll: its bound is on the real clock.
-        with anyio.fail_after(5):
-            while site.session.is_open:
-                await site.clock.advance(16)
-                await anyio.sleep(0.01)
+        await site.clock.advance(16)
+        await site.clock.advance(1.1)
         assert site.application.ended[0] in (CloseReason.PING_TIMEOUT, CloseReason.TRANSPORT_CLOSE)
 
 

@@ -2,7 +2,11 @@
 
 A schedule is a list of steps; each step is a kind and a number that chooses among what is possible at that moment, so
 that any list is a valid schedule and Hypothesis can shrink it freely. After every step, each side must have heard a
-prefix of what the other said; when the network is healed at the end, both are level.
+prefix of what the other said, nothing is acknowledged that was not handed over, and neither keeps more than its bound;
+when the network is healed at the end, both are level.
+
+In an `EndingNetwork` sessions also end, by either side or because more waits than may: then what was heard before stays
+a prefix, what was sent before an orderly end arrives, and nothing is kept any more.
 """
 
 from __future__ import annotations
@@ -11,7 +15,7 @@ from dataclasses import dataclass, field
 
 from hypothesis import strategies as st
 
-from holdfast.engine.errors import MissingMessages, StaleAttach
+from holdfast.engine.errors import MissingMessages, SessionClosed, StaleAttach
 from holdfast.engine.session import CloseReason, Life
 from holdfast.engine.session.carrier import Carrier, Role
 from holdfast.engine.session.client import ClientSession
@@ -21,7 +25,7 @@ from holdfast.engine.wire.message import Message
 from holdfast.engine.wire.packet import Packet, PacketType, encode_packet
 from holdfast.engine.wire.payload import decode_payload, encode_frames, encode_payload
 
-__all__ = ["KINDS", "RandomNetwork", "schedules"]
+__all__ = ["ENDS", "KINDS", "EndingNetwork", "RandomNetwork", "schedules"]
 
 KINDS = (
     "say_client",
@@ -50,6 +54,8 @@ KINDS = (
     "hear_all",
     "tell_all",
 )
+
+ENDS = ("server_closes", "server_fails", "client_leaves", "much_waits")
 
 TEXTS: tuple[str | bytes, ...] = (
     "",
@@ -94,10 +100,15 @@ class Post:
 
 
 @st.composite
-def schedules(draw: st.DrawFn) -> list[tuple[str, int]]:
+def schedules(draw: st.DrawFn, *, ends: bool = False) -> list[tuple[str, int]]:
     """Schedules without some kinds of step: a bug that needs ten in order drowns where cuts are everywhere."""
     missing = draw(st.sets(st.sampled_from(KINDS), max_size=10))
     kinds = [kind for kind in KINDS if kind not in missing]
+    if ends:
+        before = draw(st.lists(st.tuples(st.sampled_from(kinds), st.integers(0, 11)), max_size=40))
+        end = draw(st.tuples(st.sampled_from(ENDS), st.integers(0, 11)))
+        after = draw(st.lists(st.tuples(st.sampled_from(kinds), st.integers(0, 11)), max_size=30))
+        return [*before, end, *after]
     return draw(st.lists(st.tuples(st.sampled_from(kinds), st.integers(0, 11)), min_size=20, max_size=90))
 
 
@@ -106,6 +117,7 @@ class RandomNetwork:
 
     server_class = ServerSession
     client_class = ClientSession
+    limit_bytes = 10_000_000
 
     def __init__(self, opening: str) -> None:
         self.now = 100.0
@@ -115,10 +127,10 @@ class RandomNetwork:
             ping_interval=10.0,
             ping_timeout=5.0,
             grace=1e9,
-            limit_bytes=10_000_000,
+            limit_bytes=self.limit_bytes,
             now=self.now,
         )
-        self.client = self.client_class(key="key", transport=opening, limit_bytes=10_000_000)
+        self.client = self.client_class(key="key", transport=opening, limit_bytes=self.limit_bytes)
         first = Line(self.client.opening, "", self.server.opening, arrived=True)
         self.lines = [first]
         self.posts: list[Post] = []
@@ -138,6 +150,12 @@ class RandomNetwork:
             assert heard == self.said[speaker][: len(heard)], (
                 f"{hearer} did not hear a prefix of what {speaker} said"
             )
+        for mine, theirs in ((self.client, "server"), (self.server, "client")):
+            assert mine.outbox.acknowledged <= len(self.heard[theirs]), "acknowledged and not handed over"
+            assert mine.outbox.size_bytes <= mine.limit_bytes, "more is kept than may be"
+        self._check_lives()
+
+    def _check_lives(self) -> None:
         newest = self._newest_line()
         assert newest is None or self.server.writer is newest.server, "the newest carrier does not write"
         assert self.server.life is Life.OPEN, self.server.reason
@@ -402,3 +420,82 @@ class RandomNetwork:
         for line in self.lines:
             while line.alive and line.up and not line.server_over:
                 self._deliver(line, down=False)
+
+
+class EndingNetwork(RandomNetwork):
+    """One in which sessions end. What is over takes nothing any more, as its server knows it no more."""
+
+    limit_bytes = 20_000
+
+    @property
+    def is_over(self) -> bool:
+        return Life.CLOSED in (self.server.life, self.client.life)
+
+    def step(self, kind: str, choice: int) -> None:
+        if not self.is_over or kind in ("say_client", "say_server", "time_passes"):
+            super().step(kind, choice)
+        else:
+            # What is still under way arrives, in either direction.
+            for line in self.lines:
+                while line.up and line.server is not None:
+                    self._deliver(line, down=False)
+                while line.down:
+                    self._deliver(line, down=True)
+            self.check()
+
+    def _check_lives(self) -> None:
+        if self.server.life is Life.OPEN and self.client.life is Life.OPEN:
+            super()._check_lives()
+        for session in (self.server, self.client):
+            if session.life is Life.CLOSED:
+                assert session.outbox.size_bytes == 0, "what is over keeps messages"
+                assert session.budget.used_bytes == 0
+                assert session.reason is not None
+
+    def _say(self, who: str, choice: int) -> None:
+        session = self.client if who == "client" else self.server
+        if session.life is Life.OPEN:
+            super()._say(who, choice)
+            return
+        try:
+            session.send(Message("too late"), now=self.now)
+        except SessionClosed:
+            return
+        raise AssertionError("what is over takes messages")
+
+    def _server_closes(self, choice: int) -> None:
+        self.server.close(CloseReason.FORCED_SERVER_CLOSE, now=self.now)
+        assert self.server.life is Life.CLOSING, "it is over before it has said what it was to say"
+
+    def _server_fails(self, choice: int) -> None:
+        self.server.fail(CloseReason.PARSE_ERROR)
+
+    def _client_leaves(self, choice: int) -> None:
+        post = encode_payload([*self.client.post(), encode_packet(PacketType.CLOSE)], counting=True)
+        self._run_post(Post(post, Carrier("polling", Role.BRINGER)))
+        assert self.heard["server"] == self.said["client"]
+        assert self.server.life is Life.CLOSED
+
+    def _much_waits(self, choice: int) -> None:
+        while self.server.life is Life.OPEN:
+            self.said["server"].append("x" * 2_000)
+            self.server.send(Message("x" * 2_000), now=self.now)
+            self.check()
+        assert self.server.reason is CloseReason.BUFFER_FULL
+
+    def heal(self) -> None:
+        if self.server.life is Life.OPEN:
+            super().heal()
+        elif self.server.life is Life.CLOSING:
+            self._attach_now(0)
+            for _ in range(7):
+                self._write_server(0)
+                self._hear_all(0)
+                self._write_client(0)
+                for line in self.lines:
+                    while line.alive and line.up and not line.server_over:
+                        self._deliver(line, down=False)
+            assert self.heard["client"] == self.said["server"], "what was said before the end did not arrive"
+            assert self.client.life is Life.CLOSED
+            assert self.server.life is Life.CLOSED
+        self.check()

@@ -135,7 +135,7 @@ async def test_same_number_again_replaces_the_poll() -> None:
 
 
 async def test_number_of_packets_in_a_payload_is_not_limited() -> None:
-    async with open_site("polling") as site:
+    async with open_site("polling", buffer_limit=2_000_000) as site:
         peer, poll = await site.opened()
         many = [str(number) for number in range(5000)]
         await poll.send(*many)
