@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import anyio
-from starlette.types import Message as ASGIMessage
 from starlette.types import Receive, Send
 
 from ..engine.errors import (
@@ -51,7 +50,6 @@ async def serve_websocket(table: SessionTable, request: Request, receive: Receiv
         RequestRefused, RemoteProtocolError: before the WebSocket was accepted.
     """
     await receive()  # websocket.connect
-    send = _to_one_that_may_be_gone(send)
     try:
         if request.sid is None:
             session = table.open(
@@ -80,23 +78,17 @@ async def serve_websocket(table: SessionTable, request: Request, receive: Receiv
         pass
     except OSError:
         pass  # The client left while we wrote to it.
+    except RuntimeError as error:
+        if not _is_closed(error):
+            raise
 
 
-def _to_one_that_may_be_gone(send: Send) -> Send:
-    """A `send` that raises OSError too where the server has closed the WebSocket by itself, for a broken frame.
+def _is_closed(error: RuntimeError) -> bool:
+    """Whether a send failed because the server has closed the WebSocket by itself, for a broken frame.
 
     uvicorn then says that it was us who closed it.
     """
-
-    async def guarded(message: ASGIMessage) -> None:
-        try:
-            await send(message)
-        except RuntimeError as error:
-            if "after sending 'websocket.close'" not in str(error):
-                raise
-            raise OSError("the server has closed the WebSocket") from error
-
-    return guarded
+    return "after sending 'websocket.close'" in str(error)
 
 
 async def _accept(send: Send, request: Request, headers: Mapping[str, str]) -> None:
@@ -233,9 +225,14 @@ async def _write(session: LiveSession, attachment: Attachment, send: Send) -> No
     counting = session.counting
 
     async def write(packets: list[str | Message]) -> None:
-        for frame in encode_frames(packets, counting=counting):
-            key = "text" if isinstance(frame, str) else "bytes"
-            await send({"type": "websocket.send", key: frame})
+        try:
+            for frame in encode_frames(packets, counting=counting):
+                key = "text" if isinstance(frame, str) else "bytes"
+                await send({"type": "websocket.send", key: frame})
+        except RuntimeError as error:
+            if _is_closed(error):
+                raise OSError("the server has closed the WebSocket") from error
+            raise
 
     attachment.write = write
     await attachment.flush()
