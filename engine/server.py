@@ -7,7 +7,7 @@ import logging
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import anyio
 
@@ -19,14 +19,14 @@ from .settings import Settings
 from .wire.codec import CODEC_NAMES
 from .wire.handshake import OpenPacket, encode_open
 
-__all__ = ["SessionTable"]
+__all__ = ["SessionTable", "new_id", "new_key"]
 
 logger = logging.getLogger("holdfast.server")
 
 
 @dataclass(frozen=True, slots=True)
 class _Tombstone:
-    key: str
+    key: str = field(repr=False)
     received: int
     until: float
 
@@ -70,7 +70,7 @@ class SessionTable:
         """
         self.check_room(request)
         settings = self.settings
-        sid, key = secrets.token_urlsafe(18), secrets.token_urlsafe(24)
+        sid, key = new_id(), new_key()
         interval = settings.counting_ping_interval if counting else settings.ping_interval
         timeout = settings.counting_ping_timeout if counting else settings.ping_timeout
         core = ServerSession(
@@ -221,6 +221,16 @@ class SessionTable:
     def reopen(self) -> None:
         """Take sessions again."""
         self._closing = False
+
+
+def new_id() -> str:
+    """The id of a session: 144 bits of chance."""
+    return secrets.token_urlsafe(18)
+
+
+def new_key() -> str:
+    """The resume key of a session: 192 bits of chance."""
+    return secrets.token_urlsafe(24)
 
 
 def _same_secret(secret: str, shown: str | None) -> bool:

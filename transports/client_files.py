@@ -17,6 +17,8 @@ from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from .http import BASE_HEADERS
+
 __all__ = ["CLIENT_FILES", "respond"]
 
 CLIENT_FILES = {
@@ -71,14 +73,16 @@ async def respond(
 
 def _response(scope: Scope, name: str, folder: Path, cors: bool) -> Response:
     if name not in CLIENT_FILES:
-        return PlainTextResponse("there is no such file", 404)
+        return PlainTextResponse("there is no such file", 404, BASE_HEADERS)
     if scope["method"] not in ("GET", "HEAD"):
-        return PlainTextResponse("GET and HEAD only", 405, {"Allow": "GET, HEAD"})
+        return PlainTextResponse("GET and HEAD only", 405, {"Allow": "GET, HEAD", **BASE_HEADERS})
     try:
         file = _files(folder)[name]
     except FileNotFoundError:
         return PlainTextResponse(
-            "the JavaScript client is not built; in the repository run: python tools/bundle.py", 404
+            "the JavaScript client is not built; in the repository run: python tools/bundle.py",
+            404,
+            BASE_HEADERS,
         )
     return _found(scope, file, CLIENT_FILES[name], cors)
 

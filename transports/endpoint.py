@@ -14,15 +14,18 @@ from ..engine.live import AllowRequest, Permission
 from ..engine.server import SessionTable
 from ..engine.wire.handshake import Closing, encode_closing
 from . import client_files
-from .http import encode_headers, refusal_of, send_refusal, send_response
+from .http import BASE_HEADERS, encode_headers, refusal_of, send_refusal, send_response
 from .polling import serve_poll, serve_post
-from .request import Request, check_origin, cors_headers, host_of, origin_refusal_headers, parse_request
+from .request import Request, check_origin, cors_headers, host_of, parse_request
 from .stream import serve_stream
 from .websocket import serve_websocket
 
 __all__ = ["Endpoint", "overhear_lifespan"]
 
 logger = logging.getLogger("holdfast.server")
+
+# Who sees none of them has his log set to errors; who sees these ten needs no more to find the remedy.
+_MOST_WARNINGS = 10
 
 _PREFLIGHT = {
     "access-control-allow-methods": "GET, POST",
@@ -71,6 +74,7 @@ class Endpoint:
         self.path = ("/" + path.strip("/")).rstrip("/")
         self.app = app
         self._permission = Permission(allow_request)
+        self._warned: set[str] = set()
 
     @property
     def session_count(self) -> int:
@@ -162,7 +166,9 @@ class Endpoint:
         try:
             check_origin(headers, settings, host=host_of(scope, headers, settings))
         except RequestRefused as error:
-            await _refuse(scope, send, error, origin_refusal_headers(headers, settings))
+            # A stranger's page may not read even this; whoever runs the server can.
+            self._warn_once(error)
+            await _refuse(scope, send, error, {})
             return
         cors = cors_headers(headers, settings)
         try:
@@ -177,6 +183,12 @@ class Endpoint:
             await self._serve(request, receive, send, cors)
         except (RequestRefused, RemoteProtocolError) as error:
             await _refuse(scope, send, refusal_of(error), cors)
+
+    def _warn_once(self, refused: RequestRefused) -> None:
+        message = refused.message
+        if message not in self._warned and len(self._warned) < _MOST_WARNINGS:
+            self._warned.add(message)
+            logger.warning("a page may not connect: %r", message)
 
     async def _serve(
         self, request: Request, receive: Receive, send: Send, headers: Mapping[str, str]
@@ -211,7 +223,7 @@ async def _deny(scope: Scope, send: Send, refused: RequestRefused) -> None:
         return
     closing = Closing(code=int(refused.code), message=refused.message, received=refused.received)
     body = encode_closing(closing).encode()
-    headers = {"content-type": "application/json", "content-length": str(len(body))}
+    headers = {"content-type": "application/json", "content-length": str(len(body)), **BASE_HEADERS}
     await send(
         {
             "type": "websocket.http.response.start",

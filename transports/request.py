@@ -5,7 +5,9 @@ Engine.IO 4, "Handshake"; docs/protocol.md, sections 4, 5 and 8.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import cast
 from urllib.parse import parse_qsl, urlsplit
 
@@ -23,11 +25,13 @@ __all__ = [
     "check_origin",
     "cors_headers",
     "host_of",
-    "origin_refusal_headers",
     "parse_request",
 ]
 
 ATTACH_HEADER = "holdfast-attach"
+
+# RFC 9110, section 5.6.2. What is chosen goes into a header of ours.
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
 
 _DEFAULT_PORTS = {"http": ":80", "https": ":443", "ws": ":80", "wss": ":443"}
 
@@ -42,16 +46,17 @@ class Request:
         sid: The session, None to open one.
         counting: Whether the client asks for, or speaks, the extension.
         codecs: What a counting client can speak, best first.
-        subprotocols: What a WebSocket offers to speak; Socket.IO has none, but its clients may be told to name some.
+        subprotocol: What a WebSocket is told that we speak: the first that it offers, if it has the form of one.
+            Socket.IO has none, but its clients may be told to name some.
         handshake: What the application is told of the request.
     """
 
     method: str
     transport: str
-    sid: str | None
+    sid: str | None = field(repr=False)
     counting: bool
     codecs: tuple[str, ...]
-    subprotocols: tuple[str, ...]
+    subprotocol: str | None
     handshake: Handshake
 
     def attach(self) -> Attach:
@@ -100,9 +105,14 @@ def parse_request(scope: Scope, settings: Settings) -> Request:
         sid=sid,
         counting=counting,
         codecs=tuple(query.get("codec", "json").split(",")),
-        subprotocols=tuple(scope.get("subprotocols") or ()),
+        subprotocol=_subprotocol(scope.get("subprotocols") or ()),
         handshake=_handshake(scope, query, query_text, settings),
     )
+
+
+def _subprotocol(offered: Iterable[str]) -> str | None:
+    first = next(iter(offered), "")
+    return first if _TOKEN.fullmatch(first) else None
 
 
 def _check_transport(query: dict[str, str], settings: Settings, *, counting: bool) -> None:
@@ -182,14 +192,32 @@ def check_origin(headers: Headers, settings: Settings, *, host: str) -> None:
     """Let in requests without an origin, of the same host, and from the origins that are listed.
 
     Raises:
-        RequestRefused: status 403, with the two remedies.
+        RequestRefused: status 403, with the two remedies; 400 if it is not sure which origin or host is meant.
     """
-    origin = headers.get("origin")
-    if origin is None or settings.lists(origin):
-        return
-    if _same_host(origin, host):
-        return
-    raise RequestRefused(ErrorCode.FORBIDDEN, _origin_refusal(origin[:200], host[:200]), status=403)
+    origin = _only(headers, "origin")
+    _only(headers, "host")
+    if origin is None:
+        _check_fetch(headers, settings)
+    elif not settings.lists(origin) and not _same_host(origin, host):
+        raise RequestRefused(ErrorCode.FORBIDDEN, _origin_refusal(origin[:200], host[:200]), status=403)
+
+
+def _only(headers: Headers, name: str) -> str | None:
+    values = headers.getlist(name)
+    # Whoever stands in front may have looked at another one of them. HTTP/2 may bring the host twice, the same.
+    if len(values) > 1 and (name == "origin" or len(set(values)) > 1):
+        raise RequestRefused(ErrorCode.BAD_REQUEST, f"Bad request: more than one {name.capitalize()} header")
+    return values[0] if values else None
+
+
+def _check_fetch(headers: Headers, settings: Settings) -> None:
+    """A page's script has an origin; its images, frames and links have none, but browsers say whose they are."""
+    if settings.origins != "*" and headers.get("sec-fetch-site") in ("cross-site", "same-site"):
+        message = (
+            "Forbidden: a page of another origin asks without saying which (Sec-Fetch-Site), as images, frames and "
+            "links do"
+        )
+        raise RequestRefused(ErrorCode.FORBIDDEN, message, status=403)
 
 
 def _origin_refusal(origin: str, host: str) -> str:
@@ -222,18 +250,7 @@ def cors_headers(headers: Headers, settings: Settings) -> dict[str, str]:
     origin = headers.get("origin")
     if origin is None or settings.cors == "app" or not settings.lists(origin):
         return {}
-    answer = _readable_by(origin)
+    answer = {"access-control-allow-origin": origin, "vary": "Origin"}
     if settings.credentials:
         answer["access-control-allow-credentials"] = "true"
     return answer
-
-
-def origin_refusal_headers(headers: Headers, settings: Settings) -> dict[str, str]:
-    """For the refusal of a foreign origin alone: the page may read that it is final, and need not try again."""
-    if settings.cors == "app":
-        return {}
-    return _readable_by(headers.get("origin", ""))
-
-
-def _readable_by(origin: str) -> dict[str, str]:
-    return {"access-control-allow-origin": origin, "vary": "Origin"}

@@ -78,12 +78,28 @@ async def serve_websocket(table: SessionTable, request: Request, receive: Receiv
         pass
     except OSError:
         pass  # The client left while we wrote to it.
+    except RuntimeError as error:
+        if not _is_closed(error):
+            raise
+
+
+def _is_closed(error: RuntimeError) -> bool:
+    """Whether a send failed because the server has closed the WebSocket by itself, for a broken frame.
+
+    uvicorn then says that it was us who closed it.
+    """
+    return "after sending 'websocket.close'" in str(error)
 
 
 async def _accept(send: Send, request: Request, headers: Mapping[str, str]) -> None:
     # A browser that offers subprotocols closes a WebSocket on which none of them is chosen.
-    subprotocol = next(iter(request.subprotocols), None)
-    await send({"type": "websocket.accept", "subprotocol": subprotocol, "headers": encode_headers(headers)})
+    await send(
+        {
+            "type": "websocket.accept",
+            "subprotocol": request.subprotocol,
+            "headers": encode_headers(headers),
+        }
+    )
 
 
 def _admit(session: LiveSession) -> None:
@@ -209,9 +225,14 @@ async def _write(session: LiveSession, attachment: Attachment, send: Send) -> No
     counting = session.counting
 
     async def write(packets: list[str | Message]) -> None:
-        for frame in encode_frames(packets, counting=counting):
-            key = "text" if isinstance(frame, str) else "bytes"
-            await send({"type": "websocket.send", key: frame})
+        try:
+            for frame in encode_frames(packets, counting=counting):
+                key = "text" if isinstance(frame, str) else "bytes"
+                await send({"type": "websocket.send", key: frame})
+        except RuntimeError as error:
+            if _is_closed(error):
+                raise OSError("the server has closed the WebSocket") from error
+            raise
 
     attachment.write = write
     await attachment.flush()

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp as Application
 from starlette.types import Receive, Scope, Send
 
 from ...transports.endpoint import overhear_lifespan
+from ...transports.http import BASE_HEADERS
 from .static_files import Entry, find_static_file
 
 if TYPE_CHECKING:
@@ -77,7 +78,9 @@ class ASGIApp:
     async def _elsewhere(self, scope: Scope, receive: Receive, send: Send) -> None:
         file = find_static_file(scope["path"], self.static_files) if scope["type"] == "http" else None
         if file is not None:
-            await FileResponse(file.filename, media_type=file.content_type)(scope, receive, send)
+            headers = {"x-content-type-options": "nosniff"}
+            response = FileResponse(file.filename, media_type=file.content_type, headers=headers)
+            await response(scope, receive, send)
         elif self.other_asgi_app is not None:
             await self.other_asgi_app(scope, receive, send)
         elif scope["type"] == "websocket":
@@ -88,7 +91,7 @@ class ASGIApp:
 
     async def _not_found(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer 404."""
-        await PlainTextResponse("Not Found", status_code=404)(scope, receive, send)
+        await PlainTextResponse("Not Found", status_code=404, headers=BASE_HEADERS)(scope, receive, send)
 
     async def lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Start and end, with the sessions ended before the application."""

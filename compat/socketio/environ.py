@@ -7,21 +7,23 @@ from contextvars import ContextVar
 
 from starlette.types import Scope
 
+from ...engine.live import Handshake
+
 __all__ = ["current_scope", "environ_of"]
 
 current_scope: ContextVar[Scope] = ContextVar("current_scope")
 """Of the request that is being answered."""
 
 
-def environ_of(scope: Scope) -> dict[str, object]:
+def environ_of(scope: Scope, handshake: Handshake) -> dict[str, object]:
     """The ``environ`` of an ASGI scope.
 
     Names are those of PEP 3333. The headers are ``HTTP_…``, repeated ones joined by a comma; ``asgi.scope`` is the
-    scope itself, ``REMOTE_ADDR`` the TCP peer.
+    scope itself. Who asks, and whether by TLS, is the handshake's word: nobody else says which proxy may be believed.
     """
     path: str = scope["path"]
     query: str = scope.get("query_string", b"").decode("latin-1")
-    address, port = scope.get("client") or ("", 0)
+    address, port = handshake.address or ("", 0)
     server = scope.get("server") or ("", 0)
     environ: dict[str, object] = {
         "REQUEST_METHOD": scope.get("method", "GET"),
@@ -44,8 +46,7 @@ def environ_of(scope: Scope) -> dict[str, object]:
         "asgi.scope": scope,
     }
     environ |= _headers(scope)
-    secure = scope.get("scheme") in ("https", "wss")
-    environ["wsgi.url_scheme"] = environ.get("HTTP_X_FORWARDED_PROTO", "https" if secure else "http")
+    environ["wsgi.url_scheme"] = "https" if handshake.secure else "http"
     return environ
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from functools import partialmethod
 from typing import TYPE_CHECKING
 
 from .handlers import RESERVED, Function, call
@@ -45,10 +46,21 @@ class AsyncNamespace:
 
     async def trigger_event(self, event: str, *args: object) -> object:
         """Call the method that handles an event; override it to route events otherwise."""
-        method: Function | None = getattr(self, f"on_{event}", None)
+        method = self._method(f"on_{event}")
         if method is None:
             return None
         return await call(method, args, last_is_optional=event in RESERVED)
+
+    def _method(self, name: str) -> Function | None:
+        """A method of the class, or a function that the object was given.
+
+        The name is the peer's. It is looked up in tables: no property runs by it, and no `__getattr__`.
+        """
+        found = next(
+            (vars(owner)[name] for owner in (self, *type(self).__mro__) if name in vars(owner)), None
+        )
+        is_method = isinstance(found, (classmethod, partialmethod)) or callable(found)
+        return getattr(self, name) if is_method and not isinstance(found, type) else None
 
     async def emit(
         self,

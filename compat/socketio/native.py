@@ -30,5 +30,5 @@ class Native(Server):
         await super().__call__(scope, receive, send)
 
     def session_opened(self, session: LiveSession) -> EventSession:
-        self.environs[session] = environ_of(current_scope.get())
+        self.environs[session] = environ_of(current_scope.get(), session.request)
         return super().session_opened(session)

@@ -136,7 +136,7 @@ def _origin_check(function: Function) -> Callable[[Handshake], object]:
         origin = handshake.headers.get("origin")
         if origin is None:
             return True
-        environ = environ_of(current_scope.get())
+        environ = environ_of(current_scope.get(), handshake)
         if not await call(function, (origin, environ), last_is_optional=True):
             raise ConnectionRefusedError(f"Forbidden: the origin {origin[:200]} is not accepted")
         return True

@@ -12,7 +12,7 @@ __all__ = ["Handshake", "SocketHandshake"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Handshake:
-    """The request that opened the session.
+    """The request that opened the session. What may hold a secret is not in its `repr`.
 
     Attributes:
         headers: Lower-case names; of a repeated header the last value.
@@ -26,19 +26,19 @@ class Handshake:
             ``scope["user"]`` and ``scope["state"]``.
     """
 
-    headers: Mapping[str, str] = field(default_factory=dict[str, str])
-    query: Mapping[str, str] = field(default_factory=dict[str, str])
+    headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    query: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     address: tuple[str, int] | None = None
     secure: bool = False
-    url: str = "/"
+    url: str = field(default="/", repr=False)
     time: datetime = field(default_factory=lambda: datetime.now(UTC))
-    # Whatever some middleware puts there; and not in a log, where no cookie belongs.
+    # Whatever some middleware puts there, which need not even be comparable.
     scope: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SocketHandshake:
-    """How the peer came.
+    """How the peer came. What may hold a secret is not in its `repr`.
 
     Attributes:
         headers: Of the request that opened the session, in lower case.
@@ -52,12 +52,12 @@ class SocketHandshake:
         scope: As `Handshake.scope`; empty for a socket of another process.
     """
 
-    headers: Mapping[str, str]
-    query: Mapping[str, str]
-    auth: dict[str, object]
+    headers: Mapping[str, str] = field(repr=False)
+    query: Mapping[str, str] = field(repr=False)
+    auth: dict[str, object] = field(repr=False)
     address: tuple[str, int] | None
     secure: bool
-    url: str
+    url: str = field(repr=False)
     time: datetime
     scope: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False, compare=False)
 

@@ -6,7 +6,7 @@ Engine.IO 4, "Handshake"; docs/protocol.md, sections 4, 5 and 8.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 from ..errors import RemoteProtocolError
@@ -37,12 +37,12 @@ def _compact(value: dict[str, object]) -> str:
 class OpenPacket:
     """What the server tells a new peer (section 4). Times in milliseconds; ``key`` is None for a plain peer."""
 
-    sid: str
+    sid: str = field(repr=False)
     upgrades: tuple[str, ...]
     ping_interval_ms: int
     ping_timeout_ms: int
     max_payload_bytes: int
-    key: str | None = None
+    key: str | None = field(default=None, repr=False)
     codec: str = "json"
     grace_ms: int = 0
     transports: tuple[str, ...] = TRANSPORTS
@@ -80,7 +80,7 @@ class Attach:
         wait_ms: How long a poll may be held; None for the default.
     """
 
-    key: str
+    key: str = field(repr=False)
     received: int
     carrier: int | None = None
     probe: bool = False

@@ -444,14 +444,15 @@ async def test_the_manager_shows_who_is_where() -> None:
         assert manager.rooms["/"]["room"] == {one.sid: eio}
 
 
-async def test_environ_joins_repeated_headers_and_knows_the_scheme() -> None:
+async def test_environ_has_the_headers_and_the_scheme_that_the_asgi_server_knows() -> None:
     sio, app = make()
     seen: list[dict[str, object]] = []
     sio.on("connect", lambda sid, environ, auth: seen.append(environ))
     async with drive(app) as client:
         await join(client, headers={"x-forwarded-proto": "https", "content-type": "text/plain"})
     [environ] = seen
-    assert environ["wsgi.url_scheme"] == "https"
+    assert environ["wsgi.url_scheme"] == "http"
+    assert environ["HTTP_X_FORWARDED_PROTO"] == "https"
     assert environ["CONTENT_TYPE"] == "text/plain"
     assert environ["QUERY_STRING"] == "EIO=4&transport=websocket"
     assert environ["RAW_URI"] == "/socket.io/?EIO=4&transport=websocket"

@@ -19,6 +19,8 @@ from anyio.abc import TaskGroup
 __all__ = ["Client", "Exchange", "ManualClock", "WebSocketExchange", "drive", "settled"]
 
 App = Callable[..., Awaitable[None]]
+Headers = dict[str, str] | Sequence[tuple[str, str]]
+"""Pairs where one comes twice; the host is added if there is none."""
 
 
 async def settled() -> None:
@@ -287,9 +289,11 @@ class Client:
         self.tasks.start_soon(run)
         return side
 
-    def _scope(self, kind: str, url: str, headers: dict[str, str] | None) -> dict[str, Any]:
+    def _scope(self, kind: str, url: str, headers: Headers | None) -> dict[str, Any]:
         path, _, query = url.partition("?")
-        pairs = {"host": "testserver", **(headers or {})}
+        pairs = list(headers.items()) if isinstance(headers, dict) else list(headers or ())
+        if not any(name.lower() == "host" for name, _ in pairs):
+            pairs.insert(0, ("host", "testserver"))
         return {
             "type": kind,
             "asgi": {"version": "3.0"},
@@ -299,7 +303,7 @@ class Client:
             "raw_path": path.encode(),
             "root_path": self.root_path,
             "query_string": query.encode(),
-            "headers": [(name.lower().encode(), value.encode()) for name, value in pairs.items()],
+            "headers": [(name.lower().encode(), value.encode()) for name, value in pairs],
             "client": ("127.0.0.1", 50000),
             "server": ("testserver", 80),
         }
@@ -310,21 +314,21 @@ class Client:
         url: str,
         *,
         body: bytes | str = b"",
-        headers: dict[str, str] | None = None,
+        headers: Headers | None = None,
         more_body: bool = False,
     ) -> Exchange:
         scope = {**self._scope("http", url, headers), "method": method}
         data = body.encode() if isinstance(body, str) else body
         return Exchange(self._start(scope, {"type": "http.request", "body": data, "more_body": more_body}))
 
-    def get(self, url: str, *, headers: dict[str, str] | None = None) -> Exchange:
+    def get(self, url: str, *, headers: Headers | None = None) -> Exchange:
         return self.request("GET", url, headers=headers)
 
-    def post(self, url: str, body: bytes | str, *, headers: dict[str, str] | None = None) -> Exchange:
+    def post(self, url: str, body: bytes | str, *, headers: Headers | None = None) -> Exchange:
         return self.request("POST", url, body=body, headers=headers)
 
     def websocket(
-        self, url: str, *, headers: dict[str, str] | None = None, subprotocols: Sequence[str] = ()
+        self, url: str, *, headers: Headers | None = None, subprotocols: Sequence[str] = ()
     ) -> WebSocketExchange:
         scope = {**self._scope("websocket", url, headers), "subprotocols": list(subprotocols)}
         if self.denial:

@@ -17,7 +17,18 @@ from asgi_driver import Client, Exchange, ManualClock, WebSocketExchange, settle
 
 from holdfast import CloseReason, Engine, Session
 
-__all__ = ["SEPARATOR", "Answer", "Application", "Carrier", "CountingPeer", "Site", "client_of", "open_site"]
+__all__ = [
+    "SEPARATOR",
+    "Answer",
+    "Application",
+    "Carrier",
+    "CountingPeer",
+    "HttpCarrier",
+    "Site",
+    "WebSocketCarrier",
+    "client_of",
+    "open_site",
+]
 
 SEPARATOR = "\x1e"
 Data = str | bytes

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from asgi_driver import settled
+from asgi_driver import Headers, settled
 from counting_peer import Site, open_site
 
 POLLING = "/engine.io/?EIO=4&transport=polling"
@@ -58,7 +58,7 @@ OTHER = [
 LISTED = "https://pages.example"
 
 
-async def statuses(site: Site, headers: dict[str, str]) -> dict[str, int]:
+async def statuses(site: Site, headers: Headers) -> dict[str, int]:
     """What each kind of request is answered with; 101 for a WebSocket that was accepted."""
     client = site.client
     found = {
@@ -121,6 +121,42 @@ async def test_star_lets_everybody_in() -> None:
             assert await statuses(site, {"origin": origin}) == ALLOWED
 
 
+@pytest.mark.parametrize(
+    "pairs",
+    [
+        [("origin", LISTED), ("origin", "https://evil.example")],
+        [("origin", LISTED), ("origin", LISTED)],
+        [("host", "testserver"), ("host", "evil.example")],
+        [("origin", LISTED), ("host", "testserver"), ("host", "evil.example")],
+    ],
+)
+async def test_header_that_comes_twice_is_refused(pairs: list[tuple[str, str]]) -> None:
+    async with open_site(origins=[LISTED]) as site:
+        assert await statuses(site, pairs) == dict.fromkeys(ALLOWED, 400)
+
+
+async def test_host_may_be_said_twice_as_http_2_does() -> None:
+    async with open_site() as site:
+        pairs = [("host", "app.example"), ("host", "app.example"), ("origin", "https://app.example")]
+        assert await statuses(site, pairs) == ALLOWED
+
+
+@pytest.mark.parametrize("kind", ["cross-site", "same-site"])
+async def test_image_of_another_page_has_no_origin_and_may_not(kind: str) -> None:
+    headers = {"sec-fetch-site": kind}
+    async with open_site(origins=[LISTED]) as site:
+        assert await statuses(site, headers) == REFUSED
+        assert await statuses(site, {**headers, "origin": LISTED}) == ALLOWED
+    async with open_site(origins="*") as site:
+        assert await statuses(site, headers) == ALLOWED
+
+
+@pytest.mark.parametrize("kind", ["same-origin", "none"])
+async def test_own_page_has_no_origin_either(kind: str) -> None:
+    async with open_site() as site:
+        assert await statuses(site, {"sec-fetch-site": kind}) == ALLOWED
+
+
 @asynccontextmanager
 async def answered(origin: str, **settings: Any) -> AsyncIterator[dict[str, dict[str, str]]]:
     """The response headers of each kind of request."""
@@ -168,15 +204,21 @@ async def test_same_host_needs_no_cors_headers() -> None:
             assert not [name for name in headers if name.startswith("access-control-allow-origin")]
 
 
-async def test_refused_page_may_read_the_refusal_and_nothing_else() -> None:
+async def test_refused_page_may_read_nothing_and_the_log_names_the_remedy_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async with answered("https://other.example", origins=[LISTED], credentials=True) as found:
         for headers in found.values():
-            assert headers["access-control-allow-origin"] == "https://other.example"
-            assert headers["vary"] == "Origin"
-            assert "access-control-allow-credentials" not in headers
-            assert "access-control-allow-headers" not in headers
-    async with answered("http://testserver", origins=[LISTED]) as found:
-        assert "access-control-allow-origin" not in found["unknown session"]
+            assert not [name for name in headers if name.startswith("access-control-")]
+    [warning] = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert 'origins=["https://other.example"]' in warning
+
+
+async def test_not_more_than_ten_origins_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    async with open_site() as site:
+        for number in range(20):
+            await site.client.get(POLLING, headers={"origin": f"https://{number}.example"}).start()
+    assert len([record for record in caplog.records if record.levelname == "WARNING"]) == 10
 
 
 async def test_refusal_names_both_remedies() -> None:

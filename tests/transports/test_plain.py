@@ -100,9 +100,9 @@ async def test_first_subprotocol_that_is_offered_is_chosen() -> None:
     async with plain_site() as plain:
         chosen = [
             (await plain.client.websocket(f"{PATH}websocket", subprotocols=offered).next())["subprotocol"]
-            for offered in ([], ["one", "two"])
+            for offered in ([], ["one", "two"], ["a b", "two"], ["one\r\nset-cookie: x"], ["x" * 65])
         ]
-    assert chosen == [None, "one"]
+    assert chosen == [None, "one", None, None, None]
 
 
 async def test_ids_differ() -> None:
