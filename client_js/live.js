@@ -207,7 +207,7 @@ export class Live extends Emitter {
         if (poster.blocked() == Infinity) return;
         upgrading.io.send("5");
         // By the standard's rules.
-        session.writer = { carrier: 0, next: outbox.acked + 1, stated: true };
+        session.writer = upgrading.number = session.attach();
         return carries(upgrading);
       }
       carrier.ended = undefined;
