@@ -7,7 +7,7 @@ import { check } from "../errors.js";
 import { checkNumber } from "../wire/packet.js";
 
 /** @typedef {import("../wire/packet.js").Data} Data */
-/** @typedef {{data: Data, meta: unknown, count: number}} Entry `meta` is the application's own. */
+/** @typedef {{data: Data, meta: unknown}} Entry `meta` is the application's own; the same for all that belong together. */
 
 export class Outbox {
   /** The highest number the peer has taken over in order. */
@@ -31,11 +31,10 @@ export class Outbox {
     /**
      * @param {Data} data
      * @param {unknown} meta
-     * @param {number} [count] How many messages, this one the last, belong together.
      * @returns {number} Its number.
      */
-    this.append = (data, meta, count = 1) => {
-      kept.push({ data, meta, count });
+    this.append = (data, meta) => {
+      kept.push({ data, meta });
       this.size += data.length;
       return ++this.last;
     };
@@ -54,12 +53,10 @@ export class Outbox {
      * @returns {boolean} Whether it was there, unwritten: the peer will not see it.
      */
     this.withdraw = (meta) => {
-      const end = kept.findIndex((entry) => entry.meta == meta) + 1;
-      const { count = Infinity } = kept[end - 1] ?? {};
-      // One that is not there has no end.
-      if (this.acked + end - count < this.written) return false;
-      remove(end - count, count);
-      this.last -= count;
+      const index = kept.findIndex((entry) => entry.meta == meta);
+      // What is not there is before the first one.
+      if (this.acked + index < this.written) return false;
+      for (; kept[index]?.meta == meta; this.last--) remove(index, 1);
       return true;
     };
 

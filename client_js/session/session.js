@@ -92,14 +92,14 @@ export class Session {
     /**
      * Keep messages until the server has them: all of them, or none.
      * @param {(Data | ArrayBuffer)[]} messages Bytes after the first one are its attachments.
-     * @param {unknown} [meta] The application's own; comes back when the last of them stays unconfirmed.
+     * @param {unknown} [meta] The application's own; comes back with each of them that stays unconfirmed.
      * @param {number} [bufferSize] How much may be kept.
      * @throws {import("../errors.js").LocalProtocolError} As `prepare`; or too much is kept already.
      */
     this.send = (messages, meta, bufferSize = Infinity) => {
       const copies = this.prepare(messages);
       checkSize(sizeOf(copies) + outbox.size, bufferSize, "buffer");
-      copies.forEach((data, index) => outbox.append(data, copies[index + 1] ? {} : meta, copies.length));
+      copies.forEach((data) => outbox.append(data, meta));
     };
 
     /**
