@@ -25,14 +25,6 @@ import { json } from "./wire/socketio.js";
 /** @typedef {import("./options.js").Options & Partial<EventOptions>} Complete With the defaults of the session. */
 
 /**
- * @typedef {object} Parts What it is made of.
- * @property {typeof import("./live.js").Live} Engine The driver of a session.
- * @property {typeof import("./connector.js").Connector} Known What one session learns of the network for the next.
- * @property {typeof import("./options.js").withDefaults} withDefaults
- * @property {typeof Socket} [OneSocket]
- */
-
-/**
  * @typedef {object} ManagerEvents
  * @property {[]} open
  * @property {[reason: string, details: import("./live.js").Details]} close
@@ -64,14 +56,16 @@ export class Manager extends Emitter {
 
   /**
    * @param {string} url An origin.
-   * @param {ManagerOptions | undefined} given
-   * @param {Parts} parts
+   * @param {import("./options.js").Options} given With their defaults.
+   * @param {typeof import("./live.js").Live} Engine The driver of a session.
+   * @param {typeof import("./connector.js").Connector} Known What one session learns of the network for the next.
+   * @param {typeof Socket} [OneSocket]
    */
-  constructor(url, given, { Engine, Known, withDefaults, OneSocket = Socket }) {
+  constructor(url, given, Engine, Known, OneSocket = Socket) {
     super(true);
     const { nsps } = this;
     /** @type {Complete} */
-    const opts = (this.opts = { reconnection: true, ...withDefaults(given) });
+    const opts = (this.opts = { reconnection: true, ...given });
     const { codec = json } = opts;
     if (codec.name != "json") opts.query = { codec: codec.name + ",json", ...opts.query };
     /** Of the session, or of the next one as far as is known. @internal */

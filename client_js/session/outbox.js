@@ -18,15 +18,14 @@ export class Outbox {
   last = 0;
   /** Of what is kept, in characters and bytes. */
   size = 0;
+  /** When the first of those was last written, or became the first; or doubt of it was answered. */
+  oldest = 0;
 
   constructor() {
     /** @type {Entry[]} The messages after `acked`. */
     const kept = [];
-    /** When the first of them was last written, or became the first. */
-    let at = 0;
-
     /** @returns {number} When the oldest message that was written and not acknowledged went out; Infinity without one. */
-    this.since = () => (this.written > this.acked ? at : Infinity);
+    this.since = () => (this.written > this.acked ? this.oldest : Infinity);
 
     /**
      * @param {Data} data
@@ -70,7 +69,7 @@ export class Outbox {
       if (number <= this.acked) return;
       remove(0, number - this.acked);
       this.acked = number;
-      this.calm(now);
+      this.oldest = now;
     };
 
     /**
@@ -81,17 +80,9 @@ export class Outbox {
      */
     this.write = (number, now) => {
       const index = number - this.acked - 1;
-      if (!index) at = now;
+      if (!index) this.oldest = now;
       this.written = Math.max(this.written, number);
       return kept[index].data;
-    };
-
-    /**
-     * Doubt was answered: wait as long again.
-     * @param {number} now
-     */
-    this.calm = (now) => {
-      at = now;
     };
 
     /**

@@ -251,12 +251,11 @@ export class Session {
     };
 
     /**
-     * The doubt was answered.
+     * The doubt was answered: wait as long again.
      * @param {number} now
      */
     this.calm = (now) => {
-      outbox.calm(now);
-      lackingSince = now;
+      outbox.oldest = lackingSince = now;
     };
   }
 }
