@@ -566,6 +566,8 @@ export class Live extends Emitter {
         current.io.close();
         // A poll proves itself by being answered: another one, that is not held, takes its place.
         poll(current, 0);
+        // By then, whatever was heard when.
+        current.heard = clock();
         give(current, probeMs + slack);
       }
     };

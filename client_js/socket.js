@@ -349,10 +349,10 @@ export class Socket extends Emitter {
         refuse(Object.assign(new HoldfastError(data.message ?? data), { data: data.data }));
       } else if (early) {
         if (!wasHere) early.push(packet);
-      } else if (type == DISCONNECT) end("io server disconnect");
-      else if (this.connected) {
+      } else if (this.connected) {
         // What comes after a disconnect was sent before the server heard of it.
-        if (type == ACK) acks.get(id)?.done?.(null, data);
+        if (type == DISCONNECT) end("io server disconnect");
+        else if (type == ACK) acks.get(id)?.done?.(null, data);
         else hear(data, id);
       }
     };

@@ -596,3 +596,24 @@ test("auth may be had with a parameter and a promise, and is an object", async (
   for (const auth of ["token", 5, ["token"]]) assert.deepEqual(await connect(auth), ["auth is no object"]);
   assert.equal(world.sessions.size, 6);
 });
+
+test("a disconnect that was meant for the connection before ends no other", async () => {
+  let answer;
+  const { world, socket, session } = await inWorld({ auth: (done) => (answer ? (answer = done) : (answer = done)({})) });
+  const reasons = [];
+  socket.on("disconnect", (reason) => reasons.push(reason));
+  // The session stays for its sake.
+  const other = socket.io.socket("/other");
+  socket.disconnect().connect();
+  world.say(session, "1");
+  await world.advance(100);
+  answer({});
+  await world.advance(100);
+  world.say(session, '0{"sid":"b"}');
+  await world.advance(100);
+  assert.deepEqual([socket.connected, socket.id, reasons], [true, "b", ["io client disconnect"]]);
+  world.say(session, "1");
+  await world.advance(100);
+  assert.deepEqual([socket.connected, reasons.length], [false, 2]);
+  other.disconnect();
+});

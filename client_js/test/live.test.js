@@ -442,3 +442,18 @@ test("what cannot be opened says what the last try met", async () => {
   assert.deepEqual([log.closed.description.message, log.closed.description.cause.message], ["timeout", "not an answer"]);
   assert.throws(() => createDriver(URL, { transports: ["websockets"] }), /^LocalProtocolError: transports: websockets$/);
 });
+
+test("a poll that is not answered is asked once more, given up, and had again", async () => {
+  const { world, live, session } = await start({ options: { transports: ["polling"] }, ms: 1000 });
+  world.weather.black = true;
+  const before = world.requests.length;
+  await world.advance(60_000);
+  assert.ok(world.requests.length - before < 30, `${world.requests.length - before} requests`);
+  assert.equal(live.status, "recovering");
+  world.weather.black = false;
+  await world.advance(6000);
+  world.say(session(), "again");
+  live.send("again");
+  await world.advance(1000);
+  assert.deepEqual([session().server.heard, live.status], [["again"], "connected"]);
+});
