@@ -72,8 +72,9 @@ export class Manager extends Emitter {
     this._codec = codec;
     const known = new Known(opts, url + opts.path);
     let attempts = 0;
-    /** When the last session was opened. */
+    /** When the last session was opened; and how many in a row have not lived for long. */
     let openedAt = 0;
+    let short = 0;
     /** Whether the application has closed it, or the server has for good. */
     let isEnding = false;
     /** @type {any} */
@@ -119,6 +120,7 @@ export class Manager extends Emitter {
         nsps.forEach((socket) => socket._opened());
         openedAt = opts.now();
         done?.();
+        attempts = 0;
       });
       for (const name of /** @type {const} */ (["ping", "transport"])) engine.on(name, (...args) => this.fire(name, ...args));
       // The end of a session is not the end of it all before that is decided.
@@ -149,10 +151,10 @@ export class Manager extends Emitter {
           this.fire("error", error);
         }
         // What is closed at once each time must not be opened again and again without a pause.
-        if (wasOpen && opts.now() - openedAt > opts.usefulMs) attempts = 0;
+        if (wasOpen) short = opts.now() - openedAt < opts.usefulMs ? short + 1 : 0;
         if (!wasOpen && !wasEnding && !isEnding && done) done(error);
         // A server that has forgotten the session is there.
-        else reconnect(wasOpen && /** @type {any} */ (error).code == 1 && !attempts);
+        else reconnect(wasOpen && /** @type {any} */ (error).code == 1 && short < 2);
         settle(reason);
       });
       tellStatus();
@@ -162,7 +164,7 @@ export class Manager extends Emitter {
     /** @param {string} reason Why there is no session now. */
     const settle = (reason) => {
       // Nothing will be sent before somebody asks for it.
-      if (!this._reconnecting) nsps.forEach((socket) => socket._settle(reason));
+      if (below() == "closed" && !this._reconnecting) nsps.forEach((socket) => socket.active && socket._settle(reason));
       tellStatus();
     };
 
@@ -185,7 +187,7 @@ export class Manager extends Emitter {
         this.fire("reconnect_failed");
         return;
       }
-      const delay = reconnectionDelay * 2 ** attempts * (1 + randomizationFactor * (2 * random() - 1));
+      const delay = reconnectionDelay * 2 ** Math.max(attempts, short - 1) * (1 + randomizationFactor * (2 * random() - 1));
       this._reconnecting = true;
       const attempt = () => {
         stop();

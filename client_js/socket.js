@@ -292,7 +292,7 @@ export class Socket extends Emitter {
       if (!this.active || this.connected) return;
       this.active = false;
       this.fire("connect_error", error);
-      this._settle(/** @type {any} */ (error)?.message);
+      if (!this.active) this._settle(/** @type {any} */ (error)?.message);
       io._release();
     };
 
@@ -316,7 +316,7 @@ export class Socket extends Emitter {
       this.connected = false;
       this.id = undefined;
       // What waits to be sent waits on, if it will be.
-      const lost = [...acks.values()].filter(({ engine }) => engine || !this.active);
+      const lost = [...acks.values()].filter(({ engine }) => engine || !details);
       return () => {
         if (connected) {
           const unconfirmed = details?.unconfirmed.filter((sent, index, all) => sent.nsp == nsp && sent != all[index + 1]).map(({ args }) => args);

@@ -24,6 +24,8 @@ export class Outbox {
   constructor() {
     /** @type {Entry[]} The messages after `acked`. */
     const kept = [];
+    /** Of the last one that was acknowledged: what belongs to it cannot be taken back. @type {unknown} */
+    let gone;
     /** @returns {number} When the oldest message that was written and not acknowledged went out; Infinity without one. */
     this.since = () => (this.written > this.acked ? this.oldest : Infinity);
 
@@ -54,7 +56,7 @@ export class Outbox {
     this.withdraw = (meta) => {
       const index = kept.findIndex((entry) => entry.meta == meta);
       // What is not there is before the first one.
-      if (this.acked + index < this.written) return false;
+      if (meta == gone || this.acked + index < this.written) return false;
       for (; kept[index]?.meta == meta; this.last--) remove(index, 1);
       return true;
     };
@@ -67,6 +69,7 @@ export class Outbox {
     this.acknowledge = (number, now = 0) => {
       check(checkNumber(number) <= this.written);
       if (number <= this.acked) return;
+      gone = kept[number - this.acked - 1]?.meta;
       remove(0, number - this.acked);
       this.acked = number;
       this.oldest = now;
