@@ -32,7 +32,7 @@ export const isOffline = () => globalThis.navigator?.onLine === false;
 
 /**
  * @param {Phase} phase
- * @param {"connected" | "stalled" | false | undefined} carried If something carries.
+ * @param {"connected" | "stalled" | false} [carried] If something carries.
  * @returns {Status}
  */
 export const statusOf = (phase, carried) =>

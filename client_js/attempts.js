@@ -27,11 +27,11 @@ export class Attempts {
       const at = new Date(wall()).toISOString();
       let verdict = "trying";
       /** @type {number | undefined} */
-      let ms;
-      attempts.push((now) => ({ at, transport, ms: ms ?? Math.round(now - since), verdict }));
-      if (attempts.length > ATTEMPTS) attempts.shift();
+      let judged;
+      attempts.push((now) => ({ at, transport, ms: Math.round((judged ?? now) - since), verdict }));
+      attempts.splice(0, attempts.length - ATTEMPTS);
       return (said, now) => {
-        ms ??= Math.round(now - since);
+        judged ??= now;
         verdict = said;
       };
     };

@@ -35,7 +35,7 @@ export class Manager extends Base {
    * @param {ManagerOptions} [opts]
    */
   constructor(url, opts) {
-    super(url, opts, { Engine: Live, Known: Connector, withDefaults });
+    super(url, withDefaults(opts), Live, Connector);
   }
 }
 

@@ -207,7 +207,7 @@ export class Live extends Emitter {
         if (poster.blocked() == Infinity) return;
         upgrading.io.send("5");
         // By the standard's rules.
-        session.writer = { carrier: 0, next: outbox.acked + 1, stated: true };
+        session.writer = upgrading.number = session.attach();
         return carries(upgrading);
       }
       carrier.ended = undefined;
@@ -258,7 +258,7 @@ export class Live extends Emitter {
     const asking = () => [...carriers].filter(({ isTried, isOwing }) => isTried && isOwing);
 
     /** What has been asked for is attached by now, if it gets through at all: its answer should be here soon. */
-    const hurryAll = () => asking().forEach((carrier) => give(carrier, HURRY_MS));
+    const hurryAll = () => asking().forEach((carrier) => (carrier.deadline = Math.min(carrier.deadline, clock() + HURRY_MS)));
 
     /** @param {Carrier} carrier */
     const opened = (carrier) => {
@@ -566,6 +566,8 @@ export class Live extends Emitter {
         current.io.close();
         // A poll proves itself by being answered: another one, that is not held, takes its place.
         poll(current, 0);
+        // By then, whatever was heard when.
+        current.heard = clock();
         give(current, probeMs + slack);
       }
     };
@@ -593,7 +595,7 @@ export class Live extends Emitter {
         if (!carrier.ended) giveUp(carrier);
         else if (!asking().length) carrier.ended(carrier);
       }
-      if (current && now >= dueAt(current, 1)) look(current, now);
+      if (current && !current.ended && now >= dueAt(current, 1)) look(current, now);
       if (now >= limit) fail(new HoldfastError("timeout", { cause: failure }));
       const wantsAt = current ? write(current, now) : limit;
       this._stepped?.();
@@ -604,13 +606,14 @@ export class Live extends Emitter {
       // After the next poll: its number is lower than that of what is to take over from it.
       for (const kind of connector.next(now, seat.isOurs)) start(kind);
       options.clearTimeout(timer);
+      const buffered = current?.io.bufferedAmount ?? 0;
       const next = Math.min(
         // What has left the WebSocket, it does not say.
-        now + (current?.io.bufferedAmount ? PAUSE_MS : LOOK_MS),
+        now + (buffered > BUFFER_BYTES ? PAUSE_MS : buffered ? probeMs / 2 : LOOK_MS),
         limit,
         connector.deadline(now),
         wantsAt,
-        current ? dueAt(current, this.status == "stalled" ? 1 : 0.5) : limit,
+        current && !current.ended ? dueAt(current, this.status == "stalled" ? 1 : 0.5) : limit,
         ...[...carriers].map(({ deadline }) => deadline),
       );
       const ms = Math.max(PAUSE_MS, Math.ceil(next - now));
@@ -625,7 +628,7 @@ export class Live extends Emitter {
       if (status == this.status) return;
       this.status = status;
       // Whichever answers first: what is attached beside it is the newer one and takes over.
-      if (isStalled && !carrier.io.bufferedAmount) {
+      if (isStalled && !carrier.io.bufferedAmount && ![...carriers].some(({ isTried, kind }) => isTried && kind == carrier.kind)) {
         reason = status;
         start(carrier.kind);
       }

@@ -25,14 +25,6 @@ import { json } from "./wire/socketio.js";
 /** @typedef {import("./options.js").Options & Partial<EventOptions>} Complete With the defaults of the session. */
 
 /**
- * @typedef {object} Parts What it is made of.
- * @property {typeof import("./live.js").Live} Engine The driver of a session.
- * @property {typeof import("./connector.js").Connector} Known What one session learns of the network for the next.
- * @property {typeof import("./options.js").withDefaults} withDefaults
- * @property {typeof Socket} [OneSocket]
- */
-
-/**
  * @typedef {object} ManagerEvents
  * @property {[]} open
  * @property {[reason: string, details: import("./live.js").Details]} close
@@ -64,22 +56,25 @@ export class Manager extends Emitter {
 
   /**
    * @param {string} url An origin.
-   * @param {ManagerOptions | undefined} given
-   * @param {Parts} parts
+   * @param {import("./options.js").Options} given With their defaults.
+   * @param {typeof import("./live.js").Live} Engine The driver of a session.
+   * @param {typeof import("./connector.js").Connector} Known What one session learns of the network for the next.
+   * @param {typeof Socket} [OneSocket]
    */
-  constructor(url, given, { Engine, Known, withDefaults, OneSocket = Socket }) {
+  constructor(url, given, Engine, Known, OneSocket = Socket) {
     super(true);
     const { nsps } = this;
     /** @type {Complete} */
-    const opts = (this.opts = { reconnection: true, ...withDefaults(given) });
+    const opts = (this.opts = { reconnection: true, ...given });
     const { codec = json } = opts;
     if (codec.name != "json") opts.query = { codec: codec.name + ",json", ...opts.query };
     /** Of the session, or of the next one as far as is known. @internal */
     this._codec = codec;
     const known = new Known(opts, url + opts.path);
     let attempts = 0;
-    /** When the last session was opened. */
+    /** When the last session was opened; and how many in a row have not lived for long. */
     let openedAt = 0;
+    let short = 0;
     /** Whether the application has closed it, or the server has for good. */
     let isEnding = false;
     /** @type {any} */
@@ -125,6 +120,7 @@ export class Manager extends Emitter {
         nsps.forEach((socket) => socket._opened());
         openedAt = opts.now();
         done?.();
+        attempts = 0;
       });
       for (const name of /** @type {const} */ (["ping", "transport"])) engine.on(name, (...args) => this.fire(name, ...args));
       // The end of a session is not the end of it all before that is decided.
@@ -155,10 +151,10 @@ export class Manager extends Emitter {
           this.fire("error", error);
         }
         // What is closed at once each time must not be opened again and again without a pause.
-        if (wasOpen && opts.now() - openedAt > opts.usefulMs) attempts = 0;
+        if (wasOpen) short = opts.now() - openedAt < opts.usefulMs ? short + 1 : 0;
         if (!wasOpen && !wasEnding && !isEnding && done) done(error);
         // A server that has forgotten the session is there.
-        else reconnect(wasOpen && /** @type {any} */ (error).code == 1 && !attempts);
+        else reconnect(wasOpen && /** @type {any} */ (error).code == 1 && short < 2);
         settle(reason);
       });
       tellStatus();
@@ -168,7 +164,7 @@ export class Manager extends Emitter {
     /** @param {string} reason Why there is no session now. */
     const settle = (reason) => {
       // Nothing will be sent before somebody asks for it.
-      if (!this._reconnecting) nsps.forEach((socket) => socket._settle(reason));
+      if (below() == "closed" && !this._reconnecting) nsps.forEach((socket) => socket.active && socket._settle(reason));
       tellStatus();
     };
 
@@ -191,7 +187,7 @@ export class Manager extends Emitter {
         this.fire("reconnect_failed");
         return;
       }
-      const delay = reconnectionDelay * 2 ** attempts * (1 + randomizationFactor * (2 * random() - 1));
+      const delay = reconnectionDelay * 2 ** Math.max(attempts, short - 1) * (1 + randomizationFactor * (2 * random() - 1));
       this._reconnecting = true;
       const attempt = () => {
         stop();

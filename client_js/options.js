@@ -60,48 +60,59 @@ const storage = () => {
   }
 };
 
-/** @param {object} [options] What is undefined in them is not given. */
-const given = (options = {}) => Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+/**
+ * @param {any} defaults
+ * @param {any} [options] What is undefined in them is not given.
+ */
+const complete = (defaults, options = {}) => {
+  for (const name in options) if (options[name] !== undefined) defaults[name] = options[name];
+  return defaults;
+};
 
 /**
  * What a session by WebSocket alone asks for.
  * @param {Partial<Options>} [options]
  * @returns {any} Options.
  */
-export const withSomeDefaults = (options) => ({
-  path: "/socket.io",
-  bufferSize: 1e7,
-  timeout: 20000,
-  answerMs: 5000,
-  usefulMs: 5000,
-  probeMs: 2000,
-  doubtMs: 2000,
-  page: true,
-  WebSocket: globalThis.WebSocket,
-  now: () => (globalThis.performance ?? Date).now(),
-  setTimeout: (/** @type {() => void} */ run, /** @type {number} */ ms) => setTimeout(run, ms),
-  clearTimeout: (/** @type {any} */ timer) => clearTimeout(timer),
-  random: Math.random,
-  wall: () => Date.now(),
-  network: () => /** @type {any} */ (globalThis.navigator)?.connection?.type ?? "",
-  ...given(options),
-});
+export const withSomeDefaults = (options) =>
+  complete(
+    {
+      path: "/socket.io",
+      bufferSize: 1e7,
+      timeout: 20000,
+      answerMs: 5000,
+      usefulMs: 5000,
+      probeMs: 2000,
+      doubtMs: 2000,
+      page: true,
+      WebSocket: globalThis.WebSocket,
+      now: () => (globalThis.performance ?? Date).now(),
+      setTimeout: (/** @type {() => void} */ run, /** @type {number} */ ms) => setTimeout(run, ms),
+      clearTimeout: (/** @type {any} */ timer) => clearTimeout(timer),
+      random: Math.random,
+      wall: Date.now,
+      network: () => /** @type {any} */ (globalThis.navigator)?.connection?.type ?? "",
+    },
+    options,
+  );
 
 /**
  * @param {Partial<Options>} [options]
  * @returns {Options}
  */
 export const withDefaults = (options) =>
-  withSomeDefaults({
-    transports: KINDS,
-    laterMs: [5000, 15000, 30000, 60000],
-    demoteMs: 30000,
-    rotateLength: 8e6,
-    fetch: globalThis.fetch,
-    storage: storage(),
-    locks: globalThis.location && globalThis.AbortController && globalThis.navigator?.locks,
-    ...given(options),
-  });
+  complete(
+    withSomeDefaults({
+      transports: KINDS,
+      laterMs: [5000, 15000, 30000, 60000],
+      demoteMs: 30000,
+      rotateLength: 8e6,
+      fetch: globalThis.fetch,
+      storage: storage(),
+      locks: globalThis.location && globalThis.AbortController && globalThis.navigator?.locks,
+    }),
+    options,
+  );
 
 /**
  * @param {number} tries That came to nothing.

@@ -70,7 +70,7 @@ export const createPoster = (options, session, connector, control, url) => {
    */
   const endBy = async (body, sid, isLeaving) => {
     // In a moment there may be a network again.
-    for (let tries = 0; tries < 10; tries++) {
+    for (let tries = 0, until = clock() + options.answerMs; clock() < until; tries++) {
       try {
         return await post(options, url(sid), (body && body + SEPARATOR) + "1", inFlight, isLeaving);
       } catch (error) {

@@ -288,7 +288,7 @@ export class Single extends Emitter {
       options.clearTimeout(timer);
       const next = Math.min(
         // What has left the WebSocket, it does not say.
-        now + (io?.bufferedAmount ? PAUSE_MS : LOOK_MS),
+        now + (io?.bufferedAmount > BUFFER_BYTES ? PAUSE_MS : io?.bufferedAmount ? options.probeMs / 2 : LOOK_MS),
         io ? dueAt(this.status == "stalled" ? 1 : 0.5) : until,
         isCarrying ? inbox.due : limit,
       );

@@ -97,18 +97,16 @@ export class Socket extends Emitter {
     let pid;
     let offset = "";
     let nextId = 0;
-    /** Whether a CONNECT has not been answered yet. */
-    let asking = false;
-    /** Whether this session has connected it before: what comes before the answer may be meant for that. */
-    let wasHere = false;
+    /** What came before the answer to CONNECT, while that is owed. @type {SocketPacket[] | undefined} */
+    let early;
+    /** Whether this session has connected it before: what comes before the answer may be meant for that. @type {boolean | undefined} */
+    let wasHere;
     /** How often it was to be connected; an answer of `auth` to an earlier time counts no more. */
     let round = 0;
     /** What waits for an answer; `done` is told of it, or that there is none. @type {Map<number | undefined, Emitted>} */
     const acks = new Map();
     /** The size of `sendBuffer`; or more, because what leaves it is not taken off at once. */
     let waiting = 0;
-    /** What came before the answer to CONNECT. @type {SocketPacket[]} */
-    const early = [];
     const any = new Emitter();
 
     /**
@@ -277,15 +275,14 @@ export class Socket extends Emitter {
     /** The session is open: ask for the namespace. @internal */
     this._opened = () => {
       const mine = ++round;
-      const isOver = () => mine != round || !this.active || this.connected || asking || !io._decoder;
+      const isOver = () => mine != round || !this.active || this.connected || early || !io._decoder;
       if (isOver()) return;
       ask(this.auth)
         .then((auth) => {
           if (isOver()) return;
           if (auth && !isObject(auth)) throw new LocalProtocolError("auth is no object");
           write(CONNECT, pid ? { pid, offset, ...auth } : (auth ?? undefined));
-          asking = true;
-          early.length = 0;
+          early = [];
         })
         .catch((error) => isOver() || refuse(error));
     };
@@ -295,7 +292,7 @@ export class Socket extends Emitter {
       if (!this.active || this.connected) return;
       this.active = false;
       this.fire("connect_error", error);
-      this._settle(/** @type {any} */ (error)?.message);
+      if (!this.active) this._settle(/** @type {any} */ (error)?.message);
       io._release();
     };
 
@@ -315,14 +312,14 @@ export class Socket extends Emitter {
     this._closed = (reason, details) => {
       const { connected } = this;
       // Without details the session goes on, and the answer will come.
-      if (details) asking = wasHere = false;
+      if (details) early = wasHere = undefined;
       this.connected = false;
       this.id = undefined;
       // What waits to be sent waits on, if it will be.
-      const lost = [...acks.values()].filter(({ engine }) => engine || !this.active);
+      const lost = [...acks.values()].filter(({ engine }) => engine || !details);
       return () => {
         if (connected) {
-          const unconfirmed = details?.unconfirmed.filter((sent) => sent.nsp == nsp).map(({ args }) => args);
+          const unconfirmed = details?.unconfirmed.filter((sent, index, all) => sent.nsp == nsp && sent != all[index + 1]).map(({ args }) => args);
           this.fire("disconnect", reason, details && { ...details, unconfirmed });
         }
         this._settle(reason, lost);
@@ -348,21 +345,22 @@ export class Socket extends Emitter {
       const { type, data, id } = packet;
       if (type == CONNECT) join(data ?? {});
       else if (type == CONNECT_ERROR) {
-        asking = false;
+        early = undefined;
         refuse(Object.assign(new HoldfastError(data.message ?? data), { data: data.data }));
-      } else if (asking) {
+      } else if (early) {
         if (!wasHere) early.push(packet);
-      } else if (type == DISCONNECT) end("io server disconnect");
-      else if (this.connected) {
+      } else if (this.connected) {
         // What comes after a disconnect was sent before the server heard of it.
-        if (type == ACK) acks.get(id)?.done?.(null, data);
+        if (type == DISCONNECT) end("io server disconnect");
+        else if (type == ACK) acks.get(id)?.done?.(null, data);
         else hear(data, id);
       }
     };
 
     /** @param {{sid?: unknown, pid?: unknown}} data */
     const join = (data) => {
-      asking = false;
+      const packets = early;
+      early = undefined;
       // It was disconnected meanwhile.
       if (!this.active) write(DISCONNECT);
       if (!this.active || this.connected) return;
@@ -370,7 +368,7 @@ export class Socket extends Emitter {
       this.recovered = !!pid && pid === data.pid;
       pid = data.pid;
       this.connected = wasHere = true;
-      early.splice(0).forEach(this._packet);
+      packets?.forEach(this._packet);
       while (this.connected && this.sendBuffer[0]) {
         const event = /** @type {Emitted} */ (this.sendBuffer.shift());
         try {

@@ -35,7 +35,7 @@ export class Manager extends Base {
    * @param {ManagerOptions} [opts]
    */
   constructor(url, opts) {
-    super(url, opts, /** @type {any} */ ({ Engine: Single, Known: Attempts, withDefaults: withSomeDefaults }));
+    super(url, withSomeDefaults(opts), /** @type {any} */ (Single), /** @type {any} */ (Attempts));
   }
 }
 

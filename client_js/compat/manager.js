@@ -21,7 +21,7 @@ export class Manager extends Base {
     const own = toOwn(opts ?? {}, searchParams);
     own.codec = codecOf(own.parser, (packet) => this.fire(/** @type {any} */ ("packet"), packet));
     own._sent = (/** @type {{nsp: string, args?: any[]}} */ { nsp, args }) => args && /** @type {any} */ (this.nsps.get(nsp))?._told(args);
-    super(origin, own, { Engine, Known: Connector, withDefaults, OneSocket: /** @type {any} */ (Socket) });
+    super(origin, withDefaults(own), Engine, Connector, /** @type {any} */ (Socket));
     addAliases(this);
     const all = /** @type {any} */ (this.opts);
     const any = /** @type {any} */ (this);

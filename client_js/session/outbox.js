@@ -7,7 +7,7 @@ import { check } from "../errors.js";
 import { checkNumber } from "../wire/packet.js";
 
 /** @typedef {import("../wire/packet.js").Data} Data */
-/** @typedef {{data: Data, meta: unknown, count: number}} Entry `meta` is the application's own. */
+/** @typedef {{data: Data, meta: unknown}} Entry `meta` is the application's own; the same for all that belong together. */
 
 export class Outbox {
   /** The highest number the peer has taken over in order. */
@@ -18,24 +18,24 @@ export class Outbox {
   last = 0;
   /** Of what is kept, in characters and bytes. */
   size = 0;
+  /** When the first of those was last written, or became the first; or doubt of it was answered. */
+  oldest = 0;
 
   constructor() {
     /** @type {Entry[]} The messages after `acked`. */
     const kept = [];
-    /** When the first of them was last written, or became the first. */
-    let at = 0;
-
+    /** Of the last one that was acknowledged: what belongs to it cannot be taken back. @type {unknown} */
+    let gone;
     /** @returns {number} When the oldest message that was written and not acknowledged went out; Infinity without one. */
-    this.since = () => (this.written > this.acked ? at : Infinity);
+    this.since = () => (this.written > this.acked ? this.oldest : Infinity);
 
     /**
      * @param {Data} data
      * @param {unknown} meta
-     * @param {number} [count] How many messages, this one the last, belong together.
      * @returns {number} Its number.
      */
-    this.append = (data, meta, count = 1) => {
-      kept.push({ data, meta, count });
+    this.append = (data, meta) => {
+      kept.push({ data, meta });
       this.size += data.length;
       return ++this.last;
     };
@@ -54,12 +54,10 @@ export class Outbox {
      * @returns {boolean} Whether it was there, unwritten: the peer will not see it.
      */
     this.withdraw = (meta) => {
-      const end = kept.findIndex((entry) => entry.meta == meta) + 1;
-      const { count = Infinity } = kept[end - 1] ?? {};
-      // One that is not there has no end.
-      if (this.acked + end - count < this.written) return false;
-      remove(end - count, count);
-      this.last -= count;
+      const index = kept.findIndex((entry) => entry.meta == meta);
+      // What is not there is before the first one.
+      if (meta == gone || this.acked + index < this.written) return false;
+      for (; kept[index]?.meta == meta; this.last--) remove(index, 1);
       return true;
     };
 
@@ -71,9 +69,10 @@ export class Outbox {
     this.acknowledge = (number, now = 0) => {
       check(checkNumber(number) <= this.written);
       if (number <= this.acked) return;
+      gone = kept[number - this.acked - 1]?.meta;
       remove(0, number - this.acked);
       this.acked = number;
-      this.calm(now);
+      this.oldest = now;
     };
 
     /**
@@ -84,17 +83,9 @@ export class Outbox {
      */
     this.write = (number, now) => {
       const index = number - this.acked - 1;
-      if (!index) at = now;
+      if (!index) this.oldest = now;
       this.written = Math.max(this.written, number);
       return kept[index].data;
-    };
-
-    /**
-     * Doubt was answered: wait as long again.
-     * @param {number} now
-     */
-    this.calm = (now) => {
-      at = now;
     };
 
     /**

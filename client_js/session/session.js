@@ -48,14 +48,16 @@ export class Session {
   codec;
   /** The number of the highest attach that was answered. */
   current = 0;
-  /** @type {{carrier: number, next: number, stated: boolean} | undefined} */
-  writer;
+  /** The number of the carrier that writes for us, or 0. */
+  writer = 0;
 
   constructor() {
     const { outbox, inbox } = this;
     let key = "";
     /** The number of the last attach that was sent. */
     let last = 1;
+    /** The number that the server counts on next from the writer; 0 before any is stated. */
+    let next = 1;
     /** The highest number the server said it had written; and since when we lack it, if we do. */
     let written = 0;
     let lackingSince = 0;
@@ -84,20 +86,20 @@ export class Session {
       }
       inbox.start(1, 1);
       this.current = 1;
-      if (writes) this.writer = { carrier: 1, next: 1, stated: true };
+      if (writes) this.writer = 1;
     };
 
     /**
      * Keep messages until the server has them: all of them, or none.
      * @param {(Data | ArrayBuffer)[]} messages Bytes after the first one are its attachments.
-     * @param {unknown} [meta] The application's own; comes back when the last of them stays unconfirmed.
+     * @param {unknown} [meta] The application's own; comes back with each of them that stays unconfirmed.
      * @param {number} [bufferSize] How much may be kept.
      * @throws {import("../errors.js").LocalProtocolError} As `prepare`; or too much is kept already.
      */
     this.send = (messages, meta, bufferSize = Infinity) => {
       const copies = this.prepare(messages);
       checkSize(sizeOf(copies) + outbox.size, bufferSize, "buffer");
-      copies.forEach((data, index) => outbox.append(data, copies[index + 1] ? {} : meta, copies.length));
+      copies.forEach((data) => outbox.append(data, meta));
     };
 
     /**
@@ -150,7 +152,8 @@ export class Session {
       if (number >= this.current) {
         this.current = number;
         // Rule 2: whatever wrote before never writes again.
-        this.writer = writes ? { carrier, next: outbox.acked + 1, stated: false } : undefined;
+        this.writer = writes ? number : 0;
+        next = 0;
       }
     };
 
@@ -182,7 +185,7 @@ export class Session {
      */
     this.end = (carrier) => {
       inbox.end(carrier);
-      if (this.writer?.carrier == carrier) this.writer = undefined;
+      if (this.writer == carrier) this.writer = 0;
     };
 
     /**
@@ -194,15 +197,11 @@ export class Session {
     this.frames = (control, now) => {
       /** @type {Data[]} */
       const frames = [];
-      const { writer } = this;
-      if (!writer) return frames;
-      if (writer.next <= outbox.acked) {
-        writer.next = outbox.acked + 1;
-        writer.stated = false;
-      }
+      if (!this.writer) return frames;
+      let number = Math.max(next, outbox.acked + 1);
       const { due } = inbox;
       // A plain peer is never owed one.
-      if (due <= now || (writer.next <= outbox.last && due < Infinity)) control.push("8" + inbox.acknowledge());
+      if (due <= now || (number <= outbox.last && due < Infinity)) control.push("8" + inbox.acknowledge());
       let text = "";
       const flush = () => {
         if (text) frames.push(text);
@@ -213,16 +212,15 @@ export class Session {
         text += (text && SEPARATOR) + part;
       };
       control.splice(0).forEach(add);
-      for (; writer.next <= outbox.last; writer.next++) {
-        if (!writer.stated) add("9" + writer.next);
-        writer.stated = true;
-        const data = outbox.write(writer.next, now);
+      for (; number <= outbox.last; next = ++number) {
+        if (!this.plain && next != number) add("9" + number);
+        const data = outbox.write(number, now);
         if (typeof data == "string") add(encode(data));
         else {
           flush();
           frames.push(data);
         }
-        if (this.plain) outbox.acknowledge(writer.next);
+        if (this.plain) outbox.acknowledge(number);
       }
       flush();
       return frames;
@@ -253,12 +251,11 @@ export class Session {
     };
 
     /**
-     * The doubt was answered.
+     * The doubt was answered: wait as long again.
      * @param {number} now
      */
     this.calm = (now) => {
-      outbox.calm(now);
-      lackingSince = now;
+      outbox.oldest = lackingSince = now;
     };
   }
 }

@@ -9,6 +9,7 @@ import { WebSocket } from "ws";
 import { AbortError, DisconnectedError, LocalProtocolError, TimeoutError, io } from "../index.js";
 import { openSession } from "../opensession.js";
 import { eventsOf } from "../events.js";
+import { Outbox } from "../session/outbox.js";
 import { World } from "./world.js";
 
 /** A socket, connected to the World's server, that answers by hand. */
@@ -595,4 +596,98 @@ test("auth may be had with a parameter and a promise, and is an object", async (
   assert.deepEqual(await connect(async (_force) => Promise.reject(new Error("no token"))), ["no token"]);
   for (const auth of ["token", 5, ["token"]]) assert.deepEqual(await connect(auth), ["auth is no object"]);
   assert.equal(world.sessions.size, 6);
+});
+
+test("a disconnect that was meant for the connection before ends no other", async () => {
+  let answer;
+  const { world, socket, session } = await inWorld({ auth: (done) => (answer ? (answer = done) : (answer = done)({})) });
+  const reasons = [];
+  socket.on("disconnect", (reason) => reasons.push(reason));
+  // The session stays for its sake.
+  const other = socket.io.socket("/other");
+  socket.disconnect().connect();
+  world.say(session, "1");
+  await world.advance(100);
+  answer({});
+  await world.advance(100);
+  world.say(session, '0{"sid":"b"}');
+  await world.advance(100);
+  assert.deepEqual([socket.connected, socket.id, reasons], [true, "b", ["io client disconnect"]]);
+  world.say(session, "1");
+  await world.advance(100);
+  assert.deepEqual([socket.connected, reasons.length], [false, 2]);
+  other.disconnect();
+});
+
+/** A server that lets in who has the new token, and answers each event. */
+const answering = (world, isLetIn = () => true) => {
+  world.onMessage = (session, data) => {
+    if (data[0] == "0") world.say(session, isLetIn(data) ? '0{"sid":"a"}' : '4{"message":"no"}');
+    const event = /^2(\d+)\[/.exec(data);
+    if (event) world.say(session, `3${event[1]}["yes"]`);
+  };
+};
+
+test("who connects again when refused, with another token, loses nothing", async () => {
+  const world = new World();
+  answering(world, (data) => data.includes("new"));
+  const socket = io("http://server.test", { ...world.options, forceNew: true, auth: { token: "old" } });
+  const answers = [];
+  socket.on("connect_error", () => {
+    socket.auth = { token: "new" };
+    socket.connect();
+    socket.emit("second", (answer) => answers.push(answer));
+  });
+  socket.emit("first", (answer) => answers.push(answer));
+  await world.advance(3000);
+  assert.deepEqual([socket.connected, answers], [true, ["yes", "yes"]]);
+  socket.disconnect();
+});
+
+test("who connects again when disconnected loses nothing of what is emitted then", async () => {
+  for (const how of ["lost", "lost, no reconnection", "closed"]) {
+    const world = new World();
+    answering(world);
+    const socket = io("http://server.test", { ...world.options, forceNew: true, reconnection: how != "lost, no reconnection" });
+    await world.advance(100);
+    const answers = [];
+    socket.once("disconnect", () => {
+      socket.connect();
+      socket.emit("login", (answer) => answers.push(answer));
+    });
+    if (how == "closed") socket.io.close();
+    else {
+      world.sessions.clear();
+      world.cut();
+    }
+    await world.advance(10_000);
+    assert.deepEqual([socket.connected, answers], [true, ["yes"]], how);
+    socket.disconnect();
+  }
+});
+
+test("what waits in a socket that nobody has connected yet does not go with another one that leaves", async () => {
+  const world = new World();
+  answering(world);
+  const a = io("http://server.test", { ...world.options, forceNew: true });
+  const opts = a.io.opts;
+  opts.autoConnect = false;
+  const b = a.io.socket("/b");
+  opts.autoConnect = true;
+  await world.advance(100);
+  let settled = false;
+  b.emitWithAck("kept").finally(() => (settled = true)).catch(() => {});
+  a.disconnect();
+  await world.advance(1000);
+  assert.deepEqual([settled, b.sendBuffer.length], [false, 1]);
+});
+
+test("of an event whose first part has arrived, the rest is not taken back", async () => {
+  const outbox = new Outbox();
+  const event = {};
+  outbox.append("header", event);
+  outbox.append(new Uint8Array(1), event);
+  outbox.write(1, 0);
+  outbox.acknowledge(1);
+  assert.deepEqual([outbox.withdraw(event), outbox.last], [false, 2]);
 });

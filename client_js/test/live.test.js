@@ -442,3 +442,48 @@ test("what cannot be opened says what the last try met", async () => {
   assert.deepEqual([log.closed.description.message, log.closed.description.cause.message], ["timeout", "not an answer"]);
   assert.throws(() => createDriver(URL, { transports: ["websockets"] }), /^LocalProtocolError: transports: websockets$/);
 });
+
+test("a poll that is not answered is asked once more, given up, and had again", async () => {
+  const { world, live, session } = await start({ options: { transports: ["polling"] }, ms: 1000 });
+  world.weather.black = true;
+  const before = world.requests.length;
+  await world.advance(60_000);
+  assert.ok(world.requests.length - before < 30, `${world.requests.length - before} requests`);
+  assert.equal(live.status, "recovering");
+  world.weather.black = false;
+  await world.advance(6000);
+  world.say(session(), "again");
+  live.send("again");
+  await world.advance(1000);
+  assert.deepEqual([session().server.heard, live.status], [["again"], "connected"]);
+});
+
+for (const transports of [["websocket", "polling"], ["stream", "polling"], ["polling"], SINGLE]) {
+  test(`a network that lets nothing through for a minute is noticed, and found again when it is back (${transports})`, async () => {
+    const { world, live, session } = await start({ options: { transports }, ms: 3000 });
+    world.weather.black = true;
+    live.send("x");
+    const statuses = [];
+    live.on("status", (status) => statuses.push(status));
+    await world.advance(60_000);
+    assert.equal(live.status, "recovering");
+    assert.ok(statuses.filter((status) => status == "stalled").length < 3, statuses.join());
+    world.weather.black = false;
+    await world.advance(8000);
+    world.say(session(), "y");
+    await world.advance(1000);
+    assert.deepEqual([session().server.heard, live.status], [["x"], "connected"]);
+  });
+}
+
+test("beside a carrier that says something now and then, and takes nothing, not one after another is started", async () => {
+  const { world, session } = await start({ options: { transports: ["websocket"] }, ms: 1000 });
+  const [line] = world.sockets;
+  line.send = line.send_ = () => {};
+  world.weather.hangSockets = true;
+  for (let n = 0; n < 50; n++) {
+    world.say(session(), `s${n}`);
+    await world.advance(1200);
+  }
+  assert.ok(world.requests.length < 20, `${world.requests.length} WebSockets`);
+});

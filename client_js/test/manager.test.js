@@ -136,3 +136,18 @@ test("a server that ends each session at once is not asked for another one again
   assert.ok(world.sessions.size < 12, `${world.sessions.size} sessions`);
   manager.close();
 });
+
+test("attempts that succeed are not counted, however soon the session is over", async () => {
+  const { world, manager } = await start({ reconnectionAttempts: 3 });
+  const failed = [];
+  manager.on("reconnect_failed", () => failed.push(world.time));
+  for (let n = 0; n < 6; n++) {
+    await world.advance(4500);
+    world.sessions.clear();
+    world.cut();
+    await world.advance(15_000);
+    assert.equal(manager.status, "connected");
+  }
+  assert.deepEqual(failed, []);
+  manager.close();
+});

@@ -11,8 +11,6 @@ import { decodeBase64, encodeBase64 } from "./base64.js";
 
 /** Half of a character. */
 const LONE_SURROGATE = /\p{Cs}/u;
-/** Half of a character, or what plain polling cannot carry. */
-const UNCARRIED = /[\p{Cs}\x1e]/u;
 
 /** Joins packets to a payload. */
 export const SEPARATOR = "\x1e";
@@ -31,7 +29,7 @@ export const packet = (type, data = "") => ({ type, data });
  * @throws {LocalProtocolError} A surrogate without its partner, that no encoding can carry, or U+001E for a plain peer.
  */
 export const checkText = (text, isPlain) => {
-  if ((isPlain ? UNCARRIED : LONE_SURROGATE).test(text)) throw new LocalProtocolError("surrogate or U+001E");
+  if (LONE_SURROGATE.test(text) || (isPlain && text.includes(SEPARATOR))) throw new LocalProtocolError("surrogate or U+001E");
 };
 
 /**

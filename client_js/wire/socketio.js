@@ -27,11 +27,9 @@ export const NAMESPACE = /^\/[^,\0-\x1f]{0,255}$/;
  * @returns {Uint8Array | undefined} The bytes, if it is a kind of them.
  */
 export const toBytes = (value) =>
-  value instanceof ArrayBuffer
-    ? new Uint8Array(value)
-    : ArrayBuffer.isView(value)
-      ? new Uint8Array(value.buffer, value.byteOffset, value.byteLength)
-      : undefined;
+  value instanceof ArrayBuffer || ArrayBuffer.isView(value)
+    ? new Uint8Array(/** @type {any} */ (value).buffer ?? value, /** @type {any} */ (value).byteOffset, value.byteLength)
+    : undefined;
 
 /**
  * @param {string} nsp
@@ -84,10 +82,10 @@ const GRAMMAR = /^([0-6])(?:([1-9]|10)-)?(?:(\/[^,\0-\x1f]{0,255})(?:,|$))?(\d+)
 /** Puts packets together again whose attachments come after them. */
 export class SocketDecoder {
   constructor() {
-    /** The packet, its JSON, and how many attachments it wants. @type {[packet: SocketPacket, json: string, count: number] | undefined} */
+    /** What wants attachments, and where the next ones belong. @type {SocketPacket | undefined} */
     let waiting;
-    /** @type {Uint8Array[]} */
-    const attachments = [];
+    /** @type {Place[]} */
+    let places = [];
 
     /**
      * @param {Data} message
@@ -101,38 +99,39 @@ export class SocketDecoder {
         check(match);
         const [, type, count = 0, nsp = "/", id, json] = match;
         check(!count == type < "5");
-        const packet = {
+        places = [];
+        waiting = {
           type: +type - (count ? BINARY : 0),
           nsp,
           id: id ? checkNumber(+id) : undefined,
-          data: json ? parse(json, Array(+count).fill(null)) : undefined,
+          data: json ? parse(json, +count, places) : undefined,
         };
-        checkPacket(packet);
-        if (!count) return packet;
-        waiting = [packet, json, +count];
-      } else if (waiting && attachments.push(message) == waiting[2]) {
-        const [packet, json] = waiting;
-        waiting = undefined;
-        return { ...packet, data: parse(json, attachments.splice(0)) };
-      }
-      return undefined;
+        checkPacket(waiting);
+      } else places.shift()?.(message);
+      if (places.length) return undefined;
+      const packet = waiting;
+      waiting = undefined;
+      return packet;
     };
   }
 }
 
+/** @typedef {(bytes: Uint8Array) => void} Place */
 /**
  * @param {string} json
- * @param {(Uint8Array | null)[]} attachments Each has one place.
+ * @param {number} count Of attachments; each has one place.
+ * @param {Place[]} places To be filled with these.
  */
-const parse = (json, attachments) =>
+const parse = (json, count, places) =>
   attempt(() => {
-    const places = new Set(attachments.keys());
-    const value = JSON.parse(json, (_, value) => {
-      if (!attachments.length || value?._placeholder !== true) return value;
-      check(places.delete(value.num));
-      return attachments[value.num];
+    const free = new Set(Array(count).keys());
+    const value = JSON.parse(json, function (key, value) {
+      if (!count || value?._placeholder !== true) return value;
+      check(free.delete(value.num));
+      places[value.num] = (bytes) => (this[key] = bytes);
+      return null;
     });
-    check(!places.size);
+    check(!free.size);
     return value;
   });
 
