@@ -4,7 +4,7 @@
 
 /** @typedef {(...args: any[]) => void} Listener An event's arguments are the application's own. */
 /** @typedef {{signal?: AbortSignal, once?: boolean}} Terms Until when the listener is wanted. */
-/** @typedef {{name: string, listener: Listener, once?: boolean, undo: () => void}} Entry */
+/** @typedef {{listener: Listener, once?: boolean, undo: () => void}} Entry */
 /**
  * @template Events Name -> arguments, for the names that are known.
  * @template Name
@@ -35,11 +35,11 @@ export const guard = (run, args, self) => {
 export class Emitter {
   /** @param {boolean} [isChained] `on` and `once` give back the emitter itself, as Socket.IO has it, and not the undo. */
   constructor(isChained) {
-    /** @type {Entry[]} */
-    let entries = [];
+    /** @type {Map<string, Entry[]>} */
+    const lists = new Map();
 
     /** @param {string} name */
-    const of = (name) => entries.filter((entry) => entry.name == name);
+    const of = (name) => lists.get(name) ?? [];
 
     /**
      * @template {Names} Name
@@ -50,12 +50,12 @@ export class Emitter {
      */
     this.on = (name, listener, { signal, once } = {}) => {
       const undo = () => {
-        entries = entries.filter((other) => other != entry);
+        lists.set(name, of(name).filter((other) => other != entry));
         signal?.removeEventListener("abort", undo);
       };
-      const entry = { name, listener: /** @type {Listener} */ (listener), once, undo };
+      const entry = { listener: /** @type {Listener} */ (listener), once, undo };
       if (!signal?.aborted) {
-        entries.push(entry);
+        lists.set(name, [...of(name), entry]);
         signal?.addEventListener("abort", undo);
       }
       return /** @type {any} */ (isChained ? this : undo);
@@ -76,7 +76,7 @@ export class Emitter {
      * @param {Listener} [listener]
      */
     this.off = (name, listener) => {
-      for (const entry of name === undefined ? entries : of(name)) if (!listener || entry.listener == listener) entry.undo();
+      for (const entry of name === undefined ? [...lists.values()].flat() : of(name)) if (!listener || entry.listener == listener) entry.undo();
       return this;
     };
 

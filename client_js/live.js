@@ -344,7 +344,7 @@ export class Live extends Emitter {
      */
     const take = (carrier, packet) => {
       const { type } = packet;
-      const { isTried, kind, number } = carrier;
+      const { isTried, kind, number, heard } = carrier;
       const text = /** @type {string} */ (packet.data);
       check(type == "0" ? isTried : isOpen());
       if (type == "0") {
@@ -366,14 +366,14 @@ export class Live extends Emitter {
         control.push("3" + text);
         this.fire("ping");
       } else if (type == "7") {
-        session.answer(text, number, kind == WEBSOCKET, clock());
+        session.answer(text, number, kind == WEBSOCKET, heard);
         if (number < session.current) throw new RefusedError(6, "replaced");
         if (isTried) carries(carrier);
       } else if (type == "3") {
         if (isTried) proven(carrier, text);
         else if (carrier.isOwing) connector.rtt = answered(carrier);
       } else if (!isTried) {
-        const message = session.receive(number, packet, clock());
+        const message = session.receive(number, packet, heard);
         if (message !== undefined) {
           // What has brought something was not idle, however short it was held.
           idle = 0;

@@ -220,8 +220,9 @@ export class Session {
           flush();
           frames.push(data);
         }
-        if (this.plain) outbox.acknowledge(number);
       }
+      // A plain peer says nothing of what it has.
+      if (this.plain) outbox.acknowledge(outbox.written);
       flush();
       return frames;
     };
