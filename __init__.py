@@ -15,7 +15,7 @@ from .engine.errors import (
     RemoteProtocolError,
     SessionClosed,
 )
-from .engine.live import Handshake, SocketHandshake
+from .engine.live import Handshake, SocketHandshake, Stats
 from .engine.session import CloseReason
 from .engine.settings import Cookie, Settings
 from .engine.wire.codec import Codec, JsonCodec, MsgpackCodec
@@ -58,4 +58,5 @@ __all__ = [
     "SocketHandshake",
     "SocketPacket",
     "SocketPacketType",
+    "Stats",
 ]

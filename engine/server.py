@@ -13,7 +13,7 @@ import anyio
 
 from .errors import ErrorCode, RequestRefused, WrongKey
 from .host import Host
-from .live import Bodies, Handshake, LiveSession, SessionHandler, Unused
+from .live import Bodies, Counters, Handshake, LiveSession, SessionHandler, Stats, Unused
 from .session import Budget, CloseReason, Life, ServerSession
 from .settings import Settings
 from .wire.codec import CODEC_NAMES
@@ -54,6 +54,7 @@ class SessionTable:
         self.sessions: dict[str, LiveSession] = {}
         self.budget = Budget(settings.total_buffer_limit)
         self.bodies = Bodies(settings.max_bodies)
+        self.counters = Counters()
         self._unused = Unused(settings.max_unused_sessions_per_address)
         self._open_handler = open_handler
         self._tombstones: OrderedDict[str, _Tombstone] = OrderedDict()
@@ -98,6 +99,7 @@ class SessionTable:
             when_full=settings.when_full,
             max_carriers=settings.max_carriers,
             max_events_per_second=settings.max_events_per_second,
+            counters=self.counters,
         )
         packet = OpenPacket(
             sid=sid,
@@ -112,6 +114,7 @@ class SessionTable:
         )
         core.opening.control.append(encode_open(packet))
         self.sessions[sid] = session
+        self.counters.open(transport, counting=counting)
         self._unused.add(session)
         session.on_end(self._forget)
         session.start(self._open_handler(session))
@@ -142,6 +145,7 @@ class SessionTable:
 
     def _forget(self, session: LiveSession) -> None:
         self.sessions.pop(session.sid, None)
+        self.counters.forget(session.transport, counting=session.counting)
         self._unused.forget(session)
         if not session.counting:
             return
@@ -189,6 +193,27 @@ class SessionTable:
             "(several workers need sticky sessions)"
         )
         return RequestRefused(ErrorCode.SESSION_UNKNOWN, message)
+
+    def stats(self) -> Stats:
+        """How it stands."""
+        counters = self.counters
+        return Stats(
+            sessions=dict(counters.sessions),
+            counting=counters.counting,
+            detached=counters.detached,
+            queued_bytes=self.budget.used_bytes,
+            body_bytes=self.bodies.used_bytes,
+            running=self.host.running,
+            draining=self._closing,
+            opened=dict(counters.opened),
+            ended=dict(counters.ended),
+            refused=dict(counters.refused),
+            upgrades=counters.upgrades,
+            fallbacks=counters.fallbacks,
+            detaches=counters.detaches,
+            resumes=counters.resumes,
+            replayed=counters.replayed,
+        )
 
     async def shutdown(self, timeout: float = 5.0) -> None:
         """Take no more sessions, end all of them, and wait until they have heard of it and their handlers are done.

@@ -10,7 +10,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..engine.errors import RemoteProtocolError, RequestRefused
-from ..engine.live import AllowRequest, Permission
+from ..engine.live import AllowRequest, Permission, Stats
 from ..engine.server import SessionTable
 from ..engine.wire.handshake import Closing, encode_closing
 from . import client_files
@@ -80,6 +80,13 @@ class Endpoint:
     def session_count(self) -> int:
         """How many sessions there are at this moment, those among them that wait for their next carrier."""
         return len(self.table.sessions)
+
+    def stats(self) -> Stats:
+        """How the server stands and what has happened since it was made: see `Stats`.
+
+        Nothing is looked through for it, so it costs the same few microseconds with any number of sessions.
+        """
+        return self.table.stats()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -168,6 +175,7 @@ class Endpoint:
         except RequestRefused as error:
             # A stranger's page may not read even this; whoever runs the server can.
             self._warn_once(error)
+            self.table.counters.refuse(error)
             await _refuse(scope, send, error, {})
             return
         cors = cors_headers(headers, settings)
@@ -182,6 +190,7 @@ class Endpoint:
                 await self._permission.ask(request.handshake)
             await self._serve(request, receive, send, cors)
         except (RequestRefused, RemoteProtocolError) as error:
+            self.table.counters.refuse(error)
             await _refuse(scope, send, refusal_of(error), cors)
 
     def _warn_once(self, refused: RequestRefused) -> None:

@@ -140,6 +140,7 @@ async def _serve_attach(table: SessionTable, sid: str, receive: Receive, send: S
             await send(_CROWDED_OUT)
             return
     except (RemoteProtocolError, RequestRefused) as error:
+        table.counters.refuse(error)
         code = error.code
         closing = Closing(code=int(code), message=str(error), received=getattr(error, "received", None))
     if timer is not None:

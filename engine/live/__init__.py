@@ -5,6 +5,7 @@ from .bodies import Bodies
 from .handshake import Handshake, SocketHandshake
 from .permission import AllowRequest, Permission
 from .session import Arrival, LiveSession, SessionHandler, short_hash
+from .stats import Counters, Stats
 from .unused import Unused
 
 __all__ = [
@@ -12,11 +13,13 @@ __all__ = [
     "Arrival",
     "Attachment",
     "Bodies",
+    "Counters",
     "Handshake",
     "LiveSession",
     "Permission",
     "SessionHandler",
     "SocketHandshake",
+    "Stats",
     "Unused",
     "short_hash",
 ]

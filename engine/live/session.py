@@ -33,6 +33,7 @@ from .attachment import Attachment
 from .candidates import Candidates
 from .handshake import Handshake
 from .rate import Rate
+from .stats import Counters
 
 __all__ = ["LiveSession", "SessionHandler", "short_hash"]
 
@@ -126,6 +127,7 @@ class LiveSession:
         when_full: Literal["wait", "disconnect"] = "wait",
         max_carriers: int = 16,
         max_events_per_second: int = 20_000,
+        counters: Counters | None = None,
     ) -> None:
         self.sid = sid
         self.key = key
@@ -142,6 +144,9 @@ class LiveSession:
         self.ended = anyio.Event()
         self.candidates = Candidates(self)
         self._core = core
+        self._counters = counters or Counters()
+        # A counting session that has lost its carrier; between two polls it has not.
+        self._is_lost = False
         self._attachments: dict[Carrier, Attachment] = {}
         self._timer: Timer | None = None
         self._timer_at: float | None = None
@@ -332,9 +337,10 @@ class LiveSession:
             StaleAttach: a newer carrier exists; the session is unharmed.
             RemoteProtocolError: the session has been closed for it.
         """
-        before = self._core.transport
+        core, counters = self._core, self._counters
+        before, written = core.transport, core.outbox.written
         try:
-            carrier = self._core.attach(transport, number=number, received=received, now=self.host.now())
+            carrier = core.attach(transport, number=number, received=received, now=self.host.now())
         except StaleAttach:
             self._settle()
             raise
@@ -343,6 +349,11 @@ class LiveSession:
             raise
         if transport != before:
             logger.debug("session %s goes on by %s, after %s", self.name, transport, before)
+            counters.move(before, transport)
+        counters.replayed += written - carrier.written
+        if self._is_lost:
+            self._is_lost = False
+            counters.resume()
         self._fence()
         attachment = self._serve(carrier)
         self._settle()
@@ -512,6 +523,9 @@ class LiveSession:
         self._settle()
 
     def _lose(self, reason: CloseReason) -> None:
+        if self.counting and self.is_open and not self._is_lost:
+            self._is_lost = True
+            self._counters.detach()
         # A server that shuts down has no next carrier to wait for.
         if not self.counting or (self._core.reason is CloseReason.SERVER_SHUTTING_DOWN and not self.attached):
             self._core.fail(reason)
@@ -629,6 +643,10 @@ class LiveSession:
 
     def _announce_end(self) -> None:
         reason = self._core.reason or CloseReason.FORCED_CLOSE
+        self._counters.ended[reason] += 1
+        if self._is_lost:
+            self._is_lost = False
+            self._counters.detached -= 1
         level = logging.WARNING if reason is CloseReason.BUFFER_FULL else logging.DEBUG
         logger.log(level, "session %s ended: %s", self.name, reason)
         if self.handler is not None:
@@ -655,6 +673,7 @@ class LiveSession:
         self._timer = self._timer_at = None
         silent = self._core.tick(now=self.host.now())
         if silent is not None:
+            self._lose(CloseReason.PING_TIMEOUT)
             attachment = self._attachments.pop(silent, None)
             if attachment is not None:
                 attachment.cut()
