@@ -114,6 +114,41 @@ class LiveSession:
         candidates: The streams that are not to be attached yet.
     """
 
+    # More attributes than CPython shares the keys of.
+    __slots__ = (
+        "__weakref__",
+        "_arrivals",
+        "_attachments",
+        "_caught_up",
+        "_core",
+        "_counters",
+        "_is_lost",
+        "_latest",
+        "_on_end",
+        "_pace",
+        "_posting",
+        "_probing",
+        "_rate",
+        "_room",
+        "_timer",
+        "_timer_at",
+        "_was_open",
+        "candidates",
+        "close_code",
+        "codec",
+        "end_code",
+        "ended",
+        "handler",
+        "host",
+        "key",
+        "max_carriers",
+        "max_payload",
+        "name",
+        "request",
+        "sid",
+        "when_full",
+    )
+
     def __init__(
         self,
         core: ServerSession,
