@@ -15,7 +15,7 @@ from .engine.errors import (
     RemoteProtocolError,
     SessionClosed,
 )
-from .engine.live import Handshake, SocketHandshake, Stats
+from .engine.live import Allowed, Handshake, SocketHandshake, Stats
 from .engine.session import CloseReason
 from .engine.settings import Cookie, Settings
 from .engine.wire.codec import Codec, JsonCodec, MsgpackCodec
@@ -27,6 +27,7 @@ __all__ = [
     "Ack",
     "AckTimeout",
     "Adapter",
+    "Allowed",
     "AuthenticationFailed",
     "BinaryHeader",
     "BroadcastOperator",

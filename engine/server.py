@@ -13,7 +13,7 @@ import anyio
 
 from .errors import ErrorCode, RequestRefused, WrongKey
 from .host import Host
-from .live import Bodies, Counters, Handshake, LiveSession, SessionHandler, Stats, Unused
+from .live import Bodies, Counters, Handshake, Identity, LiveSession, SessionHandler, Stats, Unused
 from .session import Budget, CloseReason, Life, ServerSession
 from .settings import Settings
 from .wire.codec import CODEC_NAMES
@@ -62,9 +62,18 @@ class SessionTable:
         self._codecs = codecs
 
     def open(
-        self, transport: str, request: Handshake, *, counting: bool, codecs: Sequence[str] = ()
+        self,
+        transport: str,
+        request: Handshake,
+        *,
+        counting: bool,
+        codecs: Sequence[str] = (),
+        identity: Identity | None = None,
     ) -> LiveSession:
         """Make a session; its first carrier has the open packet to write.
+
+        Args:
+            identity: Whose it is to be; None where the application has no word on that.
 
         Raises:
             RequestRefused: the server is shutting down or full (status 503), or this address has opened enough (429).
@@ -100,6 +109,7 @@ class SessionTable:
             max_carriers=settings.max_carriers,
             max_events_per_second=settings.max_events_per_second,
             counters=self.counters,
+            identity=identity,
         )
         packet = OpenPacket(
             sid=sid,
@@ -179,6 +189,27 @@ class SessionTable:
             raise self.unknown(sid, key)
         if (session.counting or key is not None) and not _same_secret(session.key, key):
             raise WrongKey("the resume key is not the one of this session")
+        return session
+
+    async def recognise(
+        self, sid: str, request: Handshake, *, key: str | None = None, transport: str | None = None
+    ) -> LiveSession:
+        """`find`, for a request that goes on with the session: it must be of the one whose the session is.
+
+        Args:
+            transport: What it attaches; None for a POST, which only brings.
+
+        Raises:
+            RequestRefused, WrongKey: as from `find`; or status 403, the application does not let this request go on.
+        """
+        session = self.find(sid, key=key)
+        identity = session.identity
+        if identity is None:
+            return session
+        again = transport is not None and not session.goes_on_by(transport)
+        if await identity.check(request, again=again):
+            # Meanwhile it may have ended.
+            session = self.find(sid, key=key)
         return session
 
     def unknown(self, sid: str, key: str | None) -> RequestRefused:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..engine.errors import RemoteProtocolError, RequestRefused
-from ..engine.live import AllowRequest, Permission, Stats
+from ..engine.live import AllowRequest, Identity, Permission, Stats
 from ..engine.server import SessionTable
 from ..engine.wire.handshake import Closing, encode_closing
 from . import client_files
@@ -187,11 +188,19 @@ class Endpoint:
             request = parse_request(scope, settings)
             if request.sid is None:
                 self.table.check_room(request.handshake)
-                await self._permission.ask(request.handshake)
+                request = await self._permitted(request)
             await self._serve(request, receive, send, cors)
         except (RequestRefused, RemoteProtocolError) as error:
             self.table.counters.refuse(error)
             await _refuse(scope, send, refusal_of(error), cors)
+
+    async def _permitted(self, request: Request) -> Request:
+        allowed = await self._permission.ask(request.handshake)
+        if allowed is None:
+            return request
+        handshake = replace(request.handshake, principal=allowed.principal)
+        identity = Identity(self._permission, allowed, handshake)
+        return replace(request, handshake=handshake, identity=identity)
 
     def _warn_once(self, refused: RequestRefused) -> None:
         message = refused.message

@@ -15,7 +15,7 @@ from starlette.datastructures import Headers
 from starlette.types import Scope
 
 from ..engine.errors import ErrorCode, RemoteProtocolError, RequestRefused
-from ..engine.live import Handshake
+from ..engine.live import Handshake, Identity
 from ..engine.settings import Forwarded, Network, Settings, forwarded
 from ..engine.wire.handshake import TRANSPORTS, Attach, decode_attach
 
@@ -49,6 +49,7 @@ class Request:
         subprotocol: What a WebSocket is told that we speak: the first that it offers, if it has the form of one.
             Socket.IO has none, but its clients may be told to name some.
         handshake: What the application is told of the request.
+        identity: Whose the session is that it opens, if the application has said so.
     """
 
     method: str
@@ -58,6 +59,7 @@ class Request:
     codecs: tuple[str, ...]
     subprotocol: str | None
     handshake: Handshake
+    identity: Identity | None = None
 
     def attach(self) -> Attach:
         """The client's attach in the header of a GET.

@@ -24,6 +24,8 @@ class Handshake:
         time: When it came.
         scope: What the ASGI server and the middleware in front know of it, such as ``scope["session"]``,
             ``scope["user"]`` and ``scope["state"]``.
+        principal: Whose the session is, as `allow_request` has said at its opening; before that, and without its
+            word, None.
     """
 
     headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
@@ -34,6 +36,7 @@ class Handshake:
     time: datetime = field(default_factory=lambda: datetime.now(UTC))
     # Whatever some middleware puts there, which need not even be comparable.
     scope: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False, compare=False)
+    principal: Any = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +53,7 @@ class SocketHandshake:
         url: Path and query of the request.
         time: When it came.
         scope: As `Handshake.scope`; empty for a socket of another process.
+        principal: As `Handshake.principal`.
     """
 
     headers: Mapping[str, str] = field(repr=False)
@@ -60,6 +64,7 @@ class SocketHandshake:
     url: str = field(repr=False)
     time: datetime
     scope: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False, compare=False)
+    principal: Any = field(default=None, repr=False)
 
     @property
     def issued(self) -> int:

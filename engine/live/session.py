@@ -18,6 +18,7 @@ import anyio
 from anyio.lowlevel import checkpoint
 
 from ..errors import (
+    ErrorCode,
     LimitExceeded,
     MessageTooLarge,
     MissingMessages,
@@ -32,6 +33,7 @@ from ..wire.packet import Packet
 from .attachment import Attachment
 from .candidates import Candidates
 from .handshake import Handshake
+from .identity import Identity
 from .rate import Rate
 from .stats import Counters
 
@@ -44,6 +46,10 @@ _LAST_WORDS = 2.0
 # How long what was replaced goes on: it may still bring what its client had written, and write what it had begun. A
 # client that takes nothing any more gets no longer, whatever blocks there.
 _REPLACED_LINGER = 5.0
+# How long polls may pause and still be what went on before.
+_PAUSE = 5.0
+# How long a client whose credentials have expired has to come back with fresh ones.
+_RENEWAL = 10.0
 # How many volatile events wait where the newest are wanted.
 _MOST_LATEST = 16
 # How many packets are taken before others have their turn.
@@ -112,6 +118,7 @@ class LiveSession:
         end_code: The protocol's error code that the session ended with, if it did.
         close_code: What a plain peer's WebSocket is closed with for it.
         candidates: The streams that are not to be attached yet.
+        identity: Whose it is; None where the application has no word on that.
     """
 
     # More attributes than CPython shares the keys of.
@@ -140,6 +147,7 @@ class LiveSession:
         "ended",
         "handler",
         "host",
+        "identity",
         "key",
         "max_carriers",
         "max_payload",
@@ -163,6 +171,7 @@ class LiveSession:
         max_carriers: int = 16,
         max_events_per_second: int = 20_000,
         counters: Counters | None = None,
+        identity: Identity | None = None,
     ) -> None:
         self.sid = sid
         self.key = key
@@ -178,6 +187,7 @@ class LiveSession:
         self.close_code = 1000
         self.ended = anyio.Event()
         self.candidates = Candidates(self)
+        self.identity = identity
         self._core = core
         self._counters = counters or Counters()
         # A counting session that has lost its carrier; between two polls it has not.
@@ -199,6 +209,8 @@ class LiveSession:
     def start(self, handler: SessionHandler) -> None:
         """Put the application above the session, and start its time."""
         self.handler = handler
+        if self.identity is not None:
+            self.identity.begin(self.host, self.name, self._credentials_expired)
         self._settle()
 
     def on_end(self, call: Callable[[LiveSession], None]) -> None:
@@ -404,6 +416,35 @@ class LiveSession:
         left = [attachment for attachment in self._attachments.values() if not attachment.scope.cancel_called]
         if len(left) >= self.max_carriers:
             left[0].cut()
+
+    def goes_on_by(self, transport: str) -> bool:
+        """Whether a carrier of this kind is only the next one: a poll after a poll, and soon."""
+        if transport != "polling" or self._core.transport != "polling":
+            return False
+        return self.attached or self.host.now() - self._core.gone_at <= _PAUSE
+
+    def _credentials_expired(self) -> None:
+        """A counting peer has its carriers cut: it attaches again, and is asked who it is. A plain one begins anew."""
+        if not self.counting:
+            self._fail_expired()
+            return
+        logger.info("session %s: its credentials have expired; it is to attach again", self.name)
+        if self.attached:
+            self.host.call_later(_RENEWAL, self._end_unless_renewed)
+        self.candidates.cut()
+        self._cut()
+
+    def _end_unless_renewed(self) -> None:
+        if self.identity is not None and not self.identity.is_good:
+            self._fail_expired()
+
+    def _fail_expired(self) -> None:
+        self.fail(
+            CloseReason.AUTHENTICATION_EXPIRED,
+            code=int(ErrorCode.FORBIDDEN),
+            message="the credentials have expired",
+            close_code=1008,
+        )
 
     def bring(self, *, received: int | None = None) -> Carrier:
         """Attach a carrier that only brings: a POST.
@@ -665,6 +706,8 @@ class LiveSession:
             self.ended.set()
             if self._timer is not None:
                 self._timer.cancel()
+            if self.identity is not None:
+                self.identity.end()
             if self._on_end is not None:
                 self._on_end(self)
             self.candidates.cut()

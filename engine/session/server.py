@@ -35,6 +35,7 @@ class ServerSession(Session):
 
     Attributes:
         opening: The carrier of the opening request.
+        gone_at: Since when there is no carrier that writes, if there is none.
         end_message: What the peer was told of its end, if that was no ordinary one.
     """
 
@@ -60,7 +61,7 @@ class ServerSession(Session):
         self._grace = grace
         self._heartbeat = Heartbeat(interval=ping_interval, timeout=ping_timeout, now=now)
         self._waiting: list[str] = []
-        self._gone_at = now
+        self.gone_at = now
         self._closing_at = now
         self._gone_reason = CloseReason.TRANSPORT_CLOSE
         self._unused_grace = grace if unused_grace is None else min(unused_grace, grace)
@@ -165,7 +166,7 @@ class ServerSession(Session):
         """
         was_writer = super().detach(carrier, now=now)
         if was_writer:
-            self._gone_at = now
+            self.gone_at = now
             self._gone_reason = reason
         return was_writer
 
@@ -214,7 +215,7 @@ class ServerSession(Session):
         return due if self._ack_at is None or self._ack_at == OVERDUE else min(due, self._ack_at)
 
     def _given_up_at(self) -> float:
-        return self._gone_at + (self._grace if self.is_used else self._unused_grace)
+        return self.gone_at + (self._grace if self.is_used else self._unused_grace)
 
     def tick(self, *, now: float) -> Carrier | None:
         """Do what is due at ``now``. Returns a carrier that has to be cut because its peer is silent."""
