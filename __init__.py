@@ -3,6 +3,7 @@
 from .engine.adapters import Adapter, MemoryHub
 from .engine.dispatch import Ack, BroadcastOperator, Namespace, Next, ParentNamespace, RemoteSocket, Socket
 from .engine.dispatch.bare import Session
+from .engine.drain import Drained
 from .engine.errors import (
     AckTimeout,
     AuthenticationFailed,
@@ -36,6 +37,7 @@ __all__ = [
     "ConnectionRefusedError",
     "Cookie",
     "Disconnected",
+    "Drained",
     "Engine",
     "EventError",
     "Handshake",

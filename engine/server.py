@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import anyio
 
+from .drain import Drain
 from .errors import ErrorCode, RequestRefused, WrongKey
 from .host import Host
 from .live import Bodies, Counters, Handshake, Identity, LiveSession, SessionHandler, Stats, Unused
@@ -59,6 +60,7 @@ class SessionTable:
         self._open_handler = open_handler
         self._tombstones: OrderedDict[str, _Tombstone] = OrderedDict()
         self._closing = False
+        self._drain: Drain | None = None
         self._codecs = codecs
 
     def open(
@@ -138,7 +140,9 @@ class SessionTable:
             RequestRefused: the server is shutting down or full (status 503), or this address has opened enough (429).
         """
         if self._closing:
-            raise RequestRefused(ErrorCode.FORBIDDEN, "the server is shutting down", status=503)
+            later = self._drain.retry_after if self._drain is not None else 0
+            message = "the server is shutting down"
+            raise RequestRefused(ErrorCode.FORBIDDEN, message, status=503, retry_after=max(1.0, later))
         most = self.settings.max_sessions
         if len(self.sessions) >= most:
             message = f"the server has its {most} sessions (setting max_sessions)"
@@ -235,7 +239,7 @@ class SessionTable:
             queued_bytes=self.budget.used_bytes,
             body_bytes=self.bodies.used_bytes,
             running=self.host.running,
-            draining=self._closing,
+            draining=self.is_closing,
             opened=dict(counters.opened),
             ended=dict(counters.ended),
             refused=dict(counters.refused),
@@ -274,9 +278,23 @@ class SessionTable:
                 timeout,
             )
 
+    def drain(self, *, timeout: float, period: float, retry_after: float) -> Drain:
+        """Take no more sessions, and end all of them gently; idempotent until `reopen`."""
+        self._closing = True
+        if self._drain is None:
+            sessions = list(self.sessions.values())
+            self._drain = Drain(sessions, self.host, timeout=timeout, period=period, retry_after=retry_after)
+        return self._drain
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether no more sessions are taken."""
+        return self._closing
+
     def reopen(self) -> None:
         """Take sessions again."""
         self._closing = False
+        self._drain = None
 
 
 def new_id() -> str:

@@ -83,6 +83,11 @@ class SessionHandler(Protocol):
         message that it has taken, `LiveSession.message_taken`."""
         ...
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether what it was given is being worked on, and will come to an end by itself."""
+        ...
+
 
 class Arrival:
     """A WebSocket that is no carrier yet.
@@ -269,6 +274,26 @@ class LiveSession:
         return self._core.budget
 
     @property
+    def is_busy(self) -> bool:
+        """Whether its handlers still work on what it has sent."""
+        return self.handler is not None and self.handler.is_busy
+
+    @property
+    def is_served(self) -> bool:
+        """Whether a carrier is there, if only to say its last word."""
+        return bool(self._attachments)
+
+    @property
+    def has_said_bye(self) -> bool:
+        """Whether its end was written, after all messages."""
+        return self._core.has_said_bye
+
+    @property
+    def undelivered(self) -> int:
+        """How many messages were kept for the peer when it ended: not written, or not acknowledged."""
+        return self._core.undelivered
+
+    @property
     def end_message(self) -> str | None:
         """What the peer was told of its end, if that was no ordinary one."""
         return self._core.end_message
@@ -351,9 +376,15 @@ class LiveSession:
         else:
             await attachment.flush_as_guest()
 
-    def close(self, reason: CloseReason = CloseReason.FORCED_SERVER_CLOSE) -> None:
-        """End the session. What was sent before still goes out."""
-        self._core.close(reason, now=self.host.now())
+    def close(
+        self, reason: CloseReason = CloseReason.FORCED_SERVER_CLOSE, *, retry_ms: int | None = None
+    ) -> None:
+        """End the session. What was sent before still goes out.
+
+        Args:
+            retry_ms: In how many milliseconds a counting peer is to come back; None for when it likes.
+        """
+        self._core.close(reason, now=self.host.now(), retry_ms=retry_ms)
         self._settle()
 
     def fail(

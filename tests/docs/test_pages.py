@@ -35,7 +35,8 @@ def blocks_of(page: str) -> list[str]:
 
 async def test_metrics_of_the_page_on_operation_are_what_prometheus_reads() -> None:
     names: dict[str, Any] = {}
-    exec(compile(blocks_of("operation.md")[0], "operation.md", "exec"), names)
+    for block in blocks_of("operation.md"):
+        exec(compile(block, "operation.md", "exec"), names)
     lines = (await names["metrics"](None)).body.decode().splitlines()
     assert 'holdfast_sessions{by="websocket"} 0' in lines
     assert "holdfast_draining 0" in lines
