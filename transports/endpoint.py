@@ -17,7 +17,7 @@ from ..engine.wire.handshake import Closing, encode_closing
 from . import client_files
 from .http import BASE_HEADERS, encode_headers, refusal_of, send_refusal, send_response
 from .polling import serve_poll, serve_post
-from .request import Request, check_origin, cors_headers, host_of, parse_request
+from .request import Request, check_head, check_origin, cors_headers, host_of, parse_request
 from .stream import serve_stream
 from .websocket import serve_websocket
 
@@ -164,6 +164,11 @@ class Endpoint:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers, settings = Headers(scope=scope), self.table.settings
+        try:
+            check_head(scope, settings)
+        except RequestRefused as error:
+            await _refuse(scope, send, error, {})
+            return
         try:
             check_origin(headers, settings, host=host_of(scope, headers, settings))
         except RequestRefused as error:

@@ -84,6 +84,8 @@ class Settings:
         max_carriers: Carriers that one session may have at once, with those that are replaced or not attached yet;
             the oldest makes way.
         max_bodies: Bytes of POST bodies that are read at the same time, in all; more are refused with status 503.
+        max_header_bytes: Bytes of a request's head, each header with 32 more, as HTTP/2 counts them; a larger one is
+            refused with status 431.
         upgrade_timeout: In which a plain WebSocket upgrade must be completed.
         body_timeout: In which a POST body must have arrived.
         stream_limit: Bytes after which a stream is ended, so that the client opens the next one.
@@ -139,6 +141,7 @@ class Settings:
     trusted_proxies: Collection[str | Network] = proxies()
     max_carriers: int = count(16)
     max_bodies: int = size(64_000_000)
+    max_header_bytes: int = size(32_768)
     upgrade_timeout: float = seconds(10.0)
     body_timeout: float = seconds(10.0)
     stream_limit: int = size(8_000_000)
