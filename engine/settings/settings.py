@@ -101,7 +101,8 @@ class Settings:
         serve_client: Whether the JavaScript client is served beside the path.
         connect_timeout: In which a session must have connected to a namespace.
         max_attachments: Binary attachments of one packet.
-        attachment_timeout: In which the next attachment of a packet must have arrived while there is a carrier.
+        attachment_timeout: In which the next attachment of a packet must have arrived while there is a carrier; a
+            second more for every 50,000 bytes that it may have.
         max_depth: How deep lists and maps of a packet may be nested.
         max_containers: Lists and maps in one packet; a date in msgpack counts as two.
         max_events_per_second: Packets of any kind that one session may send in a second, and at once.
