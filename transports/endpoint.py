@@ -25,7 +25,7 @@ from .http import (
     send_response,
 )
 from .polling import serve_poll, serve_post
-from .request import Request, check_origin, cors_headers, host_of, parse_request
+from .request import Request, check_head, check_origin, cors_headers, host_of, parse_request
 from .stream import serve_stream
 from .websocket import serve_websocket
 
@@ -209,6 +209,11 @@ class Endpoint:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers, settings = Headers(scope=scope), self.table.settings
+        try:
+            check_head(scope, settings)
+        except RequestRefused as error:
+            await _refuse(scope, send, error, {})
+            return
         try:
             check_origin(headers, settings, host=host_of(scope, headers, settings))
         except RequestRefused as error:

@@ -2,7 +2,7 @@
 
 from .attachment import Attachment
 from .bodies import Bodies
-from .handshake import Handshake, SocketHandshake
+from .handshake import Handshake, RequestHeaders, SocketHandshake
 from .identity import Identity
 from .permission import Allowed, AllowRequest, Permission
 from .session import Arrival, LiveSession, SessionHandler, short_hash
@@ -20,6 +20,7 @@ __all__ = [
     "Identity",
     "LiveSession",
     "Permission",
+    "RequestHeaders",
     "SessionHandler",
     "SocketHandshake",
     "Stats",

@@ -2,12 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-__all__ = ["Handshake", "SocketHandshake"]
+__all__ = ["Handshake", "RequestHeaders", "SocketHandshake"]
+
+
+class RequestHeaders(Mapping[str, str]):
+    """The headers of an ASGI scope by their names in lower case; of a repeated one the last value.
+
+    It reads them where they are: a session keeps its opening request, and headers are most of that.
+    """
+
+    __slots__ = ("_raw",)
+
+    def __init__(self, raw: Sequence[tuple[bytes, bytes]]) -> None:
+        self._raw = raw
+
+    def __getitem__(self, name: str) -> str:
+        try:
+            wanted = name.encode("latin-1")
+        except UnicodeEncodeError:
+            raise KeyError(name) from None
+        for found, value in reversed(self._raw):
+            if found == wanted:
+                return value.decode("latin-1")
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys([name.decode("latin-1") for name, _ in self._raw]))
+
+    def __len__(self) -> int:
+        return len({name for name, _ in self._raw})
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} headers>"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
