@@ -265,6 +265,7 @@ export class Live extends Emitter {
     /** @param {Carrier} carrier */
     const opened = (carrier) => {
       carrier.isMute = carrier.kind == WEBSOCKET;
+      carrier.heard = clock();
       if (!isOpen() || carrier.isOwing) return;
       give(carrier, probeMs + slack);
       if (carrier.kind == STREAM) bring(carrier, true);
@@ -421,6 +422,8 @@ export class Live extends Emitter {
       const change = { from: from || null, to, reason };
       for (const other of carriers) {
         if (other == carrier) continue;
+        // It had less time to answer.
+        if (other.heard > carrier.asked) other.isMute = false;
         if (!other.isTried) {
           other.judge("replaced", now);
           // What it answers now, it answers too late.
@@ -449,8 +452,7 @@ export class Live extends Emitter {
       carriers.delete(carrier);
       carrier.io.close();
       const now = clock();
-      // Before it has a number, the server speaks first, and as soon as it is open.
-      connector.dropped(carrier.kind, now, carrier.isMute && !carrier.number);
+      connector.dropped(carrier.kind, now, carrier.isMute);
       carrier.judge(why, now);
     };
 
