@@ -9,7 +9,7 @@ import { createCarrier } from "./carrier.js";
 import { Emitter } from "./emitter.js";
 import { HoldfastError, LocalProtocolError, RefusedError, RemoteProtocolError, check } from "./errors.js";
 import { watchPage } from "./page.js";
-import { createPoster } from "./poster.js";
+import { TOO_LARGE, createPoster } from "./poster.js";
 import { createSeat } from "./seat.js";
 import { Session } from "./session/session.js";
 import { openPoll } from "./transports/polling.js";
@@ -327,7 +327,7 @@ export class Live extends Emitter {
           if (error instanceof RemoteProtocolError) end("parse error", error);
           else if (isRefused(error)) return;
           else if (carrier.isTried) lose(carrier, error);
-          else if (session.plain) end("transport error", error);
+          else if (session.plain || error.message == TOO_LARGE) end("transport error", error);
           else doubt();
         })
         .finally(stepSoon);

@@ -165,3 +165,37 @@ test("the answer of what was replaced, when it comes, is not why the next one ca
   assert.deepEqual(log.changes.slice(2), ["websocket: WebSocket 1006"]);
   live.close();
 });
+
+for (const transports of [["stream"], ["polling"]]) {
+  test(`R19: who takes no more than 1 kB at once is brought less at once (${transports})`, async () => {
+    const { world, live, log, session } = await open({ options: { transports }, weather: { maxBody: 1000 } });
+    const sent = Array.from({ length: 300 }, (_, n) => n + "x".repeat((n * 7) % 600));
+    for (const message of sent) live.send(message);
+    await world.advance(5000);
+    assert.deepEqual(session.server.heard, sent);
+    // Nor are many that are said one after the other more than it takes.
+    const before = count(world, "POST polling");
+    for (let n = 0; n < 10; n++) {
+      live.send("a");
+      await world.advance(50);
+    }
+    assert.ok(count(world, "POST polling") - before <= 20, `${count(world, "POST polling") - before} POSTs`);
+    assert.deepEqual([log.closed, log.changes.length], [[], 1]);
+    // What is longer than that alone cannot be brought, and that is told.
+    live.send("b");
+    live.send("y".repeat(1000));
+    live.send("c");
+    await world.advance(1000);
+    const [reason, { description, unconfirmed }] = log.closed;
+    assert.deepEqual([reason, description.message, unconfirmed], ["transport error", "HTTP 413", ["y".repeat(1000), "c"]]);
+  });
+
+  test(`R19: who leaves says all of it before, in pieces that are taken (${transports})`, async () => {
+    const { world, live, session } = await open({ options: { transports }, weather: { maxBody: 1000 } });
+    const sent = Array.from({ length: 100 }, (_, n) => `${n}`.repeat(20));
+    for (const message of sent) live.send(message);
+    live.close();
+    await world.advance(3000);
+    assert.deepEqual([session.server.heard, session.server.over], [sent, true]);
+  });
+}

@@ -155,6 +155,7 @@ export class World {
       await this.travel();
       if (weather.black) await new Promise(() => {});
       if (weather.down) throw new TypeError("fetch failed");
+      if (body?.length > weather.maxBody) return new Response("<html>413 Request Entity Too Large", { status: 413 });
       if (weather.page) return new Response("<html>Log in", { headers: { "Content-Type": "text/html" } });
       const isLost = this.random() < (weather.loss ?? 0);
       if (isLost && this.random() < 0.5) throw new TypeError("fetch failed");
