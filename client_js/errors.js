@@ -27,11 +27,13 @@ export class RefusedError extends HoldfastError {
    * @param {number} code
    * @param {string} message
    * @param {number} [received] How far the server had got with our messages.
+   * @param {number} [retry] In how many ms the next session may be opened, if the server goes away.
    */
-  constructor(code, message, received) {
+  constructor(code, message, received, retry) {
     super(message);
     this.code = code;
     this.received = received;
+    this.retry = retry;
   }
 }
 

@@ -4,6 +4,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { io } from "../index.js";
+import { io as ioByWebSocket } from "../websocket.js";
 import { createDriver } from "./drivers.js";
 import { World } from "./world.js";
 
@@ -198,4 +199,24 @@ for (const transports of [["stream"], ["polling"]]) {
     await world.advance(3000);
     assert.deepEqual([session.server.heard, session.server.over], [sent, true]);
   });
+}
+
+for (const [retry, least, most] of [[3000, 3000, 3100], [1e15, 600_000, 600_100], [undefined, 50, 250], [0, 50, 250]]) {
+  for (const [entry, open] of [["whole", io], ["WebSocket alone", ioByWebSocket]]) {
+    test(`a server that goes away is asked again when it said: ${retry} (${entry})`, async () => {
+      const world = new World();
+      serve(world);
+      const socket = open(URL, { ...world.options, forceNew: true });
+      const connects = [];
+      socket.on("connect", () => connects.push(world.time));
+      await world.advance(30_000);
+      const [line] = world.sockets;
+      line.onmessage({ data: "1" + JSON.stringify({ message: "server shutting down", retry }) });
+      await world.advance(most);
+      const after = connects[1] - 30_000;
+      assert.ok(after >= least && after <= most, `${after} ms`);
+      socket.disconnect();
+      await world.advance(100);
+    });
+  }
 }
