@@ -121,7 +121,7 @@ class _Side:
         return self._given.statistics().current_buffer_used
 
     async def next(self) -> MutableMapping[str, Any]:
-        with anyio.fail_after(5):
+        with anyio.fail_after(20):
             return await self._to_test.receive()
 
     def close(self) -> None:
@@ -201,7 +201,7 @@ class Exchange:
 
     async def finished(self) -> None:
         """Wait until the application's coroutine has returned."""
-        with anyio.fail_after(5):
+        with anyio.fail_after(20):
             await self._side.finished.wait()
 
 
@@ -255,7 +255,7 @@ class WebSocketExchange:
         self._side.hung = True
 
     async def finished(self) -> None:
-        with anyio.fail_after(5):
+        with anyio.fail_after(20):
             await self._side.finished.wait()
 
 
