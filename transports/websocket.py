@@ -36,6 +36,7 @@ _MOST_ATTACH = 4_096
 
 _NOT_COMPLETED = {"type": "websocket.close", "code": 1002, "reason": "the upgrade was not completed"}
 _CROWDED_OUT = {"type": "websocket.close", "code": 1008, "reason": "too many carriers (setting max_carriers)"}
+_RESTART = 1012
 _REPLACED = 4000 + ErrorCode.ATTACH_OUT_OF_DATE
 
 
@@ -146,6 +147,7 @@ async def _serve_attach(
             await send(_CROWDED_OUT)
             return
     except (RemoteProtocolError, RequestRefused) as error:
+        table.counters.refuse(error)
         code = error.code
         closing = Closing(code=int(code), message=str(error), received=getattr(error, "received", None))
     if timer is not None:
@@ -292,6 +294,8 @@ def _end_code(session: LiveSession) -> int:
     # Codes of our own are for those who know them; a standard client gets "protocol error" from the RFC.
     if session.end_code is not None and session.counting:
         return 4000 + session.end_code
+    if session.ended_with() is CloseReason.SERVER_SHUTTING_DOWN:
+        return _RESTART
     if session.ended_with() is CloseReason.BUFFER_FULL:
         return 4000 + ErrorCode.SESSION_UNKNOWN if session.counting else 1008
     return session.close_code

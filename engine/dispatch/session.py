@@ -198,6 +198,13 @@ class EventSession:
         """See `SessionHandler`."""
         return self._waiting > self._many or self._waiting_bytes > self._many_bytes
 
+    @property
+    def is_busy(self) -> bool:
+        """See `SessionHandler`."""
+        if self._waiting or self._changes or self._searching:
+            return True
+        return any(member.runner.is_running for member in self._members.values())
+
     def _connect(self, request: ConnectRequested) -> None:
         try:
             found = self._registries.find(request.namespace, request.auth)

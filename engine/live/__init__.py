@@ -6,6 +6,7 @@ from .handshake import Handshake, RequestHeaders, SocketHandshake
 from .identity import Identity
 from .permission import Allowed, AllowRequest, Permission
 from .session import Arrival, LiveSession, SessionHandler, short_hash
+from .stats import Counters, Stats
 from .unused import Unused
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "Arrival",
     "Attachment",
     "Bodies",
+    "Counters",
     "Handshake",
     "Identity",
     "LiveSession",
@@ -21,6 +23,7 @@ __all__ = [
     "RequestHeaders",
     "SessionHandler",
     "SocketHandshake",
+    "Stats",
     "Unused",
     "short_hash",
 ]

@@ -35,6 +35,7 @@ from .candidates import Candidates
 from .handshake import Handshake
 from .identity import Identity
 from .rate import Rate
+from .stats import Counters
 
 __all__ = ["LiveSession", "SessionHandler", "short_hash"]
 
@@ -82,6 +83,11 @@ class SessionHandler(Protocol):
         message that it has taken, `LiveSession.message_taken`."""
         ...
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether what it was given is being worked on, and will come to an end by itself."""
+        ...
+
 
 class Arrival:
     """A WebSocket that is no carrier yet.
@@ -120,6 +126,42 @@ class LiveSession:
         identity: Whose it is; None where the application has no word on that.
     """
 
+    # More attributes than CPython shares the keys of.
+    __slots__ = (
+        "__weakref__",
+        "_arrivals",
+        "_attachments",
+        "_caught_up",
+        "_core",
+        "_counters",
+        "_is_lost",
+        "_latest",
+        "_on_end",
+        "_pace",
+        "_posting",
+        "_probing",
+        "_rate",
+        "_room",
+        "_timer",
+        "_timer_at",
+        "_was_open",
+        "candidates",
+        "close_code",
+        "codec",
+        "end_code",
+        "ended",
+        "handler",
+        "host",
+        "identity",
+        "key",
+        "max_carriers",
+        "max_payload",
+        "name",
+        "request",
+        "sid",
+        "when_full",
+    )
+
     def __init__(
         self,
         core: ServerSession,
@@ -133,6 +175,7 @@ class LiveSession:
         when_full: Literal["wait", "disconnect"] = "wait",
         max_carriers: int = 16,
         max_events_per_second: int = 20_000,
+        counters: Counters | None = None,
         identity: Identity | None = None,
     ) -> None:
         self.sid = sid
@@ -151,6 +194,9 @@ class LiveSession:
         self.candidates = Candidates(self)
         self.identity = identity
         self._core = core
+        self._counters = counters or Counters()
+        # A counting session that has lost its carrier; between two polls it has not.
+        self._is_lost = False
         self._attachments: dict[Carrier, Attachment] = {}
         self._timer: Timer | None = None
         self._timer_at: float | None = None
@@ -226,6 +272,26 @@ class LiveSession:
     def budget(self) -> Budget:
         """What is kept for all peers."""
         return self._core.budget
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether its handlers still work on what it has sent."""
+        return self.handler is not None and self.handler.is_busy
+
+    @property
+    def is_served(self) -> bool:
+        """Whether a carrier is there, if only to say its last word."""
+        return bool(self._attachments)
+
+    @property
+    def has_said_bye(self) -> bool:
+        """Whether its end was written, after all messages."""
+        return self._core.has_said_bye
+
+    @property
+    def undelivered(self) -> int:
+        """How many messages were kept for the peer when it ended: not written, or not acknowledged."""
+        return self._core.undelivered
 
     @property
     def end_message(self) -> str | None:
@@ -310,9 +376,15 @@ class LiveSession:
         else:
             await attachment.flush_as_guest()
 
-    def close(self, reason: CloseReason = CloseReason.FORCED_SERVER_CLOSE) -> None:
-        """End the session. What was sent before still goes out."""
-        self._core.close(reason, now=self.host.now())
+    def close(
+        self, reason: CloseReason = CloseReason.FORCED_SERVER_CLOSE, *, retry_ms: int | None = None
+    ) -> None:
+        """End the session. What was sent before still goes out.
+
+        Args:
+            retry_ms: In how many milliseconds a counting peer is to come back; None for when it likes.
+        """
+        self._core.close(reason, now=self.host.now(), retry_ms=retry_ms)
         self._settle()
 
     def fail(
@@ -343,9 +415,10 @@ class LiveSession:
             StaleAttach: a newer carrier exists; the session is unharmed.
             RemoteProtocolError: the session has been closed for it.
         """
-        before = self._core.transport
+        core, counters = self._core, self._counters
+        before, written = core.transport, core.outbox.written
         try:
-            carrier = self._core.attach(transport, number=number, received=received, now=self.host.now())
+            carrier = core.attach(transport, number=number, received=received, now=self.host.now())
         except StaleAttach:
             self._settle()
             raise
@@ -354,6 +427,11 @@ class LiveSession:
             raise
         if transport != before:
             logger.debug("session %s goes on by %s, after %s", self.name, transport, before)
+            counters.move(before, transport)
+        counters.replayed += written - carrier.written
+        if self._is_lost:
+            self._is_lost = False
+            counters.resume()
         self._fence()
         attachment = self._serve(carrier)
         self._settle()
@@ -552,6 +630,9 @@ class LiveSession:
         self._settle()
 
     def _lose(self, reason: CloseReason) -> None:
+        if self.counting and self.is_open and not self._is_lost:
+            self._is_lost = True
+            self._counters.detach()
         # A server that shuts down has no next carrier to wait for.
         if not self.counting or (self._core.reason is CloseReason.SERVER_SHUTTING_DOWN and not self.attached):
             self._core.fail(reason)
@@ -671,6 +752,10 @@ class LiveSession:
 
     def _announce_end(self) -> None:
         reason = self._core.reason or CloseReason.FORCED_CLOSE
+        self._counters.ended[reason] += 1
+        if self._is_lost:
+            self._is_lost = False
+            self._counters.detached -= 1
         level = logging.WARNING if reason is CloseReason.BUFFER_FULL else logging.DEBUG
         logger.log(level, "session %s ended: %s", self.name, reason)
         if self.handler is not None:
@@ -697,6 +782,7 @@ class LiveSession:
         self._timer = self._timer_at = None
         silent = self._core.tick(now=self.host.now())
         if silent is not None:
+            self._lose(CloseReason.PING_TIMEOUT)
             attachment = self._attachments.pop(silent, None)
             if attachment is not None:
                 attachment.cut()

@@ -106,6 +106,11 @@ class Outbox:
             del self._messages[: self._head]
             self._head = 0
 
+    @property
+    def kept(self) -> int:
+        """How many messages."""
+        return len(self._messages) - self._head
+
     def clear(self) -> None:
         """Let go of everything, because nobody will ask for it."""
         for message in self._messages[self._head :]:
