@@ -107,20 +107,6 @@ for (const [retry, least, most] of /** @type {[any, number, number][]} */ ([
   });
 }
 
-test("a server that ends each session and wants to be asked in ages is asked after growing pauses", async () => {
-  const world = new World();
-  // A timer of more than 24 days runs at once.
-  const setTimeout = (run, ms) => world.after(ms < 2 ** 31 ? ms : 1, run);
-  const { manager, log } = await start({ world, setTimeout });
-  for (let count = 0; count < 200; count++) {
-    leave(world, { retry: 2 ** 50 });
-    await world.advance(100);
-  }
-  const { length } = log.filter(([, name]) => name == "reconnect_attempt");
-  assert.ok(length > 2 && length < 12, `${length}`);
-  manager.close();
-});
-
 test("a server that says nonsense of when to come back has broken the protocol, and is not asked again at once", async () => {
   for (const retry of [-1, 0.5, "soon", null, [], { valueOf: 1, toString: 1 }, 1e300]) {
     const { world, manager, socket, log } = await start();
