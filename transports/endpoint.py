@@ -238,11 +238,6 @@ class Endpoint:
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers, settings = Headers(scope=scope), self.table.settings
         try:
-            check_head(scope, settings)
-        except RequestRefused as error:
-            await _refuse(scope, send, error, {})
-            return
-        try:
             check_origin(headers, settings, host=host_of(scope, headers, settings))
         except RequestRefused as error:
             # A stranger's page may not read even this; whoever runs the server can.
@@ -259,6 +254,7 @@ class Endpoint:
                 answer = {**_PREFLIGHT, **cors} if settings.cors == "own" else {"allow": "GET, POST"}
                 await send_response(send, b"", headers=answer, status=200, content_type="text/plain")
                 return
+            check_head(scope, settings)
             request = parse_request(scope, settings)
             if request.sid is None:
                 self.table.check_room(request.handshake)

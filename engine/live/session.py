@@ -448,9 +448,9 @@ class LiveSession:
         if len(left) >= self.max_carriers:
             left[0].cut()
 
-    def goes_on_by(self, transport: str) -> bool:
-        """Whether a carrier of this kind is only the next one: a poll after a poll, and soon."""
-        if transport != "polling" or self._core.transport != "polling":
+    def goes_on_by(self, transport: str | None) -> bool:
+        """Whether a carrier of this kind is only the next one: a poll after a poll, and soon; None is a POST."""
+        if transport is not None and (transport != "polling" or self._core.transport != "polling"):
             return False
         return self.attached or self.host.now() - self._core.gone_at <= _PAUSE
 
