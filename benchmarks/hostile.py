@@ -324,6 +324,7 @@ def main() -> None:
                     verbose=options.verbose,
                 )
             rows.append(row)
+            print(json.dumps(row), file=sys.stderr, flush=True)
             ours = options.url or "load_app" in " ".join(_command(name))
             beyond += [f"{name}, seed {seed}: {fault}" for fault in faults(row, options)] if ours else []
     show(

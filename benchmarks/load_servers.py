@@ -128,9 +128,13 @@ class Process:
 
     def state(self) -> dict[str, Any]:
         """What its ``/state`` says: sessions, tasks, and what it has counted. It collects garbage first."""
+        return self.get("/state")
+
+    def get(self, path: str) -> dict[str, Any]:
+        """What it says at this path."""
         connection = http.client.HTTPConnection(self.address, timeout=PATIENCE)
         try:
-            connection.request("GET", "/state", headers={"Connection": "close"})
+            connection.request("GET", path, headers={"Connection": "close"})
             # Any: JSON.
             found: dict[str, Any] = json.loads(connection.getresponse().read())
         finally:
