@@ -3,6 +3,7 @@
 from .engine.adapters import Adapter, MemoryHub
 from .engine.dispatch import Ack, BroadcastOperator, Namespace, Next, ParentNamespace, RemoteSocket, Socket
 from .engine.dispatch.bare import Session
+from .engine.drain import Drained
 from .engine.errors import (
     AckTimeout,
     AuthenticationFailed,
@@ -15,7 +16,7 @@ from .engine.errors import (
     RemoteProtocolError,
     SessionClosed,
 )
-from .engine.live import Handshake, SocketHandshake
+from .engine.live import Allowed, Handshake, SocketHandshake, Stats
 from .engine.session import CloseReason
 from .engine.settings import Cookie, Settings
 from .engine.wire.codec import Codec, JsonCodec, MsgpackCodec
@@ -27,6 +28,7 @@ __all__ = [
     "Ack",
     "AckTimeout",
     "Adapter",
+    "Allowed",
     "AuthenticationFailed",
     "BinaryHeader",
     "BroadcastOperator",
@@ -35,6 +37,7 @@ __all__ = [
     "ConnectionRefusedError",
     "Cookie",
     "Disconnected",
+    "Drained",
     "Engine",
     "EventError",
     "Handshake",
@@ -58,4 +61,5 @@ __all__ = [
     "SocketHandshake",
     "SocketPacket",
     "SocketPacketType",
+    "Stats",
 ]

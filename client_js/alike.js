@@ -57,9 +57,9 @@ export const report = (phase, { plain, inbox, outbox }) => ({
  * @returns {RefusedError}
  */
 export const refusalOf = (text) => {
-  const { code = 1, message = "closed", received } = text ? decodeObject(text) : {};
+  const { code = 1, message = "closed", received, retry = 0 } = text ? decodeObject(text) : {};
   check(typeof message == "string");
-  return new RefusedError(checkNumber(code) > 5 ? code : 1, message, received);
+  return new RefusedError(checkNumber(code) > 5 ? code : 1, message, received, checkNumber(retry));
 };
 
 /**

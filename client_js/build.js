@@ -7,6 +7,7 @@ import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 import { minify } from "terser";
+import uglify from "uglify-js";
 
 const root = dirname(fileURLToPath(import.meta.url));
 
@@ -21,7 +22,7 @@ const INTERNAL = `
   drain withdraw prepare undo count wake writer carrying due untold end next number state rounds last current meta write
   phase current slack highest carriers control session give ask ride asking doubt
   stepSoon blocked bye dismiss isOurs want burden giveUp
-  judge args lacks room oldest _rtt _carried _stepped _session _sent _told _codec _send _flags _decoder _reconnecting _opened _closed _settle _packet _release
+  judge args lacks room oldest isHeld isMute _rtt _carried _stepped _session _sent _told _codec _send _flags _decoder _reconnecting _opened _closed _settle _packet _release
 `;
 
 /**
@@ -72,7 +73,9 @@ export const replaceTypes = (folder, made) => {
 };
 
 /**
- * @param {string} file
+ * Names first, esbuild knows the members; then terser's and UglifyJS's shortening, which find different things; the names that
+ * UglifyJS gives repeat themselves most, and so compress best.
+ * @param {string} file A global script, or a module (`.esm`).
  * @param {import("esbuild").BuildOptions} options
  */
 const bundle = async (file, options) => {
@@ -81,6 +84,7 @@ const bundle = async (file, options) => {
     absWorkingDir: root,
     bundle: true,
     minify: true,
+    format: "esm",
     target: "es2022",
     legalComments: "none",
     mangleProps: new RegExp(`^(${INTERNAL.trim().split(/\s+/).join("|")})$`),
@@ -89,27 +93,37 @@ const bundle = async (file, options) => {
     write: false,
   });
   const [map, code] = outputFiles.map(({ text }) => text);
-  const { code: small, map: smallMap } = await minify(code, {
+  const shorter = await minify(code, {
     ecma: 2020,
-    module: options.format == "esm",
-    compress: { passes: 2, sequences: false, inline: 1, keep_fargs: false, unsafe_arrows: true, unsafe_comps: true, pure_getters: true, if_return: false, hoist_funs: true },
-    sourceMap: { content: map, filename: file, url: `${file}.map` },
+    module: true,
+    mangle: false,
+    compress: { passes: 3, sequences: false, inline: 1, keep_fargs: false, unsafe_arrows: true, unsafe_comps: true, pure_getters: true, if_return: false, hoist_funs: true },
+    sourceMap: { content: map },
   });
+  const isGlobal = !file.includes(".esm.");
+  const small = uglify.minify(String(shorter.code), {
+    module: true,
+    compress: { passes: 3, keep_fargs: false, pure_getters: true, arrows: false, comparisons: false, evaluate: false, inline: 1, join_vars: false, sequences: true },
+    // Of a script, nothing but the global is to be seen.
+    output: { preamble: isGlobal ? "(()=>{" : undefined },
+    sourceMap: { content: String(shorter.map), filename: file },
+  });
+  if (small.error) throw small.error;
   mkdirSync(`${root}/dist`, { recursive: true });
-  replace(`${root}/dist/${file}`, String(small));
-  replace(`${root}/dist/${file}.map`, String(smallMap));
+  replace(`${root}/dist/${file}`, `${small.code}${isGlobal ? "})()" : ""}\n//# sourceMappingURL=${file}.map`);
+  replace(`${root}/dist/${file}.map`, small.map);
 };
 
 /** Write all bundles. */
 export const buildBundles = async () => {
-  await bundle("holdfast.esm.min.js", { entryPoints: ["index.js"], format: "esm" });
-  await bundle("holdfast.min.js", { stdin: { contents: globalOf(NAMES), resolveDir: root }, format: "iife" });
-  await bundle("holdfast.session.esm.min.js", { entryPoints: ["opensession.js"], format: "esm" });
-  await bundle("holdfast.websocket.esm.min.js", { entryPoints: ["websocket.js"], format: "esm" });
-  await bundle("holdfast.msgpack.esm.min.js", { stdin: { contents: `export * from "./index.js"; ${MSGPACK} export { msgpack };`, resolveDir: root }, format: "esm" });
-  await bundle("holdfast.msgpack.min.js", { stdin: { contents: globalOf(NAMES, MSGPACK), resolveDir: root }, format: "iife" });
-  await bundle("holdfast.compat.esm.min.js", { entryPoints: ["compat.js"], format: "esm" });
-  await bundle("holdfast.compat.min.js", { stdin: { contents: COMPAT_GLOBAL, resolveDir: root }, format: "iife" });
+  await bundle("holdfast.esm.min.js", { entryPoints: ["index.js"] });
+  await bundle("holdfast.min.js", { stdin: { contents: globalOf(NAMES), resolveDir: root } });
+  await bundle("holdfast.session.esm.min.js", { entryPoints: ["opensession.js"] });
+  await bundle("holdfast.websocket.esm.min.js", { entryPoints: ["websocket.js"] });
+  await bundle("holdfast.msgpack.esm.min.js", { stdin: { contents: `export * from "./index.js"; ${MSGPACK} export { msgpack };`, resolveDir: root } });
+  await bundle("holdfast.msgpack.min.js", { stdin: { contents: globalOf(NAMES, MSGPACK), resolveDir: root } });
+  await bundle("holdfast.compat.esm.min.js", { entryPoints: ["compat.js"] });
+  await bundle("holdfast.compat.min.js", { stdin: { contents: COMPAT_GLOBAL, resolveDir: root } });
 };
 
 if (process.argv[1] == fileURLToPath(import.meta.url)) {

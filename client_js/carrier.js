@@ -8,6 +8,8 @@
  * @property {import("./attempts.js").Judge} judge What `inspect` is to say of it.
  * @property {number} asked When it was last asked: to open, to attach, to prove itself, or for a poll's answer.
  * @property {boolean} [isOwing] Whether its attach, or the question to prove itself, is on its way and not answered.
+ * @property {boolean} [isHeld] Of polls: whether the server may wait with its answer to the last one.
+ * @property {boolean} [isMute] Of a WebSocket: it is open and has brought nothing yet.
  * @property {number} heard When it last brought something.
  * @property {number} deadline When it is given up; or, if it has ended, goes on.
  * @property {((carrier: Carrier) => void) | undefined} [ended] It has ended and still stands for the session, until what replaces

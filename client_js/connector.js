@@ -39,6 +39,7 @@ export class Connector extends Attempts {
   constructor(options, place) {
     super(options);
     const { transports, usefulMs, demoteMs, laterMs, random, storage, network, wall } = options;
+    const longest = /** @type {number} */ (laterMs.at(-1));
     /** In the order of preference. @type {Verdict[]} */
     const all = KINDS.map((kind) => ({ kind, until: 0, failures: 0, late: false, lives: 0 }));
     /** Those that the options and the server allow. */
@@ -125,11 +126,13 @@ export class Connector extends Attempts {
      * A try came to nothing.
      * @param {string} kind
      * @param {number} now
+     * @param {boolean} [isMute] It was opened, and brought nothing.
      */
-    this.failed = (kind, now) => {
+    this.failed = (kind, now, isMute) => {
       const verdict = of(kind);
       if (carrying || verdict != last()) {
-        verdict.until = now + laterMs[Math.min(verdict.failures++, laterMs.length - 1)];
+        verdict.until = now + ((!isMute && laterMs[verdict.failures]) || longest);
+        verdict.failures++;
         if (carrying) remember();
         else hasFailed ||= verdict == first;
       } else {
@@ -146,10 +149,12 @@ export class Connector extends Attempts {
     /**
      * A try was given up.
      * @param {string} kind
+     * @param {number} now
+     * @param {boolean} [isMute] It was opened, and brought nothing.
      */
-    this.dropped = (kind) => {
+    this.dropped = (kind, now, isMute) => {
       const verdict = of(kind);
-      verdict.until = 0;
+      verdict.until = isMute ? now + longest : 0;
       // It had begun first, and another has answered.
       verdict.late ||= !carrying && verdict == first;
     };

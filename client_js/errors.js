@@ -27,11 +27,13 @@ export class RefusedError extends HoldfastError {
    * @param {number} code
    * @param {string} message
    * @param {number} [received] How far the server had got with our messages.
+   * @param {number} [retry] In how many ms it wants to be asked again, and no sooner.
    */
-  constructor(code, message, received) {
+  constructor(code, message, received, retry = 0) {
     super(message);
     this.code = code;
     this.received = received;
+    this.retry = retry;
   }
 }
 

@@ -9,7 +9,7 @@ import { createCarrier } from "./carrier.js";
 import { Emitter } from "./emitter.js";
 import { HoldfastError, LocalProtocolError, RefusedError, RemoteProtocolError, check } from "./errors.js";
 import { watchPage } from "./page.js";
-import { createPoster } from "./poster.js";
+import { TOO_LARGE, createPoster } from "./poster.js";
 import { createSeat } from "./seat.js";
 import { Session } from "./session/session.js";
 import { openPoll } from "./transports/polling.js";
@@ -79,7 +79,7 @@ export class Live extends Emitter {
     let highest = 1;
     /** How many polls in a row were not held. */
     let idle = 0;
-    /** How long polls may be held, where somebody on the way ends those that are held longer. @type {number | undefined} */
+    /** How long polls may be held, where somebody on the way ends those that are held longer; undefined where nobody does. @type {any} */
     let hold;
     /** Why another one will carry: what carried last has ended with that. And until when that has to be. */
     let reason = "open";
@@ -128,6 +128,7 @@ export class Live extends Emitter {
      * @param {boolean} [isNewNetwork] What was known of it is worth nothing.
      */
     this.wake = (isNewNetwork) => {
+      if (isNewNetwork) hold = undefined;
       if (isNewNetwork || !current) connector.refresh(clock(), isNewNetwork);
       doubt();
       step();
@@ -143,7 +144,7 @@ export class Live extends Emitter {
       /** @type {Promise<unknown> | undefined} */
       let said;
       if (isOpen()) {
-        const io = current?.io;
+        const io = current?.ended ? undefined : current?.io;
         if (io?.send) {
           flush(io);
           io.send("1");
@@ -232,6 +233,7 @@ export class Live extends Emitter {
           // A WebSocket that has sent its attach must not be overtaken by the poll that races it.
           carrier.number = racing?.kind == WEBSOCKET ? racing.number - 1 : session.attach();
         }
+        carrier.isHeld = wait !== 0;
         if (!probe) attaching(carrier, wait ?? session.pingInterval);
         // What JSON leaves out is not said.
         attach = session.attachment(carrier.number, { probe, wait });
@@ -262,6 +264,8 @@ export class Live extends Emitter {
 
     /** @param {Carrier} carrier */
     const opened = (carrier) => {
+      carrier.isMute = carrier.kind == WEBSOCKET;
+      carrier.heard = clock();
       if (!isOpen() || carrier.isOwing) return;
       give(carrier, probeMs + slack);
       if (carrier.kind == STREAM) bring(carrier, true);
@@ -296,6 +300,7 @@ export class Live extends Emitter {
     const hear = (carrier, data) => {
       carrier.heard = clock();
       carrier.length += data.length;
+      carrier.isMute = false;
       try {
         if (typeof data != "string") return take(carrier, packet("4", data));
         const single = session.plain && isOpen() && carrier.kind == WEBSOCKET;
@@ -322,7 +327,7 @@ export class Live extends Emitter {
           if (error instanceof RemoteProtocolError) end("parse error", error);
           else if (isRefused(error)) return;
           else if (carrier.isTried) lose(carrier, error);
-          else if (session.plain) end("transport error", error);
+          else if (session.plain || error.message == TOO_LARGE) end("transport error", error);
           else doubt();
         })
         .finally(stepSoon);
@@ -417,9 +422,12 @@ export class Live extends Emitter {
       const change = { from: from || null, to, reason };
       for (const other of carriers) {
         if (other == carrier) continue;
+        // It had less time to answer.
+        if (other.heard > carrier.asked) other.isMute = false;
         if (!other.isTried) {
           other.judge("replaced", now);
-          other.ended = undefined;
+          // What it answers now, it answers too late.
+          other.ended = other.isOwing = undefined;
           give(other, LINGER_MS);
           // In the opening race a request cannot be taken back: its answer is, when it comes.
         } else if (from ? other.number && other.number < carrier.number : other.kind == WEBSOCKET) drop(other, "overtaken");
@@ -443,8 +451,9 @@ export class Live extends Emitter {
     const drop = (carrier, why) => {
       carriers.delete(carrier);
       carrier.io.close();
-      connector.dropped(carrier.kind);
-      carrier.judge(why, clock());
+      const now = clock();
+      connector.dropped(carrier.kind, now, carrier.isMute);
+      carrier.judge(why, now);
     };
 
     /**
@@ -452,7 +461,8 @@ export class Live extends Emitter {
      * @param {Error} [error] Without one, in order.
      */
     const lose = (carrier, error) => {
-      if (!carriers.has(carrier)) return;
+      // Of what has ended already, this is only the end.
+      if (!carriers.has(carrier) || carrier.ended) return;
       const now = clock();
       const { kind, number, asked, isTried } = carrier;
       const isCurrent = carrier == current;
@@ -461,12 +471,14 @@ export class Live extends Emitter {
         const held = now - asked;
         if (!error) {
           carrier.ended = poll;
+          // It was held as long as it might be: the next one a little longer, up to what the server would.
+          if (held >= hold) hold = Math.ceil(hold * 1.05);
           // Someone on the way may answer for the server, at once and with nothing: that must not become a busy loop.
           idle = held < IDLE_MS ? idle + 1 : 0;
           give(carrier, seat.isOurs && idle < 3 ? 0 : BRIEF_MS);
           return;
         }
-        if (held > IDLE_MS) hold = Math.floor(held / 2);
+        if (carrier.isHeld && held > IDLE_MS) hold = Math.floor(held / 2);
       }
       session.end(number);
       carrier.io.close();
@@ -480,7 +492,11 @@ export class Live extends Emitter {
         // The server ends what it replaces, and that can be heard before the answer of what replaces it.
         hurryAll();
         give(carrier, 0);
-        carrier.ended = () => lose(carrier, error);
+        carrier.isOwing = false;
+        carrier.ended = () => {
+          carrier.ended = undefined;
+          lose(carrier, error);
+        };
         return;
       }
       carriers.delete(carrier);
@@ -495,7 +511,8 @@ export class Live extends Emitter {
       } else {
         if (code == 0 && !isOpen()) connector.refuse(kind);
         failure = error;
-        connector.failed(kind, now);
+        // What a server of ours closes, it has got through to.
+        connector.failed(kind, now, carrier.isMute && code === undefined);
         if (code == 6) hurryAll();
         if (!isOpen() && !carriers.size && (connector.rounds || connector.deadline(now) == Infinity)) {
           fail(error);
@@ -549,7 +566,7 @@ export class Live extends Emitter {
 
     /** @param {Carrier} carrier What carries, not by polls: it is to prove itself, unless it owes an answer anyway. */
     const ask = (carrier) => {
-      if (carrier.isOwing || session.plain) return;
+      if (carrier.isOwing || carrier.ended || session.plain) return;
       carrier.asked = clock();
       carrier.isOwing = true;
       // Not to wait for a POST in flight.

@@ -7,6 +7,9 @@ import { watchPage } from "./page.js";
 import { Socket } from "./socket.js";
 import { json } from "./wire/socketio.js";
 
+/** A server that goes away is stayed away from so long at most. */
+const LONGEST_MS = 600_000;
+
 /**
  * @typedef {object} EventOptions
  * @property {import("./socket.js").Auth} auth
@@ -154,7 +157,7 @@ export class Manager extends Emitter {
         if (wasOpen) short = opts.now() - openedAt < opts.usefulMs ? short + 1 : 0;
         if (!wasOpen && !wasEnding && !isEnding && done) done(error);
         // A server that has forgotten the session is there.
-        else reconnect(wasOpen && /** @type {any} */ (error).code == 1 && short < 2);
+        else reconnect(wasOpen && /** @type {any} */ (error).code == 1 && short < 2, /** @type {any} */ (error).retry);
         settle(reason);
       });
       tellStatus();
@@ -178,8 +181,11 @@ export class Manager extends Emitter {
       this.fire("status", status);
     };
 
-    /** @param {boolean} [isThere] The server was heard a moment ago. */
-    const reconnect = (isThere) => {
+    /**
+     * @param {boolean} [isThere] The server was heard a moment ago.
+     * @param {number} [retry] When it wants to be asked again.
+     */
+    const reconnect = (isThere, retry = 0) => {
       const { reconnection, reconnectionAttempts = Infinity, reconnectionDelay = 1000, reconnectionDelayMax = 5000, randomizationFactor = 0.5, random } = opts;
       if (!reconnection || isEnding || below() != "closed" || this._reconnecting || !isUsed()) return;
       if (attempts >= reconnectionAttempts) {
@@ -187,7 +193,7 @@ export class Manager extends Emitter {
         this.fire("reconnect_failed");
         return;
       }
-      const delay = reconnectionDelay * 2 ** Math.max(attempts, short - 1) * (1 + randomizationFactor * (2 * random() - 1));
+      const delay = Math.min(reconnectionDelay * 2 ** Math.max(attempts, short - 1) * (1 - randomizationFactor + 2 * randomizationFactor * random()), reconnectionDelayMax);
       this._reconnecting = true;
       const attempt = () => {
         stop();
@@ -202,7 +208,7 @@ export class Manager extends Emitter {
           } else this.fire("reconnect", attempts);
         });
       };
-      timer = opts.setTimeout(attempt, Math.min(delay, reconnectionDelayMax) / (isThere ? 10 : 1));
+      timer = opts.setTimeout(attempt, Math.min(Math.max(retry, isThere ? delay / 10 : delay), LONGEST_MS));
       if (opts.page) unwatch = watchPage(opts.network, () => (isOffline() ? tellStatus() : attempt()));
     };
 

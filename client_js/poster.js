@@ -7,6 +7,9 @@ import { encodePost, takeAnswer } from "./session/posts.js";
 import { post } from "./transports/post.js";
 import { SEPARATOR, decodeObject } from "./wire/packet.js";
 
+/** Said by somebody on the way: what the server does not take is known beforehand. */
+export const TOO_LARGE = "HTTP 413";
+
 /**
  * @param {import("./options.js").Options} options
  * @param {import("./session/session.js").Session} session
@@ -24,6 +27,8 @@ export const createPoster = (options, session, connector, control, url) => {
   /** How many in a row came to nothing, and when the next may go; Infinity while one is in flight. */
   let failures = 0;
   let nextAt = 0;
+  /** Somebody on the way takes no more at once. */
+  let most = Infinity;
 
   /**
    * One POST: its answer is taken.
@@ -44,12 +49,19 @@ export const createPoster = (options, session, connector, control, url) => {
     const { acked, last } = outbox;
     nextAt = Infinity;
     failures++;
+    const body = encodePost(session, control, clock(), most);
     try {
-      await bring(encodePost(session, control, clock()));
+      await bring(body);
       // That nothing of it was taken is as good as a failure, for when to try again.
       if (outbox.acked > acked || last == acked) failures = 0;
     } catch (error) {
       control.unshift(...sent);
+      if (!session.plain && /** @type {Error} */ (error).message == TOO_LARGE) {
+        most = Math.min(most, body.length) / 2;
+        failures = 0;
+        // With one message alone it is not less any more.
+        if (most > 1) return await pump();
+      }
       throw error;
     } finally {
       nextAt = failures && clock() + pause(failures, options.random);
@@ -103,7 +115,7 @@ export const createPoster = (options, session, connector, control, url) => {
      * @returns {Promise<unknown> | undefined} Until when a plain server must have its poll: it takes the end of that for the session's.
      */
     bye(isLeaving) {
-      const last = () => endBy(encodePost(session, control, clock()), session.sid, isLeaving);
+      const last = () => endBy(encodePost(session, control, clock(), most), session.sid, isLeaving);
       const said = isLeaving ? last() : drain().then(last, last);
       return session.plain && !isLeaving ? said : undefined;
     },

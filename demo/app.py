@@ -27,9 +27,10 @@ from starlette.staticfiles import StaticFiles
 
 from holdfast import Disconnected, Server, Socket
 
+from .checker import Checker
 from .proxy import Kind, MisbehavingProxy
 
-__all__ = ["Events", "Tally", "create_app", "create_switches"]
+__all__ = ["Events", "create_app", "create_switches"]
 
 STATIC = Path(__file__).parent / "static"
 HOSTS = ["localhost", "127.0.0.1"]
@@ -45,38 +46,6 @@ HEADERS = {
 }
 
 
-class Tally:
-    """Checks the numbers of a stream that should be 1, 2, 3, …"""
-
-    def __init__(self) -> None:
-        self.received = 0
-        self.repeated = 0
-        self.disordered = 0
-        self._highest = 0
-        self._missing: set[int] = set()
-
-    def take(self, number: int) -> None:
-        """Count one number."""
-        self.received += 1
-        if number > self._highest:
-            self._missing.update(range(self._highest + 1, number))
-            self._highest = number
-        elif number in self._missing:
-            self._missing.remove(number)
-            self.disordered += 1
-        else:
-            self.repeated += 1
-
-    def summary(self) -> dict[str, int]:
-        """The counts as the page shows them."""
-        return {
-            "received": self.received,
-            "lost": len(self._missing),
-            "repeated": self.repeated,
-            "disordered": self.disordered,
-        }
-
-
 @dataclasses.dataclass(eq=False)
 class Feed:
     """The numbered events of one page."""
@@ -85,10 +54,12 @@ class Feed:
     rate: float = 20.0
     rest: float = 0.0
     sent: int = 0
-    tally: Tally = dataclasses.field(default_factory=Tally)
+    heard: Checker = dataclasses.field(default_factory=Checker)
 
     def report(self) -> dict[str, int]:
-        return {**self.tally.summary(), "sent": self.sent}
+        verdict = self.heard.verdict().to_json()
+        counts = {name: verdict[name] for name in ("received", "lost", "repeated", "disordered")}
+        return {**counts, "sent": self.sent}
 
 
 class Events:
@@ -140,7 +111,7 @@ class Events:
 
     async def _up(self, socket: Socket, number: int) -> None:
         self.count += 1
-        self._feeds[socket.id].tally.take(number)
+        self._feeds[socket.id].heard.take(number)
 
     async def _rate(self, socket: Socket, per_second: float) -> None:
         self._feeds[socket.id].rate = max(0.0, min(float(per_second), MAX_RATE))

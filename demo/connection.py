@@ -1,12 +1,13 @@
 """One client's connection through the misbehaving proxy, and the one to the server that belongs to it.
 
 Four tasks: in each direction one reads into a delay line and one carries what comes out of it. The carrying tasks know
-the requests of the connection, oldest first (`_exchanges`), and apply the rules to each. A connection is in one of five
+the requests of the connection, oldest first (`_exchanges`), and apply the rules to each. A connection is in one of four
 modes; once it has left HTTP it never comes back.
 """
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
@@ -17,16 +18,17 @@ from urllib.parse import parse_qs, urlsplit
 
 import anyio
 
-from .faults import Kind, Mishap, Plan, Rules, Traffic
+from .copies import Target, send_copy
+from .faults import Direction, Kind, Mishap, Plan, Rules, Traffic
 from .http1 import End, Head, MessageParser, NotHttpError, Piece, body_length
 from .tcp import DelayLine, Wire
 
 __all__ = ["Connection", "Target"]
 
-Target = tuple[str, int]
 Start = Callable[[Callable[[], Coroutine[Any, Any, None]]], None]
 
-COPY_SECONDS = 10.0
+# What is sent at a limited rate goes in parts that take so long.
+PART_SECONDS = 0.02
 
 
 def page(status: str, text: str) -> bytes:
@@ -35,6 +37,9 @@ def page(status: str, text: str) -> bytes:
     fields = f"Content-Type: text/html\r\nContent-Length: {len(body)}\r\nCache-Control: no-store"
     return f"HTTP/1.1 {status}\r\n{fields}\r\n\r\n".encode() + body
 
+
+# The server gets such a request, if at all, when it is complete.
+_KEPT = (Mishap.REPEAT, Mishap.LOSE_REQUEST, Mishap.REORDER)
 
 FORBIDDEN = page("403 Forbidden", "The proxy does not let WebSockets through.")
 BAD_GATEWAY = page("502 Bad Gateway", "The proxy cannot reach the server.")
@@ -60,7 +65,7 @@ class Exchange:
     answer: bytes | None = None
     """Given by the proxy itself; the server gets nothing."""
     copy: bytearray | None = None
-    """The request so far, if it will be sent twice."""
+    """The request so far, if it will be sent twice, late or not at all."""
     sent_bytes: int = 0
     received_bytes: int = 0
     held: bytearray = field(default_factory=bytearray)
@@ -68,6 +73,11 @@ class Exchange:
 
     def is_to(self, mishap: Mishap) -> Plan | None:
         return self.plan if self.plan is not None and self.plan.mishap is mishap else None
+
+    @property
+    def cut(self) -> Plan | None:
+        """The mishap that will end its response, if one will."""
+        return self.plan if self.plan is not None and self.plan.cuts_response else None
 
 
 def kind_of(head: Head) -> Kind:
@@ -96,6 +106,7 @@ class Connection:
         self._mode = Mode.HTTP
         self._reset = False
         self._over = False
+        self._mute: frozenset[Direction] = frozenset()
         self._exchanges: deque[Exchange] = deque()
 
     @property
@@ -110,10 +121,24 @@ class Connection:
         self._scope.cancel()
         self._rules.changed()
 
-    def silence(self) -> None:
-        """Lose all bytes from now on, both ways, and the ends too."""
-        self._mode = Mode.LOST
+    def silence(self, *directions: Direction) -> None:
+        """Lose all bytes from now on, and the ends too: both ways, or those that are named."""
+        self._mute |= frozenset(directions)
+        if not directions or len(self._mute) == len(Direction):
+            self._mode = Mode.LOST
         self._rules.changed()
+
+    def stall(self, seconds: float, *, reset: bool) -> None:
+        """Lose all bytes from now on, and end after so many seconds."""
+        self.silence()
+        self._tasks.start_soon(self._end_stalled, seconds, reset)
+
+    async def _end_stalled(self, seconds: float, reset: bool) -> None:
+        await anyio.sleep(seconds)
+        self.end(reset=reset)
+
+    def _is_mute(self, direction: Direction) -> bool:
+        return self._mode is Mode.LOST or direction in self._mute
 
     async def run(self) -> None:
         """Carry until the end."""
@@ -136,11 +161,11 @@ class Connection:
     async def _carry(self, client: Wire, server: Wire) -> None:
         up, down = DelayLine(), DelayLine()
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._guarded, lambda: self._read(client, up, self._delay_up))
-            tasks.start_soon(self._guarded, lambda: self._read(server, down, self._delay_down))
+            self._tasks = tasks
+            tasks.start_soon(self._guarded, lambda: self._read(client, up, Direction.UP))
+            tasks.start_soon(self._guarded, lambda: self._read(server, down, Direction.DOWN))
             tasks.start_soon(self._guarded, lambda: self._carry_up(up, server))
             tasks.start_soon(self._guarded, lambda: self._carry_down(down))
-            self._tasks = tasks
 
     async def _guarded(self, function: Callable[[], Coroutine[Any, Any, None]]) -> None:
         try:
@@ -151,39 +176,45 @@ class Connection:
             if self._mode is not Mode.LOST:
                 self.end(reset=True)
 
-    async def _read(self, wire: Wire, line: DelayLine, delay: Callable[[], float]) -> None:
+    async def _read(self, wire: Wire, line: DelayLine, direction: Direction) -> None:
         chunk = b"-"
         while chunk:
             try:
                 chunk = await wire.receive()
             except OSError:
-                if self._mode is not Mode.LOST:
+                if not self._is_mute(direction):
                     raise
                 chunk = b""
-            wait = delay() + self._random.random() * self._rules.faults.jitter
-            await line.put(chunk, anyio.current_time() + wait)
+            await self._put(line, chunk, direction)
 
-    def _delay_up(self) -> float:
-        return self._rules.faults.delay_up
+    async def _put(self, line: DelayLine, chunk: bytes, direction: Direction) -> None:
+        faults = self._rules.faults
+        is_up = direction is Direction.UP
+        delay = (faults.delay_up if is_up else faults.delay_down) + self._random.random() * faults.jitter
+        due = anyio.current_time() + delay
+        if not (rate := faults.bandwidth_up if is_up else faults.bandwidth_down):
+            await line.put(chunk, due)
+            return
+        size = max(1, int(rate * PART_SECONDS))
+        for start in range(0, len(chunk) or 1, size):
+            part = chunk[start : start + size]
+            await line.put(part, due, takes=len(part) / rate)
 
-    def _delay_down(self) -> float:
-        return self._rules.faults.delay_down
-
-    def _vanishes(self) -> bool:
+    def _vanishes(self, direction: Direction) -> bool:
         if self._rules.dark and not self._is_silent:
             self._mode = Mode.SILENT
             self._rules.count("black hole")
-        return self._is_silent
+        return self._is_silent or direction in self._mute
 
     @property
     def _is_silent(self) -> bool:
         return self._mode in (Mode.SILENT, Mode.LOST)
 
-    async def _pass_end(self, wire: Wire) -> None:
+    async def _pass_end(self, wire: Wire, direction: Direction) -> None:
         await self._rules.light()
         if self._mode is Mode.SILENT:
             self.end(reset=False)
-        elif self._mode is not Mode.LOST:
+        elif not self._is_mute(direction):
             wire.shut_down()
 
     # Client to server
@@ -191,7 +222,7 @@ class Connection:
     async def _carry_up(self, line: DelayLine, server: Wire) -> None:
         parser = MessageParser()
         while chunk := await line.get():
-            if self._vanishes():
+            if self._vanishes(Direction.UP):
                 continue
             if self._mode is Mode.HTTP and self._exchanges and self._exchanges[-1].kind is Kind.WEBSOCKET:
                 # Whether these bytes are a request or a WebSocket's is for the server's answer to say.
@@ -202,7 +233,7 @@ class Connection:
                 continue
             if self._mode is Mode.UPGRADED and not self._swallowed():
                 await self._send_up(server, parser.rest() + chunk)
-        await self._pass_end(server)
+        await self._pass_end(server, Direction.UP)
 
     async def _requests(self, parser: MessageParser, server: Wire) -> None:
         while self._mode is Mode.HTTP and not self._over and (event := parser.next_event()) is not None:
@@ -221,7 +252,7 @@ class Connection:
         self._exchanges.append(exchange)
         self._rules.stats.requests[exchange.kind] += 1
         self._rules.changed()
-        raw = head.raw
+        raw = self._stripped(head)
         if exchange.kind is Kind.WEBSOCKET:
             if faults.refuse_websocket:
                 exchange.answer = FORBIDDEN
@@ -234,10 +265,17 @@ class Connection:
                 raw = head.without_upgrade()
                 self._rules.count("strip_upgrade")
         exchange.answer = exchange.answer or self._page_for(exchange)
-        if exchange.is_to(Mishap.REPEAT):
+        if exchange.plan is not None and exchange.plan.mishap in _KEPT:
             exchange.copy = bytearray(raw)
         elif exchange.answer is None:
             await self._send_up(server, raw, head_bytes=len(raw))
+
+    def _stripped(self, head: Head) -> bytes:
+        names = {name.lower() for name in self._rules.faults.strip_headers}
+        if not any(name in names for name, _ in head.fields):
+            return head.raw
+        self._rules.count("strip_headers")
+        return head.without(names)
 
     def _page_for(self, exchange: Exchange) -> bytes | None:
         if exchange.kind is Kind.OTHER:
@@ -279,8 +317,25 @@ class Connection:
             await self._rules.until(lambda: self._exchanges[0] is exchange)
             await self._send_down(exchange.answer)
             self._done(exchange)
+        elif exchange.is_to(Mishap.REPEAT):
+            await self._send_twice(exchange, bytes(exchange.copy or b""), server)
         elif exchange.copy is not None:
-            await self._send_twice(exchange, bytes(exchange.copy), server)
+            self._lose(exchange, bytes(exchange.copy))
+
+    def _lose(self, exchange: Exchange, request: bytes) -> None:
+        assert exchange.plan is not None
+        if plan := exchange.is_to(Mishap.REORDER):
+            self._start(lambda: self._send_late(exchange, request, plan))
+        else:
+            self._befalls(exchange)
+        self.end(reset=True)
+
+    async def _send_late(self, exchange: Exchange, request: bytes, plan: Plan) -> None:
+        kind, answered = exchange.kind, self._rules.answered[exchange.kind]
+        with anyio.move_on_after(plan.delay or math.inf):
+            await self._rules.until(lambda: self._rules.answered[kind] > answered)
+        await send_copy(self._target, request, exchange.head.method)
+        self._befalls(exchange)
 
     async def _send_twice(self, exchange: Exchange, request: bytes, server: Wire) -> None:
         assert exchange.plan is not None
@@ -301,7 +356,7 @@ class Connection:
     async def _carry_down(self, line: DelayLine) -> None:
         parser = MessageParser()
         while chunk := await line.get():
-            if self._vanishes():
+            if self._vanishes(Direction.DOWN):
                 continue
             if self._mode is Mode.HTTP:
                 parser.feed(chunk)
@@ -313,7 +368,7 @@ class Connection:
             parser.feed(b"")
             await self._responses(parser)
             await self.release()
-        await self._pass_end(self._client)
+        await self._pass_end(self._client, Direction.DOWN)
 
     async def _responses(self, parser: MessageParser) -> None:
         out = bytearray()
@@ -342,10 +397,11 @@ class Connection:
             exchange.kind = Kind.STREAM
         if exchange.is_to(Mishap.LOSE_ANSWER):
             return
+        raw = self._stripped(head)
         if exchange.kind is Kind.STREAM and faults.hold_streams and faults.hold_stream_heads:
-            out += head.raw
+            out += raw
         else:
-            await self._send_down(head.raw, head_bytes=len(head.raw))
+            await self._send_down(raw, head_bytes=len(raw))
         if head.status == 101:
             await self._upgrade(exchange)
         elif head.status >= 200:
@@ -377,25 +433,41 @@ class Connection:
     async def _response_piece(self, exchange: Exchange, piece: Piece, out: bytearray) -> None:
         if exchange.is_to(Mishap.LOSE_ANSWER):
             return
-        limit, plan = self._rules.faults.end_streams_after_bytes, exchange.is_to(Mishap.CUT_RESPONSE)
-        limit = limit if exchange.kind is Kind.STREAM and plan is None else None
-        left = (plan.after_bytes if plan else limit or 0) - exchange.received_bytes
-        if piece.is_data and (plan or limit is not None) and len(piece.raw) > left:
-            await self._deliver(exchange, out + piece.raw[: max(left, 0)])
+        cut = self._cut_in(exchange, piece.raw) if piece.is_data else None
+        if cut is not None:
+            await self._deliver(exchange, out + piece.raw[:cut])
             out.clear()
-            self._befalls(exchange) if plan else self._rules.count("end_streams_after_bytes")
-            self.end(reset=plan is not None)
+            self._cut(exchange)
             return
         exchange.received_bytes += len(piece.raw) if piece.is_data else 0
         out += piece.raw
 
+    def _cut_in(self, exchange: Exchange, data: bytes) -> int | None:
+        """How many of the next bytes of a response still pass if it ends with them, or None."""
+        if plan := exchange.cut:
+            return plan.cut_in(data, exchange.received_bytes)
+        faults = self._rules.faults
+        limits = {
+            Kind.STREAM: faults.end_streams_after_bytes,
+            Kind.WEBSOCKET: faults.end_websockets_after_bytes,
+        }
+        limit = limits.get(exchange.kind)
+        left = None if limit is None else max(0, limit - exchange.received_bytes)
+        return left if left is not None and len(data) > left else None
+
+    def _cut(self, exchange: Exchange) -> None:
+        plan = exchange.cut
+        self._befalls(exchange) if plan else self._rules.count(f"end_{exchange.kind}s_after_bytes")
+        self.end(reset=plan is not None and plan.reset)
+
     async def _response_end(self, exchange: Exchange, out: bytearray) -> None:
+        self._rules.answered[exchange.kind] += 1
         if exchange.is_to(Mishap.LOSE_ANSWER):
             self._befalls(exchange)
             self.end(reset=True)
             return
-        if exchange.is_to(Mishap.CUT_RESPONSE) and exchange.plan is not None:
-            self._rules.put_back(exchange.plan)
+        if plan := exchange.cut:
+            self._rules.put_back(plan)
         held = bytes(exchange.held + out)
         exchange.held.clear()
         out.clear()
@@ -430,13 +502,10 @@ class Connection:
         exchange = self._exchanges[0]
         if self._swallowed():
             return
-        if plan := exchange.is_to(Mishap.CUT_RESPONSE):
-            left = plan.after_bytes - exchange.received_bytes
-            if len(chunk) > left:
-                await self._send_down(chunk[:left])
-                self._befalls(exchange)
-                self.end(reset=True)
-                return
+        if (cut := self._cut_in(exchange, chunk)) is not None:
+            await self._send_down(chunk[:cut])
+            self._cut(exchange)
+            return
         exchange.received_bytes += len(chunk)
         await self._send_down(chunk)
 
@@ -466,33 +535,3 @@ class Connection:
 def count_bytes(traffic: Traffic, size: int, head_bytes: int) -> None:
     traffic.head_bytes += head_bytes
     traffic.body_bytes += size - head_bytes
-
-
-async def send_copy(target: Target, request: bytes, method: str, *, delay: float = 0.0) -> None:
-    """Send a request a second time, on a connection of its own, and drop the answer."""
-    await anyio.sleep(delay)
-    with anyio.move_on_after(COPY_SECONDS):
-        wire = None
-        try:
-            wire = await Wire.connect(*target)
-            await wire.send(request)
-            await read_response(wire, method)
-        except (OSError, NotHttpError):
-            pass  # A copy that gets lost is one fault fewer.
-        finally:
-            if wire is not None:
-                wire.close(reset=False)
-
-
-async def read_response(wire: Wire, method: str) -> None:
-    parser = MessageParser()
-    while True:
-        chunk = await wire.receive()
-        parser.feed(chunk)
-        while (event := parser.next_event()) is not None:
-            if isinstance(event, End):
-                return
-            if isinstance(event, Head) and event.status >= 200:
-                parser.expect_body(body_length(event, answers=method))
-        if not chunk:
-            return

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import Enum, StrEnum
 from random import Random
 
 import anyio
 
-__all__ = ["CARRIERS", "Faults", "Kind", "Mishap", "Plan", "Rules", "Stats", "Traffic"]
+__all__ = ["CARRIERS", "Direction", "Faults", "Kind", "Mishap", "Plan", "Rules", "Stats", "Traffic"]
 
 
 class Kind(StrEnum):
@@ -27,6 +27,13 @@ CARRIERS = (Kind.WEBSOCKET, Kind.STREAM, Kind.POLL)
 """The kinds that hold a connection open for what the server has to say."""
 
 
+class Direction(Enum):
+    """Which way bytes go."""
+
+    UP = "client to server"
+    DOWN = "server to client"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Faults:
     """Faults that last until they are taken away. All of them combine.
@@ -37,6 +44,8 @@ class Faults:
         swallow_websocket: The handshake succeeds, then both directions are silent. An open WebSocket falls silent too.
         close_websocket: The handshake succeeds, then the connection ends.
         strip_upgrade: The handshake arrives without its Upgrade field, as behind a plain `proxy_pass`.
+        strip_headers: Names of fields that are taken out of requests and responses; those that say where a body ends
+            must not be among them.
         hold_streams: Bytes of a streaming response wait here until it ends (or this fault does).
         hold_stream_heads: With `hold_streams`: its head waits too.
         hold_under_bytes: Bytes of a streaming response wait until this many have come together, or until it ends.
@@ -44,9 +53,12 @@ class Faults:
         end_streams_after: Seconds after which a streaming response is cut off, in the middle.
         end_streams_after_bytes: Bytes of data after which a streaming response is cut off.
         end_websockets_after: Seconds after which a WebSocket is cut off.
+        end_websockets_after_bytes: Bytes from the server after which a WebSocket is cut off, be it in a frame.
         delay_up: Seconds that bytes take from client to server. Order is kept.
         delay_down: Seconds that bytes take from server to client. Order is kept.
         jitter: Seconds; each delay grows by a random part of it.
+        bandwidth_up: Bytes a second that one connection carries from client to server; 0 for as many as come.
+        bandwidth_down: Bytes a second that one connection carries from server to client.
         bad_gateway: Everything but pages (`Kind.OTHER`) is answered with 502 and an HTML page.
         html_page: Everything but pages is answered with 200 and an HTML page, as captive portals do.
         mishaps: How likely (0 to 1) each mishap is to befall a request it fits.
@@ -57,6 +69,7 @@ class Faults:
     swallow_websocket: bool = False
     close_websocket: bool = False
     strip_upgrade: bool = False
+    strip_headers: tuple[str, ...] = ()
     hold_streams: bool = False
     hold_stream_heads: bool = False
     hold_under_bytes: int = 0
@@ -64,9 +77,12 @@ class Faults:
     end_streams_after: float | None = None
     end_streams_after_bytes: int | None = None
     end_websockets_after: float | None = None
+    end_websockets_after_bytes: int | None = None
     delay_up: float = 0.0
     delay_down: float = 0.0
     jitter: float = 0.0
+    bandwidth_up: int = 0
+    bandwidth_down: int = 0
     bad_gateway: bool = False
     html_page: bool = False
     mishaps: tuple[tuple[Mishap, float], ...] = ()
@@ -85,10 +101,20 @@ class Mishap(StrEnum):
 
     CUT_RESPONSE = "cut response"
     """The connection is reset in the middle of the response's body."""
+    TRUNCATE_RESPONSE = "truncate response"
+    """The connection ends in the middle of the response's body, politely (FIN)."""
+    CUT_CHARACTER = "cut character"
+    """The connection is reset in the middle of a character of the response that takes several bytes."""
+    CUT_EVENT = "cut event"
+    """The connection is reset in the middle of an event of a stream."""
     CUT_REQUEST = "cut request"
     """The connection is reset in the middle of the request's body."""
     LOSE_ANSWER = "lose answer"
     """The server gets the request, its response is thrown away and the connection reset."""
+    LOSE_REQUEST = "lose request"
+    """The server gets nothing and the connection is reset, when all of the request has been sent."""
+    REORDER = "reorder"
+    """The connection is reset; the server gets the request later, after it has answered the next one of its kind."""
     REPEAT = "repeat"
     """The server gets the request twice, the client one answer."""
     BAD_GATEWAY = "bad gateway"
@@ -98,10 +124,18 @@ class Mishap(StrEnum):
 
 
 _ANSWERED = (Kind.POLL, Kind.POST)
+_IN_RESPONSE = frozenset(
+    (Mishap.CUT_RESPONSE, Mishap.TRUNCATE_RESPONSE, Mishap.CUT_CHARACTER, Mishap.CUT_EVENT)
+)
 _FITS: dict[Mishap, tuple[Kind, ...]] = {
     Mishap.CUT_RESPONSE: (Kind.WEBSOCKET, Kind.STREAM, Kind.POLL, Kind.POST),
+    Mishap.TRUNCATE_RESPONSE: (Kind.WEBSOCKET, Kind.STREAM, Kind.POLL, Kind.POST),
+    Mishap.CUT_CHARACTER: (Kind.STREAM, Kind.POLL),
+    Mishap.CUT_EVENT: (Kind.STREAM,),
     Mishap.CUT_REQUEST: (Kind.POST,),
     Mishap.LOSE_ANSWER: _ANSWERED,
+    Mishap.LOSE_REQUEST: (Kind.STREAM, Kind.POLL, Kind.POST),
+    Mishap.REORDER: (Kind.POST,),
     Mishap.REPEAT: (Kind.POST,),
     Mishap.BAD_GATEWAY: (Kind.WEBSOCKET, Kind.STREAM, Kind.POLL, Kind.POST),
     Mishap.HTML_PAGE: (Kind.WEBSOCKET, Kind.STREAM, Kind.POLL, Kind.POST),
@@ -115,9 +149,10 @@ class Plan:
     Attributes:
         mishap: What will happen.
         kinds: To which kinds of request.
-        after_bytes: For the two cuts: how many bytes of the body still pass. A body that is no longer is left whole,
-            and the plan waits for the next one.
+        after_bytes: For the cuts: how many bytes of the body pass at least. A body in which there is no place for it
+            after them is left whole, and the plan waits for the next one.
         delay: For REPEAT: seconds after which the copy follows. 0: the copy is answered before the original is sent.
+            For REORDER: seconds after which the request is sent even if none has overtaken it; 0: never before.
         times: How often it is still to happen.
         happened: How often it has.
     """
@@ -129,6 +164,34 @@ class Plan:
     times: int = 1
     happened: int = 0
     _done: anyio.Event = field(default_factory=anyio.Event)
+
+    @property
+    def cuts_response(self) -> bool:
+        """Whether it ends a response in its middle."""
+        return self.mishap in _IN_RESPONSE
+
+    @property
+    def reset(self) -> bool:
+        """Whether its cut is a reset."""
+        return self.mishap is not Mishap.TRUNCATE_RESPONSE
+
+    def cut_in(self, data: bytes, received_bytes: int) -> int | None:
+        """Where the response is cut.
+
+        Args:
+            data: The next bytes of its body.
+            received_bytes: How many have gone before.
+
+        Returns:
+            How many of them still pass; None if all do.
+        """
+        start = max(0, self.after_bytes - received_bytes)
+        if self.mishap is Mishap.CUT_CHARACTER:
+            return next((at for at in range(start, len(data)) if data[at] & 0xC0 == 0x80), None)
+        if self.mishap is Mishap.CUT_EVENT:
+            found = data.find(b"data:", start)
+            return None if found < 0 else found + len(b"data:")
+        return start if len(data) > start else None
 
     def count(self) -> None:
         """Note that it happened."""
@@ -168,6 +231,7 @@ class Rules:
         self.faults = faults
         self.plans: list[Plan] = []
         self.stats = Stats()
+        self.answered: Counter[Kind] = Counter()
         self._dark_until = 0.0
         self._changed = anyio.Event()
 

@@ -6,6 +6,7 @@ body and which are framing, so that a fault can strike in the middle of a body a
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import Enum
 
@@ -69,6 +70,14 @@ class Head:
         """The head as a proxy sends it on that knows nothing of upgrades: hop-by-hop fields are gone."""
         kept = [f"{name}: {value}" for name, value in self.fields if name not in ("upgrade", "connection")]
         return "\r\n".join([self.start, *kept, "connection: keep-alive", "", ""]).encode("latin-1")
+
+    def without(self, names: Collection[str]) -> bytes:
+        """The head less some fields; ``names`` in lower case. Everything else is left as it was written."""
+        lines = self.raw.split(b"\r\n")
+        kept = [
+            line for line in lines if line.partition(b":")[0].strip().lower().decode("latin-1") not in names
+        ]
+        return b"\r\n".join(kept)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ It passes everything on untouched (streaming, half-close and back-pressure inclu
         lost = proxy.next(Mishap.LOSE_ANSWER, of=Kind.POST)    # what befalls the next fitting request
         await lost.wait()
         proxy.cut()                                            # reset what carries sessions now
+        proxy.stall(0.5)                                       # … after half a second of silence
         proxy.cut_all(3.0)                                     # and everything, for three seconds
         proxy.black_hole(5.0)                                  # connections stay, bytes vanish
         proxy.silence()                                        # … for good, but only on those open now
@@ -32,10 +33,20 @@ from typing import Any, Self
 import anyio
 
 from .connection import Connection
-from .faults import CARRIERS, Faults, Kind, Mishap, Plan, Rules, Stats, Traffic, fitting
+from .faults import CARRIERS, Direction, Faults, Kind, Mishap, Plan, Rules, Stats, Traffic, fitting
 from .tcp import Wire, listen
 
-__all__ = ["CARRIERS", "Faults", "Kind", "MisbehavingProxy", "Mishap", "Plan", "Stats", "Traffic"]
+__all__ = [
+    "CARRIERS",
+    "Direction",
+    "Faults",
+    "Kind",
+    "MisbehavingProxy",
+    "Mishap",
+    "Plan",
+    "Stats",
+    "Traffic",
+]
 
 
 class MisbehavingProxy:
@@ -111,6 +122,10 @@ class MisbehavingProxy:
         """Seconds for which new connections are still reset (see `cut_all`)."""
         return max(0.0, self._closed_until - anyio.current_time())
 
+    def carrying(self, *kinds: Kind) -> int:
+        """How many connections carry these kinds now, by default any carrier."""
+        return sum(connection.kind in (kinds or CARRIERS) for connection in self._connections)
+
     async def until(self, condition: Callable[[], bool]) -> None:
         """Return when a condition on the proxy is true, e.g. ``lambda: proxy.stats.open_carriers["stream"] == 1``.
 
@@ -160,8 +175,9 @@ class MisbehavingProxy:
         Args:
             mishap: What is to happen.
             of: To which kinds of request; by default to all that it can befall.
-            after_bytes: For the two cuts: how many bytes of the body still pass.
-            delay: For REPEAT: seconds until the copy follows; 0: the copy comes before the original.
+            after_bytes: For the cuts: how many bytes of the body pass at least.
+            delay: For REPEAT: seconds until the copy follows; 0: the copy comes before the original. For REORDER:
+                seconds until the request follows if no other overtakes it; 0: never.
             times: How many requests in a row.
         """
         kinds = (of,) if isinstance(of, Kind) else tuple(of or fitting(mishap))
@@ -178,6 +194,24 @@ class MisbehavingProxy:
         """
         return self._end(lambda connection: connection.kind in (kinds or CARRIERS), reset=reset)
 
+    def stall(self, seconds: float, *kinds: Kind, reset: bool = True) -> int:
+        """Let the connections that carry these kinds lose all bytes, and end them some seconds later.
+
+        Args:
+            seconds: From now until their end.
+            kinds: As in `cut`.
+            reset: With RST, or else with FIN.
+
+        Returns:
+            How many they are.
+        """
+        stalled = [connection for connection in self._connections if connection.kind in (kinds or CARRIERS)]
+        for connection in stalled:
+            connection.stall(seconds, reset=reset)
+        if stalled:
+            self._rules.count("stall")
+        return len(stalled)
+
     def cut_all(self, seconds: float = 0.0, *, reset: bool = True) -> int:
         """End all connections, and for some seconds (`math.inf`: until `clear`) reset each new one."""
         self._closed_until = anyio.current_time() + seconds
@@ -191,14 +225,17 @@ class MisbehavingProxy:
         """
         self._rules.darken(anyio.current_time() + seconds)
 
-    def silence(self) -> int:
+    def silence(self, *directions: Direction) -> int:
         """Let all bytes vanish, for good, on the connections that are open now; return how many.
 
         Neither end hears of it, nor that the other has closed: so it is when a router on the way has forgotten them.
         New connections work.
+
+        Args:
+            directions: One of them, and the other way goes on; by default both.
         """
         for connection in self._connections:
-            connection.silence()
+            connection.silence(*directions)
         self._rules.count("silence")
         return len(self._connections)
 

@@ -127,12 +127,17 @@ class DelayLine:
         self._last_due = 0.0
         self._changed = anyio.Event()
 
-    async def put(self, chunk: bytes, due: float) -> None:
-        """Append a chunk; waits while the line is full. b"" marks the end."""
+    async def put(self, chunk: bytes, due: float, *, takes: float = 0.0) -> None:
+        """Append a chunk; waits while the line is full. b"" marks the end.
+
+        Args:
+            due: When it may leave.
+            takes: Seconds that it takes after the one ahead of it has left.
+        """
         while self._size_bytes >= LINE_LIMIT_BYTES:
             await self._changed.wait()
         # A shorter delay than before must not let a chunk overtake the one ahead of it.
-        self._last_due = max(self._last_due, due)
+        self._last_due = max(self._last_due, due) + takes
         self._chunks.append((self._last_due, chunk))
         self._size_bytes += len(chunk)
         self._wake()

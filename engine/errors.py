@@ -127,16 +127,25 @@ class RequestRefused(HoldfastError):
         code: The protocol's error code.
         status: The HTTP status.
         received: How far the server had got with the peer's messages, where that is known.
+        retry_after: In how many seconds another server, or this one again, may be there; None where that is not the
+            question.
     """
 
     def __init__(
-        self, code: ErrorCode, message: str, *, status: int = 400, received: int | None = None
+        self,
+        code: ErrorCode,
+        message: str,
+        *,
+        status: int = 400,
+        received: int | None = None,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.status = status
         self.received = received
+        self.retry_after = retry_after
 
 
 class ConnectionRefusedError(HoldfastError):  # noqa: A001 - python-socketio's name, which users know

@@ -139,6 +139,10 @@ class Host:
         self._running += 1
         return self._spawn(self._run, function, args)
 
+    def spawn_aside(self, function: Callable[..., Awaitable[None]], *args: Any) -> None:
+        """`spawn` what itself waits until the others are done: `running` does not count it."""
+        self._spawn(self._run_aside, function, args)
+
     def _spawn(self, function: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> Task | None:
         try:
             loop = asyncio.get_running_loop()
@@ -164,6 +168,12 @@ class Host:
             self._running -= 1
             if self._idle is not None and not self._running:
                 self._idle.set()
+
+    async def _run_aside(self, function: Callable[..., Awaitable[None]], args: tuple[Any, ...]) -> None:
+        try:
+            await function(*args)
+        except Exception:
+            logger.exception("a background task failed")
 
     async def go_on_after(self, error: BaseException | None) -> None:
         """Return if an exception is the failure of what a task of ours was running, and the task can go on.
@@ -244,6 +254,11 @@ class Host:
                 yield scope
             finally:
                 timer.cancel()
+
+    async def sleep(self, seconds: float) -> None:
+        """anyio's function of this name, by this clock."""
+        with self.move_on_after(seconds):
+            await anyio.sleep_forever()
 
     async def _keep_time(self) -> None:
         try:

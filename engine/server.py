@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 
 import anyio
 
+from .drain import Drain
 from .errors import ErrorCode, RequestRefused, WrongKey
 from .host import Host
-from .live import Bodies, Handshake, LiveSession, SessionHandler, Unused
+from .live import Bodies, Counters, Handshake, Identity, LiveSession, SessionHandler, Stats, Unused
 from .session import Budget, CloseReason, Life, ServerSession
 from .settings import Settings
 from .wire.codec import CODEC_NAMES
@@ -54,16 +55,27 @@ class SessionTable:
         self.sessions: dict[str, LiveSession] = {}
         self.budget = Budget(settings.total_buffer_limit)
         self.bodies = Bodies(settings.max_bodies)
+        self.counters = Counters()
         self._unused = Unused(settings.max_unused_sessions_per_address)
         self._open_handler = open_handler
         self._tombstones: OrderedDict[str, _Tombstone] = OrderedDict()
         self._closing = False
+        self._drain: Drain | None = None
         self._codecs = codecs
 
     def open(
-        self, transport: str, request: Handshake, *, counting: bool, codecs: Sequence[str] = ()
+        self,
+        transport: str,
+        request: Handshake,
+        *,
+        counting: bool,
+        codecs: Sequence[str] = (),
+        identity: Identity | None = None,
     ) -> LiveSession:
         """Make a session; its first carrier has the open packet to write.
+
+        Args:
+            identity: Whose it is to be; None where the application has no word on that.
 
         Raises:
             RequestRefused: the server is shutting down or full (status 503), or this address has opened enough (429).
@@ -98,6 +110,8 @@ class SessionTable:
             when_full=settings.when_full,
             max_carriers=settings.max_carriers,
             max_events_per_second=settings.max_events_per_second,
+            counters=self.counters,
+            identity=identity,
         )
         packet = OpenPacket(
             sid=sid,
@@ -112,6 +126,7 @@ class SessionTable:
         )
         core.opening.control.append(encode_open(packet))
         self.sessions[sid] = session
+        self.counters.open(transport, counting=counting)
         self._unused.add(session)
         session.on_end(self._forget)
         session.start(self._open_handler(session))
@@ -125,7 +140,9 @@ class SessionTable:
             RequestRefused: the server is shutting down or full (status 503), or this address has opened enough (429).
         """
         if self._closing:
-            raise RequestRefused(ErrorCode.FORBIDDEN, "the server is shutting down", status=503)
+            later = self._drain.retry_after if self._drain is not None else 0
+            message = "the server is shutting down"
+            raise RequestRefused(ErrorCode.FORBIDDEN, message, status=503, retry_after=max(1.0, later))
         most = self.settings.max_sessions
         if len(self.sessions) >= most:
             message = f"the server has its {most} sessions (setting max_sessions)"
@@ -142,6 +159,7 @@ class SessionTable:
 
     def _forget(self, session: LiveSession) -> None:
         self.sessions.pop(session.sid, None)
+        self.counters.forget(session.transport, counting=session.counting)
         self._unused.forget(session)
         if not session.counting:
             return
@@ -177,6 +195,27 @@ class SessionTable:
             raise WrongKey("the resume key is not the one of this session")
         return session
 
+    async def recognise(
+        self, sid: str, request: Handshake, *, key: str | None = None, transport: str | None = None
+    ) -> LiveSession:
+        """`find`, for a request that goes on with the session: it must be of the one whose the session is.
+
+        Args:
+            transport: What it attaches; None for a POST, which only brings.
+
+        Raises:
+            RequestRefused, WrongKey: as from `find`; or status 403, the application does not let this request go on.
+        """
+        session = self.find(sid, key=key)
+        identity = session.identity
+        if identity is None:
+            return session
+        again = transport is not None and not session.goes_on_by(transport)
+        if await identity.check(request, again=again):
+            # Meanwhile it may have ended.
+            session = self.find(sid, key=key)
+        return session
+
     def unknown(self, sid: str, key: str | None) -> RequestRefused:
         """The refusal for a session that is not there (docs/protocol.md, section 8)."""
         tombstone = self._tombstones.get(sid)
@@ -189,6 +228,27 @@ class SessionTable:
             "(several workers need sticky sessions)"
         )
         return RequestRefused(ErrorCode.SESSION_UNKNOWN, message)
+
+    def stats(self) -> Stats:
+        """How it stands."""
+        counters = self.counters
+        return Stats(
+            sessions=dict(counters.sessions),
+            counting=counters.counting,
+            detached=counters.detached,
+            queued_bytes=self.budget.used_bytes,
+            body_bytes=self.bodies.used_bytes,
+            running=self.host.running,
+            draining=self.is_closing,
+            opened=dict(counters.opened),
+            ended=dict(counters.ended),
+            refused=dict(counters.refused),
+            upgrades=counters.upgrades,
+            fallbacks=counters.fallbacks,
+            detaches=counters.detaches,
+            resumes=counters.resumes,
+            replayed=counters.replayed,
+        )
 
     async def shutdown(self, timeout: float = 5.0) -> None:
         """Take no more sessions, end all of them, and wait until they have heard of it and their handlers are done.
@@ -218,9 +278,23 @@ class SessionTable:
                 timeout,
             )
 
+    def drain(self, *, timeout: float, period: float, retry_after: float) -> Drain:
+        """Take no more sessions, and end all of them gently; idempotent until `reopen`."""
+        self._closing = True
+        if self._drain is None:
+            sessions = list(self.sessions.values())
+            self._drain = Drain(sessions, self.host, timeout=timeout, period=period, retry_after=retry_after)
+        return self._drain
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether no more sessions are taken."""
+        return self._closing
+
     def reopen(self) -> None:
         """Take sessions again."""
         self._closing = False
+        self._drain = None
 
 
 def new_id() -> str:

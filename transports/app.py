@@ -32,7 +32,8 @@ class Server(Events, Endpoint):
         clock: Where time comes from; for tests.
         allow_request: Called with the `Handshake` of each request that would open a session, before anything of it
             exists: True or None lets it in, False refuses it with status 403, and a `ConnectionRefusedError` does so
-            with its message. May be `async def`; a `def` runs in a worker thread.
+            with its message. An `Allowed` lets it in and says whose the session is; then it is called for later
+            requests of the session, too. May be `async def`; a `def` runs in a worker thread.
         settings: Whole settings…
         **options: …and single ones by name, which go over them; see `Settings`.
 
@@ -82,7 +83,8 @@ class Engine(Endpoint):
         clock: Where time comes from; for tests.
         allow_request: Called with the `Handshake` of each request that would open a session, before anything of it
             exists: True or None lets it in, False refuses it with status 403, and a `ConnectionRefusedError` does so
-            with its message. May be `async def`; a `def` runs in a worker thread.
+            with its message. An `Allowed` lets it in and says whose the session is; then it is called for later
+            requests of the session, too. May be `async def`; a `def` runs in a worker thread.
         settings: Whole settings…
         **options: …and single ones by name, which go over them; see `Settings`.
 

@@ -5,18 +5,27 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ..engine.drain import Drained
 from ..engine.errors import RemoteProtocolError, RequestRefused
-from ..engine.live import AllowRequest, Permission
+from ..engine.live import AllowRequest, Identity, Permission, Stats
 from ..engine.server import SessionTable
-from ..engine.wire.handshake import Closing, encode_closing
 from . import client_files
-from .http import BASE_HEADERS, encode_headers, refusal_of, send_refusal, send_response
+from .http import (
+    BASE_HEADERS,
+    encode_headers,
+    refusal_body,
+    refusal_of,
+    retry_headers,
+    send_refusal,
+    send_response,
+)
 from .polling import serve_poll, serve_post
-from .request import Request, check_origin, cors_headers, host_of, parse_request
+from .request import Request, check_head, check_origin, cors_headers, host_of, parse_request
 from .stream import serve_stream
 from .websocket import serve_websocket
 
@@ -26,6 +35,8 @@ logger = logging.getLogger("holdfast.server")
 
 # Who sees none of them has his log set to errors; who sees these ten needs no more to find the remedy.
 _MOST_WARNINGS = 10
+
+_TRY_AGAIN_LATER = 1013
 
 _PREFLIGHT = {
     "access-control-allow-methods": "GET, POST",
@@ -80,6 +91,13 @@ class Endpoint:
     def session_count(self) -> int:
         """How many sessions there are at this moment, those among them that wait for their next carrier."""
         return len(self.table.sessions)
+
+    def stats(self) -> Stats:
+        """How the server stands and what has happened since it was made: see `Stats`.
+
+        Nothing is looked through for it, so it costs the same few microseconds with any number of sessions.
+        """
+        return self.table.stats()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -154,6 +172,34 @@ class Endpoint:
         """Take sessions again after a `shutdown`; idempotent. A new server takes them already."""
         self.table.reopen()
 
+    async def drain(self, timeout: float = 20.0, *, period: float = 5.0, retry_after: float = 0.0) -> Drained:
+        """End all sessions gently before the server goes away, because others will have their clients.
+
+        New sessions are refused (503, Retry-After). Those that there are, are told in turns: their handlers are done,
+        what was sent before has gone out, and `disconnect` says "server shutting down". Our client opens a new session
+        at once, or when it was asked to, and other clients by their own back-off. Sessions without a carrier have five
+        seconds to come for it. `stats` shows how far it has got.
+
+        Idempotent: a second call waits for the same end. Who waits may be cancelled, and the drain goes on. Called by a
+        handler, it waits for that handler too, as for all: until the deadline. `start` takes sessions again.
+
+        Args:
+            timeout: Seconds after which what is left is cut. Handlers have half of it before their session is told.
+            period: Seconds over which all are told, so that they do not all come back in one moment; few have their
+                turns sooner, 200 a second at least. At most half of ``timeout``; 0 for all at once.
+            retry_after: Seconds for which our clients are asked to stay away (each up to half as much longer): 0 where
+                another worker takes them, or about what a restart takes where there is none.
+
+        Returns:
+            What became of the sessions.
+
+        Raises:
+            ValueError: a number below zero.
+        """
+        if timeout < 0 or period < 0 or retry_after < 0:
+            raise ValueError("timeout, period and retry_after are seconds, and not below zero")
+        return await self.table.drain(timeout=timeout, period=period, retry_after=retry_after).result()
+
     async def shutdown(self) -> None:
         """End all sessions ("server shutting down"), take no new ones, and wait a few seconds for their handlers.
 
@@ -164,13 +210,22 @@ class Endpoint:
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers, settings = Headers(scope=scope), self.table.settings
         try:
+            check_head(scope, settings)
+        except RequestRefused as error:
+            await _refuse(scope, send, error, {})
+            return
+        try:
             check_origin(headers, settings, host=host_of(scope, headers, settings))
         except RequestRefused as error:
             # A stranger's page may not read even this; whoever runs the server can.
             self._warn_once(error)
+            self.table.counters.refuse(error)
             await _refuse(scope, send, error, {})
             return
         cors = cors_headers(headers, settings)
+        if self.table.is_closing and scope.get("http_version", "1.1").startswith("1"):
+            # Or the client's next session would come by the same TCP connection, past the load balancer.
+            cors["connection"] = "close"
         try:
             if scope["type"] == "http" and scope["method"] == "OPTIONS":
                 answer = {**_PREFLIGHT, **cors} if settings.cors == "own" else {"allow": "GET, POST"}
@@ -179,10 +234,19 @@ class Endpoint:
             request = parse_request(scope, settings)
             if request.sid is None:
                 self.table.check_room(request.handshake)
-                await self._permission.ask(request.handshake)
+                request = await self._permitted(request)
             await self._serve(request, receive, send, cors)
         except (RequestRefused, RemoteProtocolError) as error:
+            self.table.counters.refuse(error)
             await _refuse(scope, send, refusal_of(error), cors)
+
+    async def _permitted(self, request: Request) -> Request:
+        allowed = await self._permission.ask(request.handshake)
+        if allowed is None:
+            return request
+        handshake = replace(request.handshake, principal=allowed.principal)
+        identity = Identity(self._permission, allowed, handshake)
+        return replace(request, handshake=handshake, identity=identity)
 
     def _warn_once(self, refused: RequestRefused) -> None:
         message = refused.message
@@ -219,11 +283,16 @@ async def _refuse(scope: Scope, send: Send, refused: RequestRefused, headers: Ma
 
 async def _deny(scope: Scope, send: Send, refused: RequestRefused) -> None:
     if "websocket.http.response" not in (scope.get("extensions") or {}):
-        await send({"type": "websocket.close", "code": 1008, "reason": refused.message[:100]})
+        code = _TRY_AGAIN_LATER if refused.status in (429, 503) else 1008
+        await send({"type": "websocket.close", "code": code, "reason": refused.message[:100]})
         return
-    closing = Closing(code=int(refused.code), message=refused.message, received=refused.received)
-    body = encode_closing(closing).encode()
-    headers = {"content-type": "application/json", "content-length": str(len(body)), **BASE_HEADERS}
+    body = refusal_body(refused)
+    headers = {
+        "content-type": "application/json",
+        "content-length": str(len(body)),
+        **BASE_HEADERS,
+        **retry_headers(refused),
+    }
     await send(
         {
             "type": "websocket.http.response.start",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import ceil
 from types import TracebackType
 
 import anyio
@@ -21,7 +22,9 @@ __all__ = [
     "encode_headers",
     "opening_headers",
     "read_body",
+    "refusal_body",
     "refusal_of",
+    "retry_headers",
     "send_nothing",
     "send_refusal",
     "send_response",
@@ -134,13 +137,29 @@ def refusal_of(error: RemoteProtocolError | RequestRefused) -> RequestRefused:
     )
 
 
+def refusal_body(refused: RequestRefused) -> bytes:
+    """Engine.IO's error object."""
+    retry = refused.retry_after
+    closing = Closing(
+        code=int(refused.code),
+        message=refused.message,
+        received=refused.received,
+        retry_ms=None if retry is None else round(retry * 1000),
+    )
+    return encode_closing(closing).encode()
+
+
+def retry_headers(refused: RequestRefused) -> dict[str, str]:
+    """When to come back, for whoever does not read the body."""
+    return {} if refused.retry_after is None else {"retry-after": str(ceil(refused.retry_after))}
+
+
 async def send_refusal(send: Send, refused: RequestRefused, *, headers: Mapping[str, str]) -> None:
     """Answer with Engine.IO's error object (docs/protocol.md, section 8)."""
-    closing = Closing(code=int(refused.code), message=refused.message, received=refused.received)
     await send_response(
         send,
-        encode_closing(closing).encode(),
-        headers=headers,
+        refusal_body(refused),
+        headers={**headers, **retry_headers(refused)},
         status=refused.status,
         content_type="application/json",
     )

@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Send
 
 from ..engine.errors import ErrorCode, RemoteProtocolError, RequestRefused, StaleAttach
-from ..engine.live import Attachment, LiveSession
+from ..engine.live import Attachment, Handshake, LiveSession
 from ..engine.server import SessionTable
 from ..engine.session import CloseReason, Verdict, admit_plain
 from ..engine.settings import Settings
@@ -40,7 +40,13 @@ async def serve_poll(
         RequestRefused, RemoteProtocolError: before anything was answered.
     """
     if request.sid is None:
-        session = table.open("polling", request.handshake, counting=request.counting, codecs=request.codecs)
+        session = table.open(
+            "polling",
+            request.handshake,
+            counting=request.counting,
+            codecs=request.codecs,
+            identity=request.identity,
+        )
         headers = opening_headers(headers, table.settings, session.sid)
         await _answer(session, session.opening(), send, headers, settings=table.settings)
         return
@@ -48,13 +54,13 @@ async def serve_poll(
     upgrading = False
     if request.counting:
         attach = request.attach()
-        session = table.find(request.sid, key=attach.key)
+        session = await table.recognise(request.sid, request.handshake, key=attach.key, transport="polling")
         attachment = session.attach("polling", number=_number(attach.carrier), received=attach.received)
         hold = table.settings.counting_ping_interval
         if attach.wait_ms is not None:
             hold = min(hold, attach.wait_ms / 1000)
     else:
-        session = table.find(request.sid)
+        session = await table.recognise(request.sid, request.handshake, transport="polling")
         _admit("poll", session, busy=session.attached)
         attachment = session.attach("polling")
         upgrading = session.probing
@@ -169,7 +175,8 @@ async def serve_post(
                 timeout=settings.body_timeout,
                 count=count,
             )
-            answer = await (_post_counting if request.counting else _post_plain)(table, sid, read)
+            post = _post_counting if request.counting else _post_plain
+            answer = await post(table, sid, request.handshake, read)
     except ClientDisconnect:
         await send_nothing(send)
         return
@@ -179,26 +186,26 @@ async def serve_post(
 Read = Callable[[], Awaitable[bytearray]]
 
 
-async def _post_plain(table: SessionTable, sid: str, read: Read) -> str:
-    session = table.find(sid)
+async def _post_plain(table: SessionTable, sid: str, handshake: Handshake, read: Read) -> str:
+    session = await table.recognise(sid, handshake)
     with session.posting() as others:
         _admit("post", session, busy=others > 0)
         await _take_plain(session, await read())
     return "ok"
 
 
-async def _post_counting(table: SessionTable, sid: str, read: Read) -> str:
+async def _post_counting(table: SessionTable, sid: str, handshake: Handshake, read: Read) -> str:
     # Who it is, its body says; but for a session that never was, nobody needs to wait for that.
     if not table.knows(sid):
         raise table.unknown(sid, None)
     session = table.sessions.get(sid)
     if session is None:
-        return await _take_counting(table, sid, await read())
+        return await _take_counting(table, sid, handshake, await read())
     with session.posting() as others:
         if others >= session.max_carriers:
             message = "Bad request: too many POSTs of one session at once (setting max_carriers)"
             raise RequestRefused(ErrorCode.BAD_REQUEST, message, status=429)
-        return await _take_counting(table, sid, await read())
+        return await _take_counting(table, sid, handshake, await read())
 
 
 async def _take_plain(session: LiveSession, body: bytearray) -> None:
@@ -210,13 +217,13 @@ async def _take_plain(session: LiveSession, body: bytearray) -> None:
     await session.receive_at_pace(session.bring(), packets)
 
 
-async def _take_counting(table: SessionTable, sid: str, body: bytearray) -> str:
+async def _take_counting(table: SessionTable, sid: str, handshake: Handshake, body: bytearray) -> str:
     packets = decode_payload_bytes(body, counting=True)
     first = next(packets)
     if first.type is not PacketType.ATTACH:
         raise RemoteProtocolError("a POST begins with an attach")
     attach = decode_attach(first.data)
-    session = table.find(sid, key=attach.key)
+    session = await table.recognise(sid, handshake, key=attach.key)
     stale: StaleAttach | None = None
     if attach.carrier is not None:
         try:

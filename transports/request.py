@@ -15,13 +15,14 @@ from starlette.datastructures import Headers
 from starlette.types import Scope
 
 from ..engine.errors import ErrorCode, RemoteProtocolError, RequestRefused
-from ..engine.live import Handshake
+from ..engine.live import Handshake, Identity, RequestHeaders
 from ..engine.settings import Forwarded, Network, Settings, forwarded
 from ..engine.wire.handshake import TRANSPORTS, Attach, decode_attach
 
 __all__ = [
     "ATTACH_HEADER",
     "Request",
+    "check_head",
     "check_origin",
     "cors_headers",
     "host_of",
@@ -49,6 +50,7 @@ class Request:
         subprotocol: What a WebSocket is told that we speak: the first that it offers, if it has the form of one.
             Socket.IO has none, but its clients may be told to name some.
         handshake: What the application is told of the request.
+        identity: Whose the session is that it opens, if the application has said so.
     """
 
     method: str
@@ -58,6 +60,7 @@ class Request:
     codecs: tuple[str, ...]
     subprotocol: str | None
     handshake: Handshake
+    identity: Identity | None = None
 
     def attach(self) -> Attach:
         """The client's attach in the header of a GET.
@@ -69,6 +72,24 @@ class Request:
         if text is None:
             raise RemoteProtocolError("the header Holdfast-Attach is missing")
         return decode_attach(text)
+
+
+# What HTTP/2 counts for each header besides its name and its value (RFC 9113, section 6.5.2).
+_HEADER_OVERHEAD = 32
+
+
+def check_head(scope: Scope, settings: Settings) -> None:
+    """Let in a request whose head is of an ordinary size: a session keeps that of its opening.
+
+    Raises:
+        RequestRefused: status 431.
+    """
+    headers = scope["headers"]
+    size = sum([len(name) + len(value) for name, value in headers]) + _HEADER_OVERHEAD * len(headers)
+    size += len(scope.get("query_string", b"")) + len(scope["path"])
+    if size > settings.max_header_bytes:
+        message = f"Bad request: the head has more than {settings.max_header_bytes} bytes (setting max_header_bytes)"
+        raise RequestRefused(ErrorCode.BAD_REQUEST, message, status=431)
 
 
 def parse_request(scope: Scope, settings: Settings) -> Request:
@@ -179,7 +200,7 @@ def _handshake(scope: Scope, query: dict[str, str], query_text: str, settings: S
         address = (found.address, 0) if found.address is not None else address
         proto = found.proto or proto
     return Handshake(
-        headers=dict(headers.items()),
+        headers=RequestHeaders(scope["headers"]),
         query=query,
         address=address,
         secure=proto in ("https", "wss"),

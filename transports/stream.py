@@ -39,12 +39,14 @@ async def serve_stream(
         RequestRefused, RemoteProtocolError: before anything was answered.
     """
     if request.sid is None:
-        session = table.open("stream", request.handshake, counting=True, codecs=request.codecs)
+        session = table.open(
+            "stream", request.handshake, counting=True, codecs=request.codecs, identity=request.identity
+        )
         attachment = session.opening()
         headers = opening_headers(headers, table.settings, session.sid)
     else:
         attach = request.attach()
-        session = table.find(request.sid, key=attach.key)
+        session = await table.recognise(request.sid, request.handshake, key=attach.key, transport="stream")
         if attach.carrier is None:
             raise RemoteProtocolError("an attach that writes needs a carrier number")
         if attach.probe:

@@ -19,7 +19,7 @@ from ..engine.errors import (
     StaleAttach,
 )
 from ..engine.host import Timer
-from ..engine.live import Arrival, Attachment, LiveSession
+from ..engine.live import Arrival, Attachment, Handshake, LiveSession
 from ..engine.server import SessionTable
 from ..engine.session import CloseReason, Life, Verdict, admit_plain
 from ..engine.wire.handshake import Closing, decode_attach, encode_closing
@@ -36,6 +36,7 @@ _MOST_ATTACH = 4_096
 
 _NOT_COMPLETED = {"type": "websocket.close", "code": 1002, "reason": "the upgrade was not completed"}
 _CROWDED_OUT = {"type": "websocket.close", "code": 1008, "reason": "too many carriers (setting max_carriers)"}
+_RESTART = 1012
 _REPLACED = 4000 + ErrorCode.ATTACH_OUT_OF_DATE
 
 
@@ -53,7 +54,11 @@ async def serve_websocket(table: SessionTable, request: Request, receive: Receiv
     try:
         if request.sid is None:
             session = table.open(
-                "websocket", request.handshake, counting=request.counting, codecs=request.codecs
+                "websocket",
+                request.handshake,
+                counting=request.counting,
+                codecs=request.codecs,
+                identity=request.identity,
             )
             attachment = session.opening()
             try:
@@ -66,9 +71,9 @@ async def serve_websocket(table: SessionTable, request: Request, receive: Receiv
             await _serve(session, attachment, receive, send)
         elif request.counting:
             await _accept(send, request, {})
-            await _serve_attach(table, request.sid, receive, send)
+            await _serve_attach(table, request.sid, request.handshake, receive, send)
         else:
-            session = table.find(request.sid)
+            session = await table.recognise(request.sid, request.handshake, transport="websocket")
             if not table.settings.allow_upgrades:
                 message = "Bad request: this server takes no upgrades (setting allow_upgrades)"
                 raise RequestRefused(ErrorCode.BAD_REQUEST, message)
@@ -114,7 +119,9 @@ async def _receive_message(receive: Receive) -> dict[str, Any]:
     return dict(message)
 
 
-async def _serve_attach(table: SessionTable, sid: str, receive: Receive, send: Send) -> None:
+async def _serve_attach(
+    table: SessionTable, sid: str, handshake: Handshake, receive: Receive, send: Send
+) -> None:
     """A counting peer's WebSocket: not a carrier until its attach arrives."""
     code, closing = ErrorCode.BAD_REQUEST, Closing(message="no attach came in time")
     joined: tuple[LiveSession, Attachment] | None = None
@@ -135,11 +142,12 @@ async def _serve_attach(table: SessionTable, sid: str, receive: Receive, send: S
                 if packet.type is PacketType.PING:
                     await send({"type": "websocket.send", "text": f"3{decode_ping(packet.data)}"})
                     continue
-                joined = _attach(table, sid, packet)
+                joined = await _attach(table, sid, handshake, packet)
         if arrival.crowded_out:
             await send(_CROWDED_OUT)
             return
     except (RemoteProtocolError, RequestRefused) as error:
+        table.counters.refuse(error)
         code = error.code
         closing = Closing(code=int(code), message=str(error), received=getattr(error, "received", None))
     if timer is not None:
@@ -153,13 +161,15 @@ async def _serve_attach(table: SessionTable, sid: str, receive: Receive, send: S
         await send({"type": "websocket.close", "code": 4000 + code, "reason": (closing.message or "")[:100]})
 
 
-def _attach(table: SessionTable, sid: str, packet: Packet) -> tuple[LiveSession, Attachment]:
+async def _attach(
+    table: SessionTable, sid: str, handshake: Handshake, packet: Packet
+) -> tuple[LiveSession, Attachment]:
     if packet.type is not PacketType.ATTACH:
         raise RemoteProtocolError("a WebSocket of a session begins with an attach")
     attach = decode_attach(packet.data)
     if attach.carrier is None:
         raise RemoteProtocolError("an attach that writes needs a carrier number")
-    session = table.find(sid, key=attach.key)
+    session = await table.recognise(sid, handshake, key=attach.key, transport="websocket")
     return session, session.attach("websocket", number=attach.carrier, received=attach.received)
 
 
@@ -284,6 +294,8 @@ def _end_code(session: LiveSession) -> int:
     # Codes of our own are for those who know them; a standard client gets "protocol error" from the RFC.
     if session.end_code is not None and session.counting:
         return 4000 + session.end_code
+    if session.ended_with() is CloseReason.SERVER_SHUTTING_DOWN:
+        return _RESTART
     if session.ended_with() is CloseReason.BUFFER_FULL:
         return 4000 + ErrorCode.SESSION_UNKNOWN if session.counting else 1008
     return session.close_code

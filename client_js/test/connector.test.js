@@ -85,6 +85,37 @@ row(4, "with a WebSocket that failed here lately, polling at once; it is probed 
   assert.deepEqual(connector.next(61_500), ["websocket"]);
 });
 
+for (const closes of [true, false]) {
+  row(19, `a WebSocket that opens and ${closes ? "is closed" : "says nothing while another answers"} rests for a minute at once`, () => {
+    const connector = make();
+    connector.race(0);
+    connector.next(0);
+    if (closes) connector.failed("websocket", 20, true);
+    connector.next(250);
+    if (!closes) connector.dropped("websocket", 270, true);
+    connector.carries("polling", 270);
+    connector.next(400);
+    connector.carries("stream", 420);
+    const tried = closes ? 60_020 : 60_270;
+    assert.deepEqual(connector.next(tried - 1), []);
+    assert.deepEqual(connector.next(tried), ["websocket"]);
+    connector.failed("websocket", tried + 2000, true);
+    assert.deepEqual(connector.next(tried + 61_999), []);
+    assert.deepEqual(connector.next(tried + 62_000), ["websocket"]);
+    connector.refresh(tried + 62_000, true);
+  });
+}
+
+row(19, "when nothing else gets through either, it was the network", () => {
+  const connector = make();
+  connector.race(0);
+  connector.next(0);
+  connector.failed("websocket", 20, true);
+  connector.next(20);
+  connector.failed("polling", 30);
+  assert.deepEqual(connector.next(100), ["websocket"]);
+});
+
 row(5, "a WebSocket that had worked is tried at once when it is lost, and polling 250 ms later", () => {
   const connector = on("websocket");
   connector.lost("websocket", 60_000, false);

@@ -80,6 +80,47 @@ test("a server that has forgotten the session is there: another one is had in a 
   assert.ok(disconnects[0][0] - from < 100);
 });
 
+/** The server goes away, and says so. */
+const leave = (world, closing) => {
+  for (const socket of world.sockets) socket.send(["1" + JSON.stringify({ message: "server shutting down", ...closing })]);
+  world.sessions.clear();
+};
+
+for (const [retry, least, most] of /** @type {[any, number, number][]} */ ([
+  [undefined, 40, 250],
+  [0, 40, 250],
+  [3000, 3000, 3200],
+])) {
+  test(`a server that goes away says when to come back: ${retry}`, async () => {
+    const { world, manager, socket, log } = await start();
+    const lost = [];
+    socket.on("disconnect", (reason, { description }) => lost.push([reason, description.message, description.retry]));
+    const from = world.time;
+    leave(world, { retry });
+    await world.advance(least);
+    assert.deepEqual(lost, [["transport close", "server shutting down", retry ?? 0]]);
+    assert.ok(!log.some(([, name]) => name == "reconnect"));
+    await world.advance(most - least + 100);
+    assert.equal(manager.status, "connected");
+    const [at] = log.find(([, name]) => name == "reconnect_attempt");
+    assert.ok(at - from >= least && at - from <= most, `${at - from}`);
+  });
+}
+
+test("a server that says nonsense of when to come back has broken the protocol, and is not asked again at once", async () => {
+  for (const retry of [-1, 0.5, "soon", null, [], { valueOf: 1, toString: 1 }, 1e300]) {
+    const { world, manager, socket, log } = await start();
+    const lost = [];
+    socket.on("disconnect", (reason) => lost.push(reason));
+    const from = world.time;
+    leave(world, { retry });
+    await world.advance(4000);
+    assert.deepEqual(lost, ["parse error"]);
+    assert.ok(log.find(([, name]) => name == "reconnect_attempt")[0] - from >= 500);
+    manager.close();
+  }
+});
+
 test("inspect is plain values without secrets, with every try, its outcome and its time", async () => {
   const world = new World();
   world.weather.noSockets = true;

@@ -155,6 +155,7 @@ export class World {
       await this.travel();
       if (weather.black) await new Promise(() => {});
       if (weather.down) throw new TypeError("fetch failed");
+      if (body?.length > weather.maxBody) return new Response("<html>413 Request Entity Too Large", { status: 413 });
       if (weather.page) return new Response("<html>Log in", { headers: { "Content-Type": "text/html" } });
       const isLost = this.random() < (weather.loss ?? 0);
       if (isLost && this.random() < 0.5) throw new TypeError("fetch failed");
@@ -187,7 +188,7 @@ export class World {
     if (attach.probe) return this.stream(session, { out: [], number: attach.carrier, candidate: true }, signal);
     const carrier = session.server.attach(attach, transport);
     if (!carrier) return this.refuse(6, "out of date");
-    return transport == "stream" ? this.stream(session, carrier, signal) : this.poll(session, carrier, attach.wait ?? 10000, signal);
+    return transport == "stream" ? this.stream(session, carrier, signal) : this.poll(session, carrier, Math.min(attach.wait ?? 10000, 10000), signal);
   }
 
   async poll(session, carrier, wait, signal) {
@@ -293,6 +294,7 @@ class FakeWebSocket {
     this.#state = "open";
     if (sid) this.session = world.sessions.get(sid);
     this.onopen?.();
+    if (world.weather.shutSockets) return this.cut(1006);
     if (world.weather.muteSockets) return;
     if (sid) {
       if (!this.session || this.session.server.over) {

@@ -53,6 +53,8 @@ export const request = async ({ fetch, withCredentials }, url, init) => {
   const response = await fetch(url, {
     credentials: withCredentials ? "include" : undefined,
     cache: "no-store",
+    // What the headers hold is for this server alone.
+    redirect: "error",
     ...init,
   });
   if (!response.ok) throw toError(response.status, await response.text());

@@ -30,8 +30,10 @@ class ModuleCodec(JsonCodec):
 
     __slots__ = ("_module",)
 
-    def __init__(self, module: JsonModule, *, max_attachments: int) -> None:
-        super().__init__(max_attachments=max_attachments)
+    def __init__(
+        self, module: JsonModule, *, max_attachments: int, max_depth: int, max_containers: int
+    ) -> None:
+        super().__init__(max_attachments=max_attachments, max_depth=max_depth, max_containers=max_containers)
         self._module = module
 
     def encode(self, packet: SocketPacket) -> list[Message]:

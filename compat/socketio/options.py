@@ -163,9 +163,19 @@ def _read_codecs(found: Options, given: dict[str, object]) -> None:
             "and a format of your own is a holdfast.Codec"
         )
     if module is not None and module is not json:
-        most = given.get("max_attachments", Settings().max_attachments)
-        custom: Codec = ModuleCodec(cast("JsonModule", module), max_attachments=cast("int", most))
-        found.others["codecs"] = (custom, MsgpackCodec())
+        base = given.get("settings")
+        plain = base if isinstance(base, Settings) else Settings()
+        attachments, depth, containers = (
+            cast("int", given.get(name, getattr(plain, name)))
+            for name in ("max_attachments", "max_depth", "max_containers")
+        )
+        custom: Codec = ModuleCodec(
+            cast("JsonModule", module),
+            max_attachments=attachments,
+            max_depth=depth,
+            max_containers=containers,
+        )
+        found.others["codecs"] = (custom, MsgpackCodec(max_depth=depth, max_containers=containers))
 
 
 def _cookie(value: object) -> object:

@@ -114,6 +114,11 @@ class Session:
         """See `SessionHandler`."""
         return self._waiting_bytes > self._live.max_payload
 
+    @property
+    def is_busy(self) -> bool:
+        """See `SessionHandler`. Its function runs as long as the session."""
+        return False
+
     def _ring(self) -> None:
         if self._bell is not None:
             self._bell.set()

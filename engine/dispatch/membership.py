@@ -169,6 +169,11 @@ class Membership:
         if self.life is not Life.GONE:
             self.registry.adapter.remove(self, room)
 
+    @property
+    def principal(self) -> object:
+        """Whose its session is."""
+        return self.session.live.request.principal
+
     def info(self) -> SocketInfo:
         return SocketInfo(
             id=self.id,

@@ -306,6 +306,9 @@ class Recovery:
             # A secret of ours, and no business of the application, which may log what its peers bring.
             del auth["pid"]
             auth.pop("offset", None)
+            if log.member.principal != member.principal:
+                # Whoever has it is not whom it was given to, and takes nothing from him.
+                log = None
         if log is not None and log.member.codec is member.codec:
             missed = log.missed(offset)
             if missed is not None:

@@ -107,6 +107,11 @@ class Runner:
             or bool(listeners.any() or listeners.middleware("event"))
         )
 
+    @property
+    def is_running(self) -> bool:
+        """Whether a handler runs, or is about to."""
+        return self._running
+
     def push_event(self, event: EventReceived, size_bytes: int) -> None:
         self._push(_Received(event, size_bytes))
 

@@ -22,6 +22,9 @@ from .registry import Registries, Registry
 
 __all__ = ["EventSession"]
 
+# Bytes in a second that an uplink has at least.
+_SLOWEST = 50_000
+
 logger = logging.getLogger("holdfast.dispatch")
 
 
@@ -168,7 +171,10 @@ class EventSession:
         self._part_timer = None
         if self._closed or not self.protocol.is_incomplete:
             return
-        host, seconds = self.live.host, self.settings.attachment_timeout
+        # While a slow uplink brings a large one, nothing is seen of it.
+        host = self.live.host
+        most = self.settings.max_payload - self.protocol.pending_bytes
+        seconds = self.settings.attachment_timeout + most / _SLOWEST
         if self.live.counting and not self.live.attached:
             # What is missing comes by the next carrier.
             self._part_at = host.now()
@@ -176,7 +182,7 @@ class EventSession:
         if due > host.now():
             self._part_timer = host.call_at(due, self._check_parts)
         else:
-            self._fail(f"an attachment did not come within {seconds:g} s (setting attachment_timeout)")
+            self._fail(f"an attachment did not come within {seconds:.3g} s (setting attachment_timeout)")
 
     def event_taken(self, size_bytes: int) -> None:
         """A handler begins with an event that waited."""
@@ -191,6 +197,13 @@ class EventSession:
     def is_behind(self) -> bool:
         """See `SessionHandler`."""
         return self._waiting > self._many or self._waiting_bytes > self._many_bytes
+
+    @property
+    def is_busy(self) -> bool:
+        """See `SessionHandler`."""
+        if self._waiting or self._changes or self._searching:
+            return True
+        return any(member.runner.is_running for member in self._members.values())
 
     def _connect(self, request: ConnectRequested) -> None:
         try:

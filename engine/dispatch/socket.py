@@ -89,6 +89,7 @@ class Socket:
                 url=request.url,
                 time=request.time,
                 scope=request.scope,
+                principal=request.principal,
             )
         return self._handshake
 

@@ -2,21 +2,28 @@
 
 from .attachment import Attachment
 from .bodies import Bodies
-from .handshake import Handshake, SocketHandshake
-from .permission import AllowRequest, Permission
+from .handshake import Handshake, RequestHeaders, SocketHandshake
+from .identity import Identity
+from .permission import Allowed, AllowRequest, Permission
 from .session import Arrival, LiveSession, SessionHandler, short_hash
+from .stats import Counters, Stats
 from .unused import Unused
 
 __all__ = [
     "AllowRequest",
+    "Allowed",
     "Arrival",
     "Attachment",
     "Bodies",
+    "Counters",
     "Handshake",
+    "Identity",
     "LiveSession",
     "Permission",
+    "RequestHeaders",
     "SessionHandler",
     "SocketHandshake",
+    "Stats",
     "Unused",
     "short_hash",
 ]

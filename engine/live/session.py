@@ -18,6 +18,7 @@ import anyio
 from anyio.lowlevel import checkpoint
 
 from ..errors import (
+    ErrorCode,
     LimitExceeded,
     MessageTooLarge,
     MissingMessages,
@@ -32,7 +33,9 @@ from ..wire.packet import Packet
 from .attachment import Attachment
 from .candidates import Candidates
 from .handshake import Handshake
+from .identity import Identity
 from .rate import Rate
+from .stats import Counters
 
 __all__ = ["LiveSession", "SessionHandler", "short_hash"]
 
@@ -43,6 +46,10 @@ _LAST_WORDS = 2.0
 # How long what was replaced goes on: it may still bring what its client had written, and write what it had begun. A
 # client that takes nothing any more gets no longer, whatever blocks there.
 _REPLACED_LINGER = 5.0
+# How long polls may pause and still be what went on before.
+_PAUSE = 5.0
+# How long a client whose credentials have expired has to come back with fresh ones.
+_RENEWAL = 10.0
 # How many volatile events wait where the newest are wanted.
 _MOST_LATEST = 16
 # How many packets are taken before others have their turn.
@@ -74,6 +81,11 @@ class SessionHandler(Protocol):
     def is_behind(self) -> bool:
         """Whether much of what it was given still waits. When that ends, it calls `LiveSession.caught_up`, and for each
         message that it has taken, `LiveSession.message_taken`."""
+        ...
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether what it was given is being worked on, and will come to an end by itself."""
         ...
 
 
@@ -111,7 +123,44 @@ class LiveSession:
         end_code: The protocol's error code that the session ended with, if it did.
         close_code: What a plain peer's WebSocket is closed with for it.
         candidates: The streams that are not to be attached yet.
+        identity: Whose it is; None where the application has no word on that.
     """
+
+    # More attributes than CPython shares the keys of.
+    __slots__ = (
+        "__weakref__",
+        "_arrivals",
+        "_attachments",
+        "_caught_up",
+        "_core",
+        "_counters",
+        "_is_lost",
+        "_latest",
+        "_on_end",
+        "_pace",
+        "_posting",
+        "_probing",
+        "_rate",
+        "_room",
+        "_timer",
+        "_timer_at",
+        "_was_open",
+        "candidates",
+        "close_code",
+        "codec",
+        "end_code",
+        "ended",
+        "handler",
+        "host",
+        "identity",
+        "key",
+        "max_carriers",
+        "max_payload",
+        "name",
+        "request",
+        "sid",
+        "when_full",
+    )
 
     def __init__(
         self,
@@ -126,6 +175,8 @@ class LiveSession:
         when_full: Literal["wait", "disconnect"] = "wait",
         max_carriers: int = 16,
         max_events_per_second: int = 20_000,
+        counters: Counters | None = None,
+        identity: Identity | None = None,
     ) -> None:
         self.sid = sid
         self.key = key
@@ -141,7 +192,11 @@ class LiveSession:
         self.close_code = 1000
         self.ended = anyio.Event()
         self.candidates = Candidates(self)
+        self.identity = identity
         self._core = core
+        self._counters = counters or Counters()
+        # A counting session that has lost its carrier; between two polls it has not.
+        self._is_lost = False
         self._attachments: dict[Carrier, Attachment] = {}
         self._timer: Timer | None = None
         self._timer_at: float | None = None
@@ -159,6 +214,8 @@ class LiveSession:
     def start(self, handler: SessionHandler) -> None:
         """Put the application above the session, and start its time."""
         self.handler = handler
+        if self.identity is not None:
+            self.identity.begin(self.host, self.name, self._credentials_expired)
         self._settle()
 
     def on_end(self, call: Callable[[LiveSession], None]) -> None:
@@ -215,6 +272,26 @@ class LiveSession:
     def budget(self) -> Budget:
         """What is kept for all peers."""
         return self._core.budget
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether its handlers still work on what it has sent."""
+        return self.handler is not None and self.handler.is_busy
+
+    @property
+    def is_served(self) -> bool:
+        """Whether a carrier is there, if only to say its last word."""
+        return bool(self._attachments)
+
+    @property
+    def has_said_bye(self) -> bool:
+        """Whether its end was written, after all messages."""
+        return self._core.has_said_bye
+
+    @property
+    def undelivered(self) -> int:
+        """How many messages were kept for the peer when it ended: not written, or not acknowledged."""
+        return self._core.undelivered
 
     @property
     def end_message(self) -> str | None:
@@ -299,9 +376,15 @@ class LiveSession:
         else:
             await attachment.flush_as_guest()
 
-    def close(self, reason: CloseReason = CloseReason.FORCED_SERVER_CLOSE) -> None:
-        """End the session. What was sent before still goes out."""
-        self._core.close(reason, now=self.host.now())
+    def close(
+        self, reason: CloseReason = CloseReason.FORCED_SERVER_CLOSE, *, retry_ms: int | None = None
+    ) -> None:
+        """End the session. What was sent before still goes out.
+
+        Args:
+            retry_ms: In how many milliseconds a counting peer is to come back; None for when it likes.
+        """
+        self._core.close(reason, now=self.host.now(), retry_ms=retry_ms)
         self._settle()
 
     def fail(
@@ -332,9 +415,10 @@ class LiveSession:
             StaleAttach: a newer carrier exists; the session is unharmed.
             RemoteProtocolError: the session has been closed for it.
         """
-        before = self._core.transport
+        core, counters = self._core, self._counters
+        before, written = core.transport, core.outbox.written
         try:
-            carrier = self._core.attach(transport, number=number, received=received, now=self.host.now())
+            carrier = core.attach(transport, number=number, received=received, now=self.host.now())
         except StaleAttach:
             self._settle()
             raise
@@ -343,6 +427,11 @@ class LiveSession:
             raise
         if transport != before:
             logger.debug("session %s goes on by %s, after %s", self.name, transport, before)
+            counters.move(before, transport)
+        counters.replayed += written - carrier.written
+        if self._is_lost:
+            self._is_lost = False
+            counters.resume()
         self._fence()
         attachment = self._serve(carrier)
         self._settle()
@@ -358,6 +447,35 @@ class LiveSession:
         left = [attachment for attachment in self._attachments.values() if not attachment.scope.cancel_called]
         if len(left) >= self.max_carriers:
             left[0].cut()
+
+    def goes_on_by(self, transport: str) -> bool:
+        """Whether a carrier of this kind is only the next one: a poll after a poll, and soon."""
+        if transport != "polling" or self._core.transport != "polling":
+            return False
+        return self.attached or self.host.now() - self._core.gone_at <= _PAUSE
+
+    def _credentials_expired(self) -> None:
+        """A counting peer has its carriers cut: it attaches again, and is asked who it is. A plain one begins anew."""
+        if not self.counting:
+            self._fail_expired()
+            return
+        logger.info("session %s: its credentials have expired; it is to attach again", self.name)
+        if self.attached:
+            self.host.call_later(_RENEWAL, self._end_unless_renewed)
+        self.candidates.cut()
+        self._cut()
+
+    def _end_unless_renewed(self) -> None:
+        if self.identity is not None and not self.identity.is_good:
+            self._fail_expired()
+
+    def _fail_expired(self) -> None:
+        self.fail(
+            CloseReason.AUTHENTICATION_EXPIRED,
+            code=int(ErrorCode.FORBIDDEN),
+            message="the credentials have expired",
+            close_code=1008,
+        )
 
     def bring(self, *, received: int | None = None) -> Carrier:
         """Attach a carrier that only brings: a POST.
@@ -512,6 +630,9 @@ class LiveSession:
         self._settle()
 
     def _lose(self, reason: CloseReason) -> None:
+        if self.counting and self.is_open and not self._is_lost:
+            self._is_lost = True
+            self._counters.detach()
         # A server that shuts down has no next carrier to wait for.
         if not self.counting or (self._core.reason is CloseReason.SERVER_SHUTTING_DOWN and not self.attached):
             self._core.fail(reason)
@@ -616,6 +737,8 @@ class LiveSession:
             self.ended.set()
             if self._timer is not None:
                 self._timer.cancel()
+            if self.identity is not None:
+                self.identity.end()
             if self._on_end is not None:
                 self._on_end(self)
             self.candidates.cut()
@@ -629,6 +752,10 @@ class LiveSession:
 
     def _announce_end(self) -> None:
         reason = self._core.reason or CloseReason.FORCED_CLOSE
+        self._counters.ended[reason] += 1
+        if self._is_lost:
+            self._is_lost = False
+            self._counters.detached -= 1
         level = logging.WARNING if reason is CloseReason.BUFFER_FULL else logging.DEBUG
         logger.log(level, "session %s ended: %s", self.name, reason)
         if self.handler is not None:
@@ -655,6 +782,7 @@ class LiveSession:
         self._timer = self._timer_at = None
         silent = self._core.tick(now=self.host.now())
         if silent is not None:
+            self._lose(CloseReason.PING_TIMEOUT)
             attachment = self._attachments.pop(silent, None)
             if attachment is not None:
                 attachment.cut()

@@ -9,17 +9,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 
-from ..wire.message import Message
+from ..wire.message import MESSAGE_OVERHEAD, Message
 
-__all__ = ["OVERHEAD_BYTES", "Budget", "kept_bytes"]
-
-# What a message costs besides its payload: the object, its text, its places in lists.
-OVERHEAD_BYTES = 150
+__all__ = ["Budget", "kept_bytes"]
 
 
 def kept_bytes(messages: Iterable[Message]) -> int:
     """What these count against a buffer's limit."""
-    return sum([message.size_bytes + OVERHEAD_BYTES for message in messages])
+    return sum([message.size_bytes + MESSAGE_OVERHEAD for message in messages])
 
 
 class Budget:
@@ -41,14 +38,14 @@ class Budget:
     def keep(self, message: Message) -> None:
         """A buffer keeps it."""
         if not message.holders:
-            self.used_bytes += message.size_bytes + OVERHEAD_BYTES
+            self.used_bytes += message.size_bytes + MESSAGE_OVERHEAD
         message.holders += 1
 
     def let_go(self, message: Message) -> None:
         """A buffer that has kept it does not any more."""
         message.holders -= 1
         if not message.holders:
-            self.used_bytes -= message.size_bytes + OVERHEAD_BYTES
+            self.used_bytes -= message.size_bytes + MESSAGE_OVERHEAD
 
     @property
     def is_used_up(self) -> bool:

@@ -35,7 +35,9 @@ class ServerSession(Session):
 
     Attributes:
         opening: The carrier of the opening request.
+        gone_at: Since when there is no carrier that writes, if there is none.
         end_message: What the peer was told of its end, if that was no ordinary one.
+        retry_ms: In how many milliseconds it is to come back; None for when it likes.
     """
 
     def __init__(
@@ -60,12 +62,13 @@ class ServerSession(Session):
         self._grace = grace
         self._heartbeat = Heartbeat(interval=ping_interval, timeout=ping_timeout, now=now)
         self._waiting: list[str] = []
-        self._gone_at = now
+        self.gone_at = now
         self._closing_at = now
         self._gone_reason = CloseReason.TRANSPORT_CLOSE
         self._unused_grace = grace if unused_grace is None else min(unused_grace, grace)
         self._came_back = False
         self.end_message: str | None = None
+        self.retry_ms: int | None = None
 
     def attach(
         self, transport: str, *, now: float, number: int | None = None, received: int | None = None
@@ -165,14 +168,15 @@ class ServerSession(Session):
         """
         was_writer = super().detach(carrier, now=now)
         if was_writer:
-            self._gone_at = now
+            self.gone_at = now
             self._gone_reason = reason
         return was_writer
 
-    def close(self, reason: CloseReason, *, now: float) -> None:
+    def close(self, reason: CloseReason, *, now: float, retry_ms: int | None = None) -> None:
         """End the session from this side; what was sent before still goes out, for at most 30 s."""
         if self.life is not Life.OPEN:
             return
+        self.retry_ms = retry_ms
         self._end(Life.CLOSING, reason)
         self._closing_at = now
 
@@ -183,7 +187,7 @@ class ServerSession(Session):
         self._end(Life.CLOSED, reason)
         self.end_message = message
         if self.writer is not None:
-            data = Closing(code=code, message=message, received=self.inbox.received)
+            data = Closing(code=code, message=message, received=self.inbox.received, retry_ms=self.retry_ms)
             self.writer.control.append(
                 encode_packet(PacketType.CLOSE, encode_closing(data) if self.counting else "")
             )
@@ -194,7 +198,7 @@ class ServerSession(Session):
     def _farewell(self) -> str:
         if not self.counting:
             return super()._farewell()
-        closing = Closing(message=self.reason, received=self.inbox.received)
+        closing = Closing(message=self.reason, received=self.inbox.received, retry_ms=self.retry_ms)
         return encode_packet(PacketType.CLOSE, encode_closing(closing))
 
     def deadline(self) -> float | None:
@@ -214,7 +218,7 @@ class ServerSession(Session):
         return due if self._ack_at is None or self._ack_at == OVERDUE else min(due, self._ack_at)
 
     def _given_up_at(self) -> float:
-        return self._gone_at + (self._grace if self.is_used else self._unused_grace)
+        return self.gone_at + (self._grace if self.is_used else self._unused_grace)
 
     def tick(self, *, now: float) -> Carrier | None:
         """Do what is due at ``now``. Returns a carrier that has to be cut because its peer is silent."""

@@ -75,6 +75,8 @@ class Session:
         transport: What carries the session, or carried it last.
         life: Whether it is open.
         reason: Why it ended.
+        has_said_bye: Whether a carrier has written the end, after all messages.
+        undelivered: How many messages were kept for the peer at the end: not written, or not acknowledged.
     """
 
     def __init__(
@@ -90,6 +92,8 @@ class Session:
         self.life = Life.OPEN
         self.reason: CloseReason | None = None
         self.writer: Carrier | None = None
+        self.has_said_bye = False
+        self.undelivered = 0
         self._told = 0
         self._untold_bytes = 0
         self._ack_at: float | None = None
@@ -181,6 +185,7 @@ class Session:
         apart = plain_poll and bool(packets)
         if self.life is Life.CLOSING and carrier.written == outbox.last and not apart:
             packets.append(self._farewell())
+            self.has_said_bye = True
             self._end(Life.CLOSED, CloseReason.FORCED_SERVER_CLOSE)
         return packets
 
@@ -296,6 +301,7 @@ class Session:
     def _end(self, life: Life, reason: CloseReason) -> None:
         # The first reason stays: what comes after it is how it ends, not why.
         if life is Life.CLOSED and self.life is not Life.CLOSED:
+            self.undelivered = self.outbox.kept
             self.outbox.clear()
             self.budget.sessions -= 1
         self.life = life

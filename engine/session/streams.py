@@ -6,9 +6,9 @@ Rules 1 and 5 of docs/protocol.md live here; the carriers that move the messages
 from __future__ import annotations
 
 from ..errors import MissingMessages, RemoteProtocolError
-from ..wire.message import Message
+from ..wire.message import MESSAGE_OVERHEAD, Message
 from ..wire.packet import HIGHEST_NUMBER
-from .budget import OVERHEAD_BYTES, Budget
+from .budget import Budget
 
 __all__ = ["Inbox", "Outbox"]
 
@@ -41,7 +41,7 @@ class Outbox:
     def append(self, message: Message) -> int:
         """Keep one more message and return its number."""
         self._messages.append(message)
-        size = message.size_bytes + OVERHEAD_BYTES
+        size = message.size_bytes + MESSAGE_OVERHEAD
         self.size_bytes += size
         # `Budget.keep`, without the call: this is done for every message.
         if not message.holders:
@@ -88,7 +88,7 @@ class Outbox:
         freed = held_by_others = 0
         for index in range(head, head + count):
             message = messages[index]
-            size = message.size_bytes + OVERHEAD_BYTES
+            size = message.size_bytes + MESSAGE_OVERHEAD
             freed += size
             message.holders = holders = message.holders - 1
             if holders:
@@ -105,6 +105,11 @@ class Outbox:
         elif self._head > 64 and self._head * 2 > len(self._messages):
             del self._messages[: self._head]
             self._head = 0
+
+    @property
+    def kept(self) -> int:
+        """How many messages."""
+        return len(self._messages) - self._head
 
     def clear(self) -> None:
         """Let go of everything, because nobody will ask for it."""

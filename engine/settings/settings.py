@@ -84,6 +84,8 @@ class Settings:
         max_carriers: Carriers that one session may have at once, with those that are replaced or not attached yet;
             the oldest makes way.
         max_bodies: Bytes of POST bodies that are read at the same time, in all; more are refused with status 503.
+        max_header_bytes: Bytes of a request's head, each header with 32 more, as HTTP/2 counts them; a larger one is
+            refused with status 431.
         upgrade_timeout: In which a plain WebSocket upgrade must be completed.
         body_timeout: In which a POST body must have arrived.
         stream_limit: Bytes after which a stream is ended, so that the client opens the next one.
@@ -99,7 +101,8 @@ class Settings:
         serve_client: Whether the JavaScript client is served beside the path.
         connect_timeout: In which a session must have connected to a namespace.
         max_attachments: Binary attachments of one packet.
-        attachment_timeout: In which the next attachment of a packet must have arrived while there is a carrier.
+        attachment_timeout: In which the next attachment of a packet must have arrived while there is a carrier; a
+            second more for every 50,000 bytes that it may have.
         max_depth: How deep lists and maps of a packet may be nested.
         max_containers: Lists and maps in one packet; a date in msgpack counts as two.
         max_events_per_second: Packets of any kind that one session may send in a second, and at once.
@@ -139,6 +142,7 @@ class Settings:
     trusted_proxies: Collection[str | Network] = proxies()
     max_carriers: int = count(16)
     max_bodies: int = size(64_000_000)
+    max_header_bytes: int = size(32_768)
     upgrade_timeout: float = seconds(10.0)
     body_timeout: float = seconds(10.0)
     stream_limit: int = size(8_000_000)

@@ -153,16 +153,22 @@ def decode_attached(text: str | bytes) -> Attached:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Closing:
-    """Why the server closes, and how far it had got (section 8)."""
+    """Why the server closes, how far it had got, and when to come back (section 8)."""
 
     code: int | None = None
     message: str | None = None
     received: int | None = None
+    retry_ms: int | None = None
 
 
 def encode_closing(closing: Closing) -> str:
     """The JSON object alone: the body of a refusal, and what follows ``1`` in a packet."""
-    pairs = {"code": closing.code, "message": closing.message, "received": closing.received}
+    pairs = {
+        "code": closing.code,
+        "message": closing.message,
+        "received": closing.received,
+        "retry": closing.retry_ms,
+    }
     return _compact({key: value for key, value in pairs.items() if value is not None})
 
 

@@ -13,7 +13,7 @@ from ..errors import LocalProtocolError
 __all__ = ["MESSAGE_OVERHEAD", "SEPARATOR", "Message"]
 
 SEPARATOR = "\x1e"
-# What a message costs besides its bytes where it is kept: an empty one is not free.
+# What a message costs besides its bytes where it is kept, the object and its places in lists: an empty one is not free.
 MESSAGE_OVERHEAD = 150
 
 

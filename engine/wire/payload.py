@@ -14,6 +14,10 @@ from .packet import Packet, decode_packet, encode_message
 __all__ = ["decode_payload", "decode_payload_bytes", "encode_frames", "encode_payload"]
 
 
+# Characters of packets in one WebSocket message: some clients take no more than a megabyte.
+_MOST_JOINED = 65_536
+
+
 def encode_payload(packets: Iterable[str | Message], *, counting: bool) -> str:
     """Join encoded packets and messages into one payload."""
     return SEPARATOR.join(
@@ -24,14 +28,15 @@ def encode_payload(packets: Iterable[str | Message], *, counting: bool) -> str:
 def encode_frames(packets: Iterable[str | Message], *, counting: bool) -> list[str | bytes]:
     """The WebSocket messages that carry these packets, in order.
 
-    Binary messages stand alone, as bytes. Text packets are joined for a counting peer; a plain peer gets each alone.
+    Binary messages stand alone, as bytes. Text packets are joined for a counting peer, up to a bound; a plain peer gets
+    each alone.
     """
     frames: list[str | bytes] = []
     waiting: list[str] = []
     for packet in packets:
         if isinstance(packet, Message) and isinstance(packet.data, bytes):
             if waiting:
-                frames.append(SEPARATOR.join(waiting))
+                frames += _joined(waiting)
                 waiting = []
             frames.append(packet.data)
             continue
@@ -41,7 +46,24 @@ def encode_frames(packets: Iterable[str | Message], *, counting: bool) -> list[s
         else:
             frames.append(text)
     if waiting:
-        frames.append(SEPARATOR.join(waiting))
+        frames += _joined(waiting)
+    return frames
+
+
+def _joined(texts: list[str]) -> list[str]:
+    """As few as possible, each of at most so many characters or one packet: who is behind is not sent all at once."""
+    if len(texts) == 1:
+        return texts
+    if sum(map(len, texts)) + len(texts) <= _MOST_JOINED:
+        return [SEPARATOR.join(texts)]
+    frames: list[str] = []
+    start = size = 0
+    for end, text in enumerate(texts):
+        size += len(text) + 1
+        if size > _MOST_JOINED and end > start:
+            frames.append(SEPARATOR.join(texts[start:end]))
+            start, size = end, len(text) + 1
+    frames.append(SEPARATOR.join(texts[start:]))
     return frames
 
 

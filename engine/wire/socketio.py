@@ -194,8 +194,8 @@ def decode_socket_packet(
     id: int | None = None
     if "0" <= text[at : at + 1] <= "9":
         id, at = _decode_id(text, at)
-    # What is shorter is neither deep nor many.
-    if len(text) > 2 * max_depth:
+    # What is shorter is neither deep nor many, unless even less is allowed.
+    if len(text) > 2 * max_depth or max_containers < max_depth:
         check_structure(text, max_depth, max_containers)
     if attachments:
         return _decode_header(_BINARY[type], namespace, id, attachments, text[at:])

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from asgi_driver import drive
+from asgi_driver import drive, settled
 from memory_client import join
 
 from holdfast import Cookie, LocalProtocolError, MemoryHub, Settings
@@ -149,6 +149,38 @@ async def test_a_json_module_knows_more_types() -> None:
     async with drive(app) as client:
         peer = await join(client)
         assert await peer.ask("price") == [{"price": ["1.50"], "plain": [1, None, "text"]}]
+
+
+@pytest.mark.parametrize(
+    ("options", "event", "setting"),
+    [
+        ({}, [[[[[[[]]]]]]], None),
+        ({}, json.loads("[" * 64 + "]" * 64), "max_depth"),
+        ({}, [[]] * 50_001, "max_containers"),
+        ({"max_depth": 5}, [[[[[[[]]]]]]], "max_depth"),
+        ({"max_containers": 20}, [[]] * 21, "max_containers"),
+        ({"settings": Settings(max_depth=5)}, [[[[[[[]]]]]]], "max_depth"),
+    ],
+)
+async def test_a_json_module_takes_no_more_of_a_client_than_the_server_does(
+    options: dict[str, Any], event: object, setting: str | None
+) -> None:
+    sio = socketio.AsyncServer(json=SimpleNamespace(dumps=json.dumps), **options)
+    async with drive(socketio.ASGIApp(sio)) as client:
+        peer = client.websocket("/socket.io/?EIO=4&transport=websocket")
+        await peer.accept()
+        await peer.receive()
+        peer.send("40")
+        await peer.receive()
+        peer.send(f"42{json.dumps(['e', event])}")
+        await settled()
+        if setting is None:
+            assert peer.quiet()
+            return
+        while (message := await peer.next())["type"] != "websocket.close":
+            pass
+        assert message["code"] == 1009
+        assert setting in message["reason"]
 
 
 async def test_what_the_json_module_does_not_know_either_is_an_error() -> None:

@@ -14,7 +14,8 @@ import anyio.abc
 import pytest
 from anyio.streams.buffered import BufferedByteReceiveStream
 
-from holdfast.demo.proxy import CARRIERS, Faults, Kind, MisbehavingProxy, Mishap
+from holdfast.demo.proxy import CARRIERS, Direction, Faults, Kind, MisbehavingProxy, Mishap
+from holdfast.demo.weather import Cut, cut_at_random
 
 pytestmark = pytest.mark.anyio
 
@@ -713,6 +714,209 @@ async def test_mishaps_by_chance_follow_the_seed() -> None:
     first = await outcomes()
     assert set(first) == {b"200", b"502"}
     assert await outcomes() == first
+
+
+async def test_truncate_response_ends_politely() -> None:
+    async with network() as net:
+        plan = net.proxy.next(Mishap.TRUNCATE_RESPONSE, of=Kind.STREAM, after_bytes=4)
+        client, server = await net.stream()
+        await server.send(chunk(b"012345"))
+        await plan.wait()
+        assert await client.rest() == b"6\r\n0123"
+        assert not await server.gone()
+
+
+async def test_a_cut_character_is_one_that_takes_several_bytes() -> None:
+    async with network() as net:
+        plan = net.proxy.next(Mishap.CUT_CHARACTER, after_bytes=5)
+        client, server = await net.stream()
+        for text in ("abé", "plain", "xy\u20acz"):
+            await server.send(chunk(text.encode()))
+        await plan.wait()
+        with pytest.raises(Reset) as caught:
+            await client.rest()
+        assert caught.value.args[0] in (b"", chunk("abé".encode()) + chunk(b"plain") + b"6\r\nxy\xe2")
+        down = net.proxy.stats.down
+        assert down.body_bytes == len(chunk("abé".encode()) + chunk(b"plain") + b"6\r\nxy\xe2")
+
+
+async def test_a_cut_event_is_one_that_has_begun() -> None:
+    async with network() as net:
+        plan = net.proxy.next(Mishap.CUT_EVENT, after_bytes=6)
+        client, server = await net.stream()
+        await server.send(chunk(b"data: one\n\n"))
+        await client.exactly(len(chunk(b"data: one\n\n")))
+        await server.send(chunk(b"id: 2\ndata: two\n\n"))
+        await plan.wait()
+        with pytest.raises(Reset):
+            await client.rest()
+        assert net.proxy.stats.down.body_bytes == len(chunk(b"data: one\n\n") + b"12\r\nid: 2\ndata:")
+
+
+async def test_a_plan_for_a_character_waits_for_a_response_that_has_one() -> None:
+    async with network() as net:
+        plan = net.proxy.next(Mishap.CUT_CHARACTER)
+        client, server = await net.pair()
+        await client.send(POLL)
+        await server.head()
+        await server.send(ok(b"plain"))
+        assert (await client.message())[1] == b"plain"
+        await client.send(POLL)
+        await server.head()
+        await server.send(ok("é".encode()))
+        await plan.wait()
+        assert await client.gone()
+
+
+@pytest.mark.parametrize("request_bytes", [POLL, STREAM, post(b"abc")])
+async def test_lose_request_gives_the_server_nothing(request_bytes: bytes) -> None:
+    async with network() as net:
+        plan = net.proxy.next(Mishap.LOSE_REQUEST)
+        client, server = await net.pair()
+        await client.send(request_bytes)
+        await plan.wait()
+        assert await client.gone()
+        with pytest.raises(Reset) as caught:
+            await server.rest()
+        assert caught.value.args == (b"",)
+
+
+async def test_reordered_posts_arrive_the_second_first() -> None:
+    async with network() as net:
+        plan = net.proxy.next(Mishap.REORDER)
+        client, _ = await net.pair()
+        await client.send(post(b"first"))
+        assert await client.gone()
+        client, server = await net.pair()
+        await client.send(post(b"second"))
+        assert (await server.message())[1] == b"second"
+        assert plan.happened == 0
+        await server.send(ok(b"seen"))
+        assert (await client.message())[1] == b"seen"
+        late = await net.accepted.receive()
+        assert (await late.message())[1] == b"first"
+        await late.send(ok(b""))
+        await plan.wait()
+
+
+async def test_a_reordered_post_that_none_overtakes_is_late() -> None:
+    async with network() as net:
+        plan = net.proxy.next(Mishap.REORDER, delay=0.02)
+        client, _ = await net.pair()
+        await client.send(post(b"only"))
+        assert await client.gone()
+        late = await net.accepted.receive()
+        assert (await late.message())[1] == b"only"
+        await late.send(ok(b""))
+        await plan.wait()
+
+
+async def test_a_stalled_connection_is_silent_and_then_reset() -> None:
+    async with network() as net:
+        client, server = await net.websocket()
+        assert net.proxy.stall(0.1, Kind.STREAM) == 0
+        started = anyio.current_time()
+        assert net.proxy.stall(0.1) == 1
+        await client.send(b"lost")
+        await server.send(b"lost")
+        with pytest.raises(Reset) as caught:
+            await client.rest()
+        assert anyio.current_time() - started >= 0.1
+        assert caught.value.args == (b"",)
+        assert await server.gone()
+        assert net.proxy.stats.faults == {"stall": 1}
+
+
+@pytest.mark.parametrize("direction", Direction)
+async def test_silence_in_one_direction_leaves_the_other(direction: Direction) -> None:
+    async with network() as net:
+        client, server = await net.websocket()
+        mute, heard = (client, server) if direction is Direction.UP else (server, client)
+        assert net.proxy.silence(direction) == 1
+        await mute.send(b"lost")
+        for word in (b"one", b"two"):
+            await heard.send(word)
+            assert await mute.exactly(3) == word
+        # Nor is its end heard: the other one still speaks, and is told when that one closes.
+        await mute.stream.send_eof()
+        await heard.send(b"more")
+        assert await mute.exactly(4) == b"more"
+        await heard.stream.aclose()
+        assert not await mute.gone()
+        assert net.proxy.stats.faults["silence"] == 1
+
+
+async def test_bandwidth_is_shared_out_in_order() -> None:
+    async with network(Faults(bandwidth_up=20_000, bandwidth_down=10_000)) as net:
+        client, server = await net.websocket()
+        started = anyio.current_time()
+        await server.send(b"0123456789" * 200)
+        # In parts, and not all of it at the end.
+        assert await client.exactly(1000) == b"0123456789" * 100
+        assert 0.06 <= anyio.current_time() - started < 0.19
+        assert await client.exactly(1000) == b"0123456789" * 100
+        assert anyio.current_time() - started >= 0.19
+        started = anyio.current_time()
+        await client.send(b"x" * 2000)
+        await server.exactly(2000)
+        assert anyio.current_time() - started >= 0.09
+
+
+async def test_a_websocket_ends_after_its_bytes() -> None:
+    async with network(Faults(end_websockets_after_bytes=5)) as net:
+        client, server = await net.websocket()
+        await server.send(b"0123456789")
+        assert await client.rest() == b"01234"
+        assert not await server.gone()
+        assert net.proxy.stats.faults == {"end_websockets_after_bytes": 1}
+
+
+async def test_strip_headers_takes_them_out_of_requests_and_responses() -> None:
+    async with network(Faults(strip_headers=("X-Secret", "cache-control"))) as net:
+        client, server = await net.pair()
+        await client.send(b"GET / HTTP/1.1\r\nHost: x\r\nx-secret: 1\r\nAccept: y\r\n\r\n")
+        assert await server.head() + b"\r\n\r\n" == b"GET / HTTP/1.1\r\nHost: x\r\nAccept: y\r\n\r\n"
+        await server.send(b"HTTP/1.1 200 OK\r\nCache-Control: no-store\r\nContent-Length: 2\r\n\r\nok")
+        head, body = await client.message()
+        assert (head, body) == (b"HTTP/1.1 200 OK\r\nContent-Length: 2", b"ok")
+        await client.send(POLL)
+        assert await server.head() + b"\r\n\r\n" == POLL
+        assert net.proxy.stats.faults == {"strip_headers": 2}
+
+
+# Weather
+
+
+async def test_cuts_come_at_random_moments_and_each_hits_something() -> None:
+    async def cuts() -> list[Cut]:
+        async with network() as net:
+            heard: list[int] = []
+
+            async def stay_connected() -> None:
+                while True:
+                    # It may be cut while it is being opened.
+                    with suppress(Reset, anyio.IncompleteRead, anyio.BrokenResourceError):
+                        client, _ = await net.websocket()
+                        await client.gone()
+
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(stay_connected)
+                struck = await cut_at_random(
+                    net.proxy,
+                    12,
+                    seed=3,
+                    pause=(0.0, 0.01),
+                    stall=0.02,
+                    note=lambda cut: heard.append(cut.connections),
+                )
+                tasks.cancel_scope.cancel()
+            assert heard == [1] * 12
+            assert [cut.ended - cut.at >= 0.02 for cut in struck] == [cut.how is Cut.STALL for cut in struck]
+            return [cut.how for cut in struck]
+
+    first = await cuts()
+    assert set(first) == set(Cut)
+    assert await cuts() == first
 
 
 async def test_the_kinds_of_carrier_are_counted_while_they_are_open() -> None:

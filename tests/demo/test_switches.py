@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from holdfast.demo.app import Tally, create_switches
+from holdfast.demo.app import create_switches
 from holdfast.demo.proxy import Faults, MisbehavingProxy
 
 pytestmark = pytest.mark.anyio
@@ -63,10 +63,3 @@ async def test_only_the_demos_own_page_may_flip_a_switch() -> None:
         assert (await http.post("/clear", content="{}", headers=simple)).status_code == 415
         async with client(proxy, "http://evil.example") as rebound:
             assert (await rebound.get("/state")).status_code == 400
-
-
-def test_a_tally_tells_lost_from_late_and_repeated() -> None:
-    tally = Tally()
-    for number in (1, 2, 5, 4, 4, 6):
-        tally.take(number)
-    assert tally.summary() == {"received": 6, "lost": 1, "repeated": 1, "disordered": 1}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from session_pair import NOW
 
-from holdfast.engine.session import Budget, CloseReason, Life, ServerSession
+from holdfast.engine.session import Budget, CloseReason, Life, ServerSession, kept_bytes
 from holdfast.engine.wire.message import Message
 
 
@@ -83,3 +83,28 @@ def test_beyond_the_total_those_who_keep_more_than_their_share_pay_and_nobody_el
     assert "total_buffer_limit" in stalled[0].end_message
     assert all(session.life is Life.OPEN for session in reading)
     assert budget.used_bytes < budget.limit_bytes
+
+
+def test_message_that_is_kept_elsewhere_too_counts_until_nobody_keeps_it() -> None:
+    """What is kept for sockets that may come back is in the same budget as what waits in buffers."""
+    budget = Budget(2_000)
+    message, other = Message("x" * 850), Message("y" * 851)
+    session = opened(budget)
+    session.send(message, now=NOW)
+    budget.keep(message)
+    assert (budget.used_bytes, budget.is_used_up) == (1_000, False)
+    acknowledge(session)
+    assert budget.used_bytes == 1_000
+    budget.keep(message)
+    budget.let_go(message)
+    assert budget.used_bytes == 1_000
+    budget.keep(other)
+    assert (budget.used_bytes, budget.is_used_up) == (2_001, True)
+    budget.let_go(message)
+    budget.let_go(other)
+    assert (budget.used_bytes, budget.is_used_up) == (0, False)
+
+
+def test_messages_of_one_event_count_together() -> None:
+    assert kept_bytes([Message("ü"), Message(b"abc"), Message("")]) == 2 + 3 + 3 * 150
+    assert kept_bytes([]) == 0

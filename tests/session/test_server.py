@@ -438,6 +438,33 @@ def test_failure_tells_the_peer_why_and_how_far_the_server_had_got() -> None:
     assert pair.server.reason is CloseReason.PARSE_ERROR
 
 
+def test_closing_says_when_to_come_back_and_whether_it_was_said() -> None:
+    session = make_server("websocket")
+    session.send(Message("last"), now=NOW)
+    session.close(CloseReason.SERVER_SHUTTING_DOWN, now=NOW, retry_ms=2500)
+    session.close(CloseReason.SERVER_SHUTTING_DOWN, now=NOW, retry_ms=9)
+    assert not session.has_said_bye
+    *_, farewell = session.packets_to_send(session.opening, now=NOW)
+    assert farewell == '1{"message":"server shutting down","received":0,"retry":2500}'
+    assert session.has_said_bye
+    assert session.undelivered == 1
+
+
+def test_session_that_is_cut_while_it_closes_says_when_to_come_back_too() -> None:
+    session = make_server("websocket")
+    for text in ("a", "b"):
+        session.send(Message(text), now=NOW)
+    session.packets_to_send(session.opening, now=NOW)
+    session.receive(session.opening, Packet(PacketType.ACK, "1"), now=NOW)
+    session.close(CloseReason.SERVER_SHUTTING_DOWN, now=NOW, retry_ms=2500)
+    session.fail(CloseReason.SERVER_SHUTTING_DOWN, message="cut")
+    assert session.packets_to_send(session.opening, now=NOW) == [
+        '1{"message":"cut","received":0,"retry":2500}'
+    ]
+    assert not session.has_said_bye
+    assert session.undelivered == 1
+
+
 def test_failure_without_a_carrier_tells_nobody() -> None:
     pair = Pair()
     pair.lose(pair.first)

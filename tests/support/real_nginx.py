@@ -1,4 +1,4 @@
-"""A real nginx in front of a server: one that passes everything on, and two that leave something out."""
+"""A real nginx in front of a server: one that passes everything on, two that leave something out, and a hostile one."""
 
 from __future__ import annotations
 
@@ -20,6 +20,20 @@ _UPGRADE = """
 
 _HOST = """
             proxy_set_header Host $http_host;"""
+
+_HOSTILE = (
+    _HOST
+    + """
+            proxy_http_version 1.0;
+            proxy_ignore_headers X-Accel-Buffering;
+            proxy_read_timeout 5s;
+            proxy_send_timeout 5s;
+            client_max_body_size 1k;
+            gzip on;
+            gzip_types *;
+            gzip_min_length 1;
+            gzip_proxied any;"""
+)
 
 _SERVER = """
     server {{
@@ -55,17 +69,20 @@ http {{
 
 @dataclass(frozen=True)
 class Nginx:
-    """Addresses of the three.
+    """Addresses of the four.
 
     Attributes:
         complete: Passes on the host and the WebSocket's upgrade.
         without_upgrade: Knows nothing of WebSocket.
         without_host: The default: the upstream's address for a host.
+        hostile: No WebSocket, HTTP/1.0 to the server, all answers held back and compressed, 5 s for each of them, and
+            1 kB for what is brought.
     """
 
     complete: str
     without_upgrade: str
     without_host: str
+    hostile: str
 
 
 @contextmanager
@@ -73,8 +90,8 @@ def nginx_before(upstream: Running, folder: Path) -> Iterator[Nginx]:
     """nginx as a foreground process, configured in ``folder``."""
     program = shutil.which("nginx") or "/usr/sbin/nginx"
     assert Path(program).exists(), "run: make setup"
-    ports = [free_port() for _ in range(3)]
-    lines = [_HOST + _UPGRADE, _HOST, _UPGRADE]
+    ports = [free_port() for _ in range(4)]
+    lines = [_HOST + _UPGRADE, _HOST, _UPGRADE, _HOSTILE]
     servers = [
         _SERVER.format(host=HOST, port=port, upstream=upstream.address, lines=some)
         for port, some in zip(ports, lines, strict=True)

@@ -275,7 +275,7 @@ async def test_lifespan_is_used_if_offered_and_ends_all_sessions() -> None:
         await lifespan.say("shutdown")
         assert lifespan.sent[-1] == "lifespan.shutdown.complete"
         assert await socket.receive() == "1"
-        assert await socket.closed_at_once() == 1000
+        assert await socket.closed_at_once() == 1012
         lifespan.close()
 
 

@@ -102,3 +102,23 @@ def test_whatever_body_arrives_raises_the_protocol_error_and_nothing_else(
 
 def test_payload_of_very_many_packets_is_read() -> None:
     assert sum(1 for _ in decode_payload("4\x1e" * 100_000 + "4", counting=True)) == 100_001
+
+
+@given(
+    st.lists(st.sampled_from([1, 10, 30_000, 32_767, 32_768, 65_534, 65_535, 65_536, 200_000]), min_size=1)
+)
+def test_frames_for_a_counting_peer_are_few_and_none_is_large_by_being_joined(sizes: list[int]) -> None:
+    texts = [str(place % 10) * size for place, size in enumerate(sizes)]
+    frames = encode_frames([Message(text) for text in texts], counting=True)
+    assert [packet[1:] for frame in frames for packet in str(frame).split("\x1e")] == texts
+    for frame, following in zip(frames, [*frames[1:], ""], strict=True):
+        assert len(frame) <= 65_536 or "\x1e" not in str(frame)
+        # Nothing of the next one had room in it.
+        first = str(following).split("\x1e")[0]
+        assert not first or len(frame) + 1 + len(first) >= 65_536
+
+
+def test_megabyte_for_a_peer_that_is_behind_is_no_single_frame() -> None:
+    frames = encode_frames([Message("x" * 99)] * 10_000, counting=True)
+    assert len(frames) == 16
+    assert max(map(len, frames)) <= 65_536

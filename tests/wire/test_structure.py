@@ -85,11 +85,14 @@ def test_depth_is_that_of_the_event_itself(codec: type[JsonCodec] | type[Msgpack
 
 @pytest.mark.parametrize("codec", CODECS)
 @pytest.mark.parametrize("item", [[], {}])
-def test_lists_and_maps_are_counted(codec: type[JsonCodec] | type[MsgpackCodec], item: object) -> None:
-    many = packet(*[item] * 99)
-    assert brought(codec(max_containers=100), many) == many
-    with pytest.raises(LimitExceeded, match="more than 100 lists and maps"):
-        brought(codec(max_containers=100), packet(*[item] * 100))
+@pytest.mark.parametrize("limit", [100, 20, 2])
+def test_lists_and_maps_are_counted(
+    codec: type[JsonCodec] | type[MsgpackCodec], item: object, limit: int
+) -> None:
+    many = packet(*[item] * (limit - 1))
+    assert brought(codec(max_containers=limit), many) == many
+    with pytest.raises(LimitExceeded, match=f"more than {limit} lists and maps"):
+        brought(codec(max_containers=limit), packet(*[item] * limit))
 
 
 @pytest.mark.parametrize("codec", CODECS)
