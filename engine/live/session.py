@@ -306,11 +306,10 @@ class LiveSession:
             MessageTooLarge: together they exceed the bound on their own; nothing has changed.
             LocalProtocolError: a plain peer cannot be sent U+001E as text.
         """
-        self._put(messages)
+        self._put(messages, kept_bytes(messages))
         self._settle()
 
-    def _put(self, messages: tuple[Message, ...]) -> None:
-        size = kept_bytes(messages)
+    def _put(self, messages: tuple[Message, ...], size: int) -> None:
         if size > self._core.limit_bytes:
             raise MessageTooLarge(size, self._core.limit_bytes)
         now = self.host.now()
@@ -338,12 +337,21 @@ class LiveSession:
         while latest and self.is_open and core.has_room:
             messages = latest.popleft()
             # Volatile ones never end a session: what does not fit is dropped after all.
-            if kept_bytes(messages) + core.outbox.size_bytes <= core.limit_bytes:
-                self._put(messages)
+            size = kept_bytes(messages)
+            if size + core.outbox.size_bytes <= core.limit_bytes:
+                self._put(messages, size)
 
-    async def wait_for_room(self) -> None:
-        """Return when the session has room; at once if it has, or if nobody is to wait."""
-        while self.is_open and not self.has_room and self.when_full == "wait":
+    def has_room_for(self, size_bytes: int) -> bool:
+        """Whether what costs so much can be sent without waiting: less than half of the bound is kept, and it fits.
+        What does not fit by itself is not to be waited for."""
+        core = self._core
+        return (
+            core.has_room and not core.limit_bytes - core.outbox.size_bytes < size_bytes <= core.limit_bytes
+        )
+
+    async def wait_for_room(self, size_bytes: int = 0) -> None:
+        """Return when the session has room for so much; at once if it has, or if nobody is to wait."""
+        while self.is_open and not self.has_room_for(size_bytes) and self.when_full == "wait":
             if self._room is None:
                 self._room = make_event()
             await self._room.wait()
@@ -358,8 +366,9 @@ class LiveSession:
             MessageTooLarge: as `send_nowait`.
             LocalProtocolError: as `send_nowait`.
         """
-        await self.wait_for_room()
-        self._put(messages)
+        size = kept_bytes(messages)
+        await self.wait_for_room(size)
+        self._put(messages, size)
         self._settle()
 
     async def send_as_guest(self, *messages: Message) -> None:
@@ -367,8 +376,9 @@ class LiveSession:
 
         Not for one that the application may cancel: a frame that is cut short in the middle ends the carrier.
         """
-        await self.wait_for_room()
-        self._put(messages)
+        size = kept_bytes(messages)
+        await self.wait_for_room(size)
+        self._put(messages, size)
         writer = self._core.writer
         attachment = None if writer is None else self._attachments.get(writer)
         if attachment is None or attachment.write is None or not self.is_open:
