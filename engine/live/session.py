@@ -518,18 +518,30 @@ class LiveSession:
     async def receive_at_pace(self, carrier: Carrier, packets: Iterator[Packet]) -> None:
         """`receive`, and `pace` wherever the application is behind; others have their turn between many packets.
 
+        Returns only when more may come (setting ``max_events_per_second``).
+
         Raises:
             MissingMessages, RemoteProtocolError: as `receive`.
         """
         while not self._receive(carrier, packets, stop=self._pace > 0):
+            if self._rate.left < 0:
+                await self._slow_down()
             await self.pace()
             await checkpoint()
+        if self._rate.left < 0:
+            await self._slow_down()
+
+    async def _slow_down(self) -> None:
+        seconds = self._rate.pause()
+        if seconds and self.is_open:
+            await self.host.sleep(seconds)
+            self._rate.renew(self.host.now())
 
     def _receive(self, carrier: Carrier, packets: Iterator[Packet], *, stop: bool) -> bool:
         """Whether these were all, or the session is over. If not, call it again."""
         core, handler = self._core, self.handler
         now = self.host.now()
-        taken, more = 0, False
+        taken, idle, more = 0, 0, False
         try:
             for packet in packets:
                 taken += 1
@@ -539,13 +551,16 @@ class LiveSession:
                     if stop and handler.is_behind:
                         more = True
                         break
+                else:
+                    idle += 1
                 # After the end nothing counts, so it is not decoded either.
                 if taken == _TURN or core.life is _CLOSED:
                     more = core.life is not _CLOSED
                     break
             rate = self._rate
             rate.left -= taken
-            if rate.left < 0 and core.life is not _CLOSED:
+            rate.spare -= idle
+            if (rate.left < 0 or rate.spare < 0) and core.life is not _CLOSED:
                 rate.renew(now)
         except MissingMessages:
             self._settle()
