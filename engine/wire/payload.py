@@ -11,7 +11,12 @@ from ..errors import RemoteProtocolError
 from .message import SEPARATOR, Message
 from .packet import Packet, decode_packet, encode_message
 
-__all__ = ["decode_payload", "decode_payload_bytes", "encode_frames", "encode_payload"]
+__all__ = ["PIECE_BYTES", "decode_payload", "decode_payload_bytes", "encode_frames", "encode_payload"]
+
+
+PIECE_BYTES = 32_768
+"""Of a WebSocket message, an event or an answer that is cut off nothing counts. What can be longer comes in pieces of
+about this size, so that a slow network that breaks again and again gets further each time."""
 
 
 def encode_payload(packets: Iterable[str | Message], *, counting: bool) -> str:
@@ -24,20 +29,28 @@ def encode_payload(packets: Iterable[str | Message], *, counting: bool) -> str:
 def encode_frames(packets: Iterable[str | Message], *, counting: bool) -> list[str | bytes]:
     """The WebSocket messages that carry these packets, in order.
 
-    Binary messages stand alone, as bytes. Text packets are joined for a counting peer; a plain peer gets each alone.
+    Binary messages stand alone, as bytes. Text packets are joined for a counting peer, until they are a piece; a plain
+    peer gets each alone.
     """
     frames: list[str | bytes] = []
     waiting: list[str] = []
+    length = 0
     for packet in packets:
         if isinstance(packet, Message) and isinstance(packet.data, bytes):
             if waiting:
                 frames.append(SEPARATOR.join(waiting))
                 waiting = []
+                length = 0
             frames.append(packet.data)
             continue
         text = packet if isinstance(packet, str) else encode_message(packet, counting=counting)
         if counting:
             waiting.append(text)
+            length += len(text)
+            if length >= PIECE_BYTES:
+                frames.append(SEPARATOR.join(waiting))
+                waiting = []
+                length = 0
         else:
             frames.append(text)
     if waiting:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from session_pair import NOW
 
 from holdfast.engine.session import Budget, CloseReason, Life, ServerSession
+from holdfast.engine.session.budget import OVERHEAD_BYTES, kept_bytes
 from holdfast.engine.wire.message import Message
 
 
@@ -83,3 +84,21 @@ def test_beyond_the_total_those_who_keep_more_than_their_share_pay_and_nobody_el
     assert "total_buffer_limit" in stalled[0].end_message
     assert all(session.life is Life.OPEN for session in reading)
     assert budget.used_bytes < budget.limit_bytes
+
+
+def test_a_message_that_several_keep_counts_once_until_the_last_lets_go() -> None:
+    budget = Budget(limit_bytes=200)
+    message = Message("x" * 100)
+    budget.keep(message)
+    budget.keep(message)
+    assert budget.used_bytes == kept_bytes([message]) == 100 + OVERHEAD_BYTES
+    budget.keep(Message(""))
+    assert budget.is_used_up
+    budget.let_go(message)
+    assert budget.used_bytes == 100 + 2 * OVERHEAD_BYTES
+    budget.let_go(message)
+    assert budget.used_bytes == OVERHEAD_BYTES
+    assert not budget.is_used_up
+    assert budget.share_bytes == 200
+    budget.sessions = 4
+    assert budget.share_bytes == 50

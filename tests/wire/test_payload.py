@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 from holdfast.engine.errors import RemoteProtocolError
 from holdfast.engine.wire.message import Message
 from holdfast.engine.wire.packet import Packet, PacketType, encode_packet
-from holdfast.engine.wire.payload import decode_payload, decode_payload_bytes, encode_frames, encode_payload
+from holdfast.engine.wire.payload import (
+    PIECE_BYTES,
+    decode_payload,
+    decode_payload_bytes,
+    encode_frames,
+    encode_payload,
+)
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "payloads.json").read_text("utf-8"))
 MESSAGES = st.lists(st.text() | st.text("\x1e\r\n4b") | st.binary(), min_size=1)
@@ -73,6 +79,20 @@ def test_any_messages_arrive_as_they_were_sent_in_websocket_messages(sent: list[
         else:
             heard.extend(packet.data for packet in decode_payload(frame, counting=True))
     assert heard == sent
+
+
+def test_websocket_messages_to_a_counting_peer_are_not_longer_than_a_piece() -> None:
+    """Of a message that was cut off nothing counts: all that waits in one of them might never arrive."""
+    texts = [f"{number:03}" + "x" * 997 for number in range(200)]
+    frames = encode_frames([Message(text) for text in texts], counting=True)
+    assert len(frames) == 7
+    assert all(PIECE_BYTES <= len(frame) < PIECE_BYTES + 1100 for frame in frames[:-1])
+    packets = [packet for frame in frames for packet in decode_payload(str(frame), counting=True)]
+    assert [packet.data for packet in packets] == texts
+    # What is longer by itself goes alone, and full ones leave nothing behind.
+    frames = encode_frames([Message("a" * PIECE_BYTES), Message("b"), Message(b"c")], counting=True)
+    assert frames == ["4" + "a" * PIECE_BYTES, "4b", b"c"]
+    assert len(encode_frames([Message("a" * PIECE_BYTES)], counting=True)) == 1
 
 
 def test_packets_before_a_wrong_one_count() -> None:
