@@ -26,6 +26,7 @@ __all__ = [
     "held_back",
     "mishaps",
     "silences",
+    "slow_cuts",
     "upgrade_cuts",
     "upgrades",
 ]
@@ -138,6 +139,18 @@ async def cuts(
     faults = Faults(delay_up=delay, delay_down=delay)
     outcomes = await run(url, given, faults=faults, weather=weather, seed=seed)
     return figures_of(outcomes, cuts=len(outcomes[0].struck), carriers=carriers(outcomes))
+
+
+async def slow_cuts(url: str, given: Given, *, rate: int, seed: int) -> Figures:
+    """Cut every two to three seconds what carries so many bytes a second down, as long as it takes."""
+
+    async def weather(proxy: MisbehavingProxy, client: Client, note: Note) -> None:
+        await first(client)
+        await cut_at_random(proxy, 1_000, seed=seed, pause=(2, 3), stall=0.1, note=note)
+
+    faults = Faults(bandwidth_down=rate)
+    outcomes = await run(url, given, faults=faults, weather=weather, seed=seed, bound=180)
+    return figures_of(outcomes, cuts=len(outcomes[0].struck), seconds=round(outcomes[0].result["ms"] / 1000))
 
 
 def carriers(outcomes: list[Outcome]) -> dict[str, int]:

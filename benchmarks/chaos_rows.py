@@ -16,6 +16,7 @@ from chaos_cells import (
     held_back,
     mishaps,
     silences,
+    slow_cuts,
     upgrade_cuts,
     upgrades,
 )
@@ -130,6 +131,21 @@ def r1(size: Size) -> Iterator[Case]:
             )
 
 
+def r2_slow(size: Size) -> Iterator[Case]:
+    """R2 on a slow network: much waits, and each cut comes before all of it has arrived."""
+    talk = {"count": size.of(800), "perSecond": 1000, "limitBytes": 8192, "quietMs": 60_000}
+    for way in ("websocket", "stream", "polling"):
+        given = ours("R2", transports=[way], talk=talk)
+        yield Case(
+            row="R2",
+            client="holdfast",
+            server="holdfast",
+            what=f"{way} json, 100 kB/s",
+            run=lambda url, given=given: slow_cuts(url, given, rate=100_000, seed=size.first_seed),
+            passes=lambda figures: figures.is_seamless and figures.longest <= 8 * size.patience,
+        )
+
+
 def r2(size: Size) -> Iterator[Case]:
     """R2: the hard cut: 1 byte to 64 kB, a fifth of it binary, acknowledgements that are awaited across cuts."""
     talk = {
@@ -153,6 +169,7 @@ def r2(size: Size) -> Iterator[Case]:
                 ),
                 passes=lambda figures: figures.is_seamless and not figures.acks["failed"],
             )
+    yield from r2_slow(size)
 
 
 # Our client begins by polling and then upgrades, as the official one does.

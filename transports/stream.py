@@ -14,7 +14,7 @@ from ..engine.errors import RemoteProtocolError
 from ..engine.live import Attachment, LiveSession
 from ..engine.server import SessionTable
 from ..engine.wire.eventstream import PRELUDE, encode_event
-from ..engine.wire.payload import encode_payload
+from ..engine.wire.payload import PIECE_BYTES, encode_payload
 from .http import BASE_HEADERS, disconnected, encode_headers, opening_headers
 from .request import Request
 
@@ -107,7 +107,7 @@ async def _write(session: LiveSession, attachment: Attachment, send: Send, table
     try:
         await send({"type": "http.response.body", "body": PRELUDE, "more_body": True})
         while size < table.settings.stream_limit:
-            packets = attachment.take(table.settings.max_payload)
+            packets = attachment.take(min(PIECE_BYTES, table.settings.max_payload))
             if packets:
                 event = encode_event(attachment.carrier.written or 0, encode_payload(packets, counting=True))
                 size += len(event)
