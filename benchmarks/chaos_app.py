@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
@@ -33,13 +34,8 @@ class Talk:
         self.checker = Checker(self.payloads if self.payloads.limit_bytes else None)
         self.acks = Acks()
         self.sent = 0
-        self.heard: list[int] = []
         self.asking: set[asyncio.Task[None]] = set()
         self.socket: Socket | None = None
-
-    def hear(self, number: int, data: object) -> None:
-        self.heard.append(number)
-        self.checker.take(number, data)
 
     async def speak(self, emit: Emit) -> None:
         """Say all there is to say, at the rate that was asked for."""
@@ -53,12 +49,25 @@ class Talk:
             await asyncio.sleep(TICK_SECONDS)
 
     def report(self) -> dict[str, Any]:
-        more = {"damaged": self.checker.damaged, "acks": self.acks.to_json()}
-        return {"sent": self.sent, "heard": self.heard, **more}
+        return {"sent": self.sent, "damaged": self.checker.damaged, "acks": self.acks.to_json()}
 
 
 talks: dict[str, Talk] = {}
+# Apart from the talks: a client that was cut off says first what it could not say, and then who it is.
+heard: defaultdict[str, list[int]] = defaultdict(list)
 speaking: set[asyncio.Task[None]] = set()
+
+
+def hear(name: str, number: int, data: object) -> int:
+    heard[name].append(number)
+    if name in talks:
+        talks[name].checker.take(number, data)
+    return number
+
+
+def report_of(name: str) -> dict[str, Any]:
+    talk = talks[name].report() if name in talks else {"sent": 0}
+    return {"heard": heard[name], **talk}
 
 
 def start(talk: Talk, emit: Emit) -> None:
@@ -111,13 +120,12 @@ async def join(socket: Socket, plan: dict[str, Any]) -> None:
 
 @io.on("chaos-up")
 async def up(socket: Socket, name: str, number: int, data: object = None) -> int:
-    talks[name].hear(number, data)
-    return number
+    return hear(name, number, data)
 
 
 @io.on("chaos-report")
 async def report(socket: Socket, name: str) -> dict[str, Any]:
-    return talks[name].report() if name in talks else {"sent": 0, "heard": []}
+    return report_of(name)
 
 
 # python-socketio's
@@ -141,11 +149,9 @@ async def socketio_join(sid: str, plan: dict[str, Any]) -> None:
 
 @sio.on("chaos-up")
 async def socketio_up(sid: str, name: str, number: int, data: object = None) -> int:
-    if name in talks:
-        talks[name].hear(number, data)
-    return number
+    return hear(name, number, data)
 
 
 @sio.on("chaos-report")
 async def socketio_report(sid: str, name: str) -> dict[str, Any]:
-    return talks[name].report() if name in talks else {"sent": 0, "heard": []}
+    return report_of(name)

@@ -242,6 +242,7 @@ async def mishaps(
     base = without or Faults()
     faults = Faults(
         refuse_websocket=base.refuse_websocket,
+        end_streams_after=base.end_streams_after,
         delay_up=delay,
         delay_down=delay,
         mishaps=tuple(chances.items()),

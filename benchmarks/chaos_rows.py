@@ -155,6 +155,7 @@ def r2(size: Size) -> Iterator[Case]:
         "binary": 0.2,
         "ackEvery": 10,
         "quietMs": 40_000,
+        "ackMs": 600_000,
     }
     for codec in ("json", "msgpack"):
         for way, transports in WAYS.items():
@@ -165,7 +166,13 @@ def r2(size: Size) -> Iterator[Case]:
                 server="holdfast",
                 what=f"{way} {codec}",
                 run=lambda url, given=given: cuts(
-                    url, given, times=size.of(200), pause=(0.02, 0.25), seed=size.first_seed
+                    # Close by: what a POST carries in a round trip would set the pace.
+                    url,
+                    given,
+                    times=size.of(200),
+                    pause=(0.02, 0.25),
+                    seed=size.first_seed,
+                    delay=0.002,
                 ),
                 passes=lambda figures: figures.is_seamless and not figures.acks["failed"],
             )
@@ -196,7 +203,7 @@ def r3(size: Size) -> Iterator[Case]:
             passes=lambda figures: figures.is_seamless and not figures.more["stuck"],
         )
     for server in PEERS if size.peers else []:
-        given = official("R3", talk={**talk, "quietMs": 1500}, repeat=size.of(80))
+        given = official("R3", talk={**talk, "quietMs": 1500}, repeat=size.of(40))
         yield Case(
             row="R3",
             client="socket.io",
@@ -278,7 +285,10 @@ def r6(size: Size) -> Iterator[Case]:
             # Of fewer events, more meet something.
             chances = {mishap: min(0.3, chance / size.part) for mishap, chance in likely.items()}
             given = ours("R6", transports=WAYS[way], codec=codec, talk={**talk, "seed": 1})
-            without = Faults(refuse_websocket=way == "auto")
+            # One stream carries much: without an end now and then, there would be nothing to befall.
+            without = Faults(
+                refuse_websocket=way == "auto", end_streams_after=None if way == "polling" else 1.2
+            )
             yield Case(
                 row="R6",
                 client="holdfast",

@@ -13,10 +13,13 @@ const options = process.env.RECOVERY == "1" ? { connectionStateRecovery: {} } : 
 if (process.env.MSGPACK == "1") options.parser = require("socket.io-msgpack-parser");
 const io = new Server(http, options);
 const talks = new Map();
+// Apart from the talks: a client that was cut off says first what it could not say, and then who it is.
+const heard = new Map();
+const heardOf = (name) => heard.get(name) ?? heard.set(name, []).get(name);
 
 function begin(plan) {
   const data = payloads(plan);
-  const talk = { sent: 0, heard: [], checker: new Checker(plan.limitBytes ? data : undefined) };
+  const talk = { sent: 0, checker: new Checker(plan.limitBytes ? data : undefined) };
   const began = Date.now();
   const timer = setInterval(() => {
     const owed = Math.min(plan.count, Math.ceil(((Date.now() - began) / 1000) * plan.perSecond));
@@ -36,14 +39,13 @@ io.on("connection", (socket) => {
   });
   socket.on("chaos-up", (name, number, data, done) => {
     if (typeof data == "function") [data, done] = [undefined, data];
-    const talk = talks.get(name);
-    talk?.heard.push(number);
-    talk?.checker.take(number, data ?? undefined);
+    heardOf(name).push(number);
+    talks.get(name)?.checker.take(number, data ?? undefined);
     done?.(number);
   });
   socket.on("chaos-report", (name, done) => {
-    const { sent = 0, heard = [], checker } = talks.get(name) ?? {};
-    done({ sent, heard, damaged: checker?.damaged ?? 0 });
+    const { sent = 0, checker } = talks.get(name) ?? {};
+    done({ sent, heard: heardOf(name), damaged: checker?.damaged ?? 0 });
   });
 });
 

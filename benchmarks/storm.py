@@ -64,7 +64,9 @@ def measure(row: str, count: int, cuts: int) -> dict[str, object]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rows", help=f"by semicolons, of: {'; '.join(ROWS)}")
     parser.add_argument("--sockets", type=int, default=1_000)
     parser.add_argument("--cuts", type=int, default=2, help="the slower one counts (default: 2)")

@@ -393,12 +393,11 @@ class Membership:
         registry.members[self.id] = self
         registry.adapter.add(self, self.id)
         self.session.settled()
-        # What was missed comes first, as in Socket.IO: its client keeps it until the answer.
+        # What was missed comes after the answer. Before it, the client would only put it by and, if it is cut off
+        # again while it catches up, ask for it once more and then hear it twice.
         missed, self._missed = self._missed, []
         held, self._held = self._held, []
-        if missed:
-            self.put(missed)
-        self._put_or_end([*reply, *held])
+        self._put_or_end([*reply, *missed, *held])
 
     def refuse(self, message: str, data: object = None) -> None:
         """Answer the CONNECT with an error."""

@@ -34,26 +34,42 @@ class Client:
     id: str = ""
     recovered: bool = False
     heard: list[Any] = field(default_factory=list[Any])
+    # What comes before the answer waits for it, and for the next one if that does not come.
+    early: list[str | bytes] = field(default_factory=list[str | bytes])
     peer: EventPeer = field(init=False)
 
     @property
     def prefix(self) -> str:
         return "" if self.namespace == "/" else f"{self.namespace},"
 
-    async def connect(self, peer: EventPeer | None = None, **auth: object) -> None:
+    async def connect(
+        self, peer: EventPeer | None = None, *, only: int | None = None, **auth: object
+    ) -> None:
+        """Connect; with ``only``, no more than so many packets arrive."""
         self.peer = peer or self.wire.open()
         known = {} if self.pid is None else {"pid": self.pid, "offset": self.offset}
         content = {key: value for key, value in (known | auth).items() if value is not None}
         self.peer.send(f"0{self.prefix}{json.dumps(content)}")
-        while True:
+        packets, is_answered = 0, False
+        while packets != only and not (is_answered and only is None):
             packet = await self.peer.receive()
+            packets += 1
             assert isinstance(packet, str)
             if packet[0] == "0":
-                break
-            self.take(packet)
+                self._answered(packet)
+                is_answered = True
+            elif is_answered:
+                self.take(packet)
+            else:
+                self.early.append(packet)
+
+    def _answered(self, packet: str) -> None:
         answer = json.loads(packet[1 + len(self.prefix) :])
         self.recovered = self.pid is not None and self.pid == answer["pid"]
         self.id, self.pid = answer["sid"], answer["pid"]
+        early, self.early = self.early, []
+        for event in early:
+            self.take(event)
 
     def take(self, packet: str | bytes) -> None:
         assert isinstance(packet, str)
@@ -524,6 +540,21 @@ async def test_connection_that_dies_while_it_comes_back_can_come_back_again() ->
     assert client.read() == [("missed", 1), ("missed", 2), ("missed", 3)]
 
 
+async def test_client_that_is_cut_off_while_it_catches_up_hears_nothing_twice_and_gets_further() -> None:
+    """Its client keeps what comes before the answer, also for the next answer; only what follows it counts."""
+    wire, _ = recovering()
+    client = await connected(wire)
+    client.lose()
+    for number in range(1, 6):
+        await wire.events.emit("missed", number)
+    for _ in range(2):
+        await client.connect(only=3)
+        client.lose()
+    assert client.heard == [("missed", number) for number in range(1, 5)]
+    await client.connect()
+    assert client.read() == [("missed", number) for number in range(1, 6)]
+
+
 async def test_what_is_sent_while_it_comes_back_follows_what_it_missed() -> None:
     wire, _ = recovering()
     io = wire.events
@@ -578,8 +609,8 @@ async def test_two_codecs_come_back_each_in_order() -> None:
     again = wire.open()
     again.send(pack({"type": 0, "nsp": "/", "data": {"pid": pid}}))
     packets = [unpack(await again.receive()) for _ in range(4)]
-    assert [packet["data"][1] for packet in packets[:3]] == [0, 1, 2]
-    assert packets[3]["data"]["pid"] == pid
+    assert packets[0]["data"]["pid"] == pid
+    assert [packet["data"][1] for packet in packets[1:]] == [0, 1, 2]
     # Not in the other format: what is kept for it is written already.
     again.lose()
     other = Client(wire, pid=pid)
