@@ -107,14 +107,23 @@ class SignalDrain:
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
-            import trio
-
-            self._call_soon = trio.lowlevel.current_trio_token().run_sync_soon
+            if not self._run_by_trio():
+                return
         else:
             self._call_soon = loop.call_soon_threadsafe
             self._stand_before(loop)
         for number in self._signals:
             self._before[number] = signal.signal(number, self._heard)
+
+    def _run_by_trio(self) -> bool:
+        try:
+            import trio
+
+            self._call_soon = trio.lowlevel.current_trio_token().run_sync_soon
+        except (ImportError, RuntimeError):
+            # Nothing runs yet: the lifespan will come.
+            return False
+        return True
 
     def _stand_before(self, loop: asyncio.AbstractEventLoop) -> None:
         before = signal.set_wakeup_fd(-1)
