@@ -97,13 +97,13 @@ const bundle = async (file, options) => {
     ecma: 2020,
     module: true,
     mangle: false,
-    compress: { passes: 3, sequences: false, inline: 1, keep_fargs: false, unsafe_arrows: true, unsafe_comps: true, pure_getters: true, if_return: false, hoist_funs: true },
+    compress: { sequences: false, inline: 1, keep_fargs: false, unsafe_arrows: true, unsafe_comps: true, pure_getters: true, if_return: false, hoist_funs: true },
     sourceMap: { content: map },
   });
   const isGlobal = !file.includes(".esm.");
   const small = uglify.minify(String(shorter.code), {
     module: true,
-    compress: { passes: 3, keep_fargs: false, pure_getters: true, arrows: false, comparisons: false, evaluate: false, inline: 1, join_vars: false, sequences: true },
+    compress: { keep_fargs: false, pure_getters: true, arrows: false, comparisons: false, evaluate: false, inline: 1, join_vars: false, sequences: true },
     // Of a script, nothing but the global is to be seen.
     output: { preamble: isGlobal ? "(()=>{" : undefined },
     sourceMap: { content: String(shorter.map), filename: file },

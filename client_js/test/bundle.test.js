@@ -21,7 +21,7 @@ const BUDGETS = {
   "holdfast.min.js": 11_815,
   "holdfast.esm.min.js": 11_820,
   "holdfast.session.esm.min.js": 8_875,
-  "holdfast.websocket.esm.min.js": 7_920,
+  "holdfast.websocket.esm.min.js": 7_935,
   "holdfast.compat.min.js": 13_385,
   "holdfast.compat.esm.min.js": 13_505,
 };
