@@ -167,7 +167,9 @@ def found(
         (RunsRepeats, ClientSession),
         (ServerSession, ForgetsToState),
         (DetachesForTheOld, ClientSession),
-        pytest.param(TrustsTheAnswerToAPost, ClientSession, marks=pytest.mark.slow),
+        pytest.param(
+            TrustsTheAnswerToAPost, ClientSession, marks=[pytest.mark.slow, pytest.mark.timeout(240)]
+        ),
     ],
     ids=lambda fault: fault.__name__,
 )
