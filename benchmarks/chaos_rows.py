@@ -170,7 +170,7 @@ def r2(size: Size) -> Iterator[Case]:
                     url,
                     given,
                     times=size.of(200),
-                    pause=(0.02, 0.25),
+                    pause=(0.1, 0.6),
                     seed=size.first_seed,
                     delay=0.002,
                 ),
