@@ -86,10 +86,15 @@ class IdleWebSocket(Idle):
         self.writer.write(bytes([0x81, 0x80 | len(data), 0, 0, 0, 0]) + data)
 
     async def frame(self) -> str:
-        _, size = await self.reader.readexactly(2)
-        if size == 126:
-            size = int.from_bytes(await self.reader.readexactly(2))
-        return (await self.reader.readexactly(size)).decode()
+        """The next text; pings of the server itself are answered meanwhile."""
+        while True:
+            first, size = await self.reader.readexactly(2)
+            if size == 126:
+                size = int.from_bytes(await self.reader.readexactly(2))
+            data = await self.reader.readexactly(size)
+            if first & 0x0F != 9:
+                return data.decode()
+            self.writer.write(bytes([0x8A, 0x80 | len(data), 0, 0, 0, 0]) + data)
 
     async def connect(self) -> None:
         await self.open()

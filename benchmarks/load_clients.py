@@ -56,7 +56,9 @@ class Clients(_Talk):
 
 
 def _start(*command: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(["node", *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=HERE)
+    return subprocess.Popen(
+        ["node", *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=HERE
+    )
 
 
 def _end(process: subprocess.Popen[str]) -> None:
@@ -86,7 +88,9 @@ def proxy(server: Process) -> Iterator[Proxy]:
 
 
 @contextmanager
-def clients(kind: str, port: int, count: int, options: Mapping[str, object]) -> Iterator[tuple[Clients, dict[str, Any]]]:
+def clients(
+    kind: str, port: int, count: int, options: Mapping[str, object]
+) -> Iterator[tuple[Clients, dict[str, Any]]]:
     """So many clients, and how they came in."""
     url = f"http://127.0.0.1:{port}"
     process = _start("load_client.mjs", kind, url, str(count), json.dumps(options))

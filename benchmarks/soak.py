@@ -3,11 +3,11 @@
     make soak                                an hour; or: python benchmarks/soak.py --minutes 10
     python benchmarks/soak.py --minutes 2 --clients 40 --seed 7
 
-Real clients (by WebSocket, streaming, polling and by what they choose themselves) talk through a TCP proxy, which resets or
-closes some or all of its connections, lets them hang before it resets them, takes none for a while, or is slow. Each sends
-a number a second and is sent one a second. Then is looked at: numbers lost, repeated and out of order; memory (a line
-through what it was every ten seconds, after a warm-up of a tenth of the time); tasks and files when all have left, beside
-those before they came. Ends with status 1 if the bar is not held.
+Real clients (by WebSocket, streaming, polling and by what they choose themselves) talk through a TCP proxy, which
+resets or closes some or all of its connections, lets them hang before it resets them, takes none for a while, or is
+slow. Each sends a number a second and is sent one a second. Then is looked at: numbers lost, repeated and out of
+order; memory (a line through what it was every ten seconds, after a warm-up of a tenth of the time); tasks and files
+when all have left, beside those before they came. Ends with status 1 if the bar is not held.
 """
 
 from __future__ import annotations
@@ -63,7 +63,9 @@ def soak(minutes: float, count: int, seed: int, pause: float) -> dict[str, objec
     samples: list[tuple[float, int]] = []
     faults = 0
     with ExitStack() as stack:
-        server = stack.enter_context(serving("uvicorn", options={"TICK_MS": "1000", "SETTINGS": json.dumps(SETTINGS)}))
+        server = stack.enter_context(
+            serving("uvicorn", options={"TICK_MS": "1000", "SETTINGS": json.dumps(SETTINGS)})
+        )
         between = stack.enter_context(proxy(server))
         # One that comes and goes, for what a server has from its first client on.
         with clients("holdfast", between.port, 1, {"first": 9_000_000}):
@@ -74,7 +76,9 @@ def soak(minutes: float, count: int, seed: int, pause: float) -> dict[str, objec
             talks = []
             for number, (options, share) in enumerate(GROUPS):
                 own = {**options, "first": number * 100_000}
-                talks.append(crowd.enter_context(clients("holdfast", between.port, count * share // 5, own))[0])
+                talks.append(
+                    crowd.enter_context(clients("holdfast", between.port, count * share // 5, own))[0]
+                )
             began, warm = time.monotonic(), minutes * 60 * 0.1
             after = minutes * 60
             while (now := time.monotonic() - began) < after:
@@ -113,7 +117,9 @@ def soak(minutes: float, count: int, seed: int, pause: float) -> dict[str, objec
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--clients", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)

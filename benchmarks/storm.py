@@ -3,10 +3,10 @@
     python benchmarks/storm.py                      ours by each transport, Socket.IO (with and without recovery) and python-socketio
     python benchmarks/storm.py --sockets 100 --rows holdfast/websocket
 
-Real clients with their default options, in one Node process, talk through a TCP proxy that resets all its connections at
-the same moment. Each sends a number a second and is sent one a second. "back" is when an event that the client emits after
-the cut is answered. `connected` is how all of them came in at first, at once, from one address. The three processes share
-this machine's cores.
+Real clients with their default options, in one Node process, talk through a TCP proxy that resets all its connections
+at the same moment. Each sends a number a second and is sent one a second. "back" is when an event that the client
+emits after the cut is answered. `connected` is how all of them came in at first, at once, from one address. The three
+processes share this machine's cores.
 """
 
 from __future__ import annotations
@@ -64,7 +64,9 @@ def measure(row: str, count: int, cuts: int) -> dict[str, object]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rows", help=f"by semicolons, of: {'; '.join(ROWS)}")
     parser.add_argument("--sockets", type=int, default=1_000)
     parser.add_argument("--cuts", type=int, default=2, help="the slower one counts (default: 2)")
