@@ -1,6 +1,6 @@
 """A thousand clients are cut off at once: how soon are all of them served again, and what was lost?
 
-    python benchmarks/storm.py                      ours by each transport, Socket.IO (with and without recovery) and python-socketio
+    python benchmarks/storm.py        ours by each transport, Socket.IO and python-socketio
     python benchmarks/storm.py --sockets 100 --rows holdfast/websocket
 
 Real clients with their default options, in one Node process, talk through a TCP proxy that resets all its connections
