@@ -14,7 +14,7 @@ DEV := .make/dev-$(HERE)
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .PHONY: help demo examples example-chat example-whiteboard test check lint types imports core unit rest js bundle system \
-    bench bench-browser docs build clean setup
+    bench bench-browser hostile soak docs build clean setup
 
 help:
 	@echo "make demo    the forced-fallback demo (starts a server and prints its address)"
