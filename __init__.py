@@ -23,6 +23,7 @@ from .engine.wire.codec import Codec, JsonCodec, MsgpackCodec
 from .engine.wire.message import Message
 from .engine.wire.socketio import BinaryHeader, SocketPacket, SocketPacketType
 from .transports.app import Engine, Server
+from .transports.signals import SignalDrain
 
 __all__ = [
     "Ack",
@@ -57,6 +58,7 @@ __all__ = [
     "Session",
     "SessionClosed",
     "Settings",
+    "SignalDrain",
     "Socket",
     "SocketHandshake",
     "SocketPacket",

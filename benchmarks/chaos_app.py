@@ -84,6 +84,7 @@ async def ask(talk: Talk, socket: Socket, number: int, more: list[Any]) -> None:
 async def join(socket: Socket, plan: dict[str, Any]) -> None:
     is_new = plan["talk"] not in talks
     talk = talks.setdefault(plan["talk"], Talk(plan))
+    talk.plan = plan
     talk.socket = socket
     socket.join(plan["talk"])
     every = plan.get("ackEvery", 0)

@@ -4,9 +4,11 @@
 //
 // `client`: "holdfast" or "socket.io". `talk`: see docs/chaos.md, where the server's part stands too. `options` go to the
 // client as they are. `late`: it begins without a WebSocket, so that it has to upgrade. `remember`: it keeps what does not
-// work in this network, as a browser does. `repeat`: so many talks, one after the other, each with a new client.
+// work in this network, as a browser does. `repeat`: so many talks, one after the other, each with a new client. A line on
+// its standard input ends the talk in a second, in order.
 
 import { createRequire } from "node:module";
+import { createInterface } from "node:readline";
 import { Acks, Checker, payloads } from "./chaos_checker.mjs";
 
 const require = createRequire(new URL("../tests/clients/package.json", import.meta.url));
@@ -99,6 +101,7 @@ class Talk {
 
   #arrived(number) {
     const at = now();
+    if (!this.#last) this.firstMs = at - this.began;
     if (!this.#last) print({ event: "first", afterMs: at - this.began, transport: this.transport });
     else if (at - this.#last > GAP_MS) this.gaps.push([this.#last / 1000, at / 1000]);
     this.#last = at;
@@ -108,12 +111,20 @@ class Talk {
     return client == "holdfast" ? this.socket.io.transport : this.socket.io.engine?.transport?.name;
   }
 
+  /** There is to be an end to it: a second from now, and the server is told. */
+  finish() {
+    const { plan, sent, heard } = this;
+    plan.count = Math.min(plan.count, Math.max(sent, heard.highest) + Math.ceil(plan.perSecond));
+    this.socket.emit("chaos-join", plan);
+  }
+
   async #speak() {
-    const { count, perSecond, ackEvery } = this.plan;
+    const { plan } = this;
+    const { perSecond, ackEvery } = plan;
     while (!this.seen.connects) await sleep(1);
     const began = now();
-    while (this.sent < count) {
-      const owed = Math.min(count, Math.ceil(((now() - began) / 1000) * perSecond));
+    while (this.sent < plan.count) {
+      const owed = Math.min(plan.count, Math.ceil(((now() - began) / 1000) * perSecond));
       while (this.sent < owed && this.#say(this.sent + 1, ackEvery)) this.sent++;
       await sleep(TICK_MS);
     }
@@ -171,6 +182,7 @@ class Talk {
       event: "result",
       talk: this.plan.talk,
       ms: now() - this.began,
+      firstMs: this.firstMs ?? Infinity,
       down: this.heard.verdict(report.sent),
       up: { ...up.verdict(this.sent), damaged: report.damaged ?? 0 },
       acks: this.acks,
@@ -184,9 +196,14 @@ class Talk {
   }
 }
 
+/** @type {Talk} */
+let current;
+createInterface({ input: process.stdin }).on("line", () => current.finish());
+
 for (let number = 0; number < repeat; number++) {
   const talk = `${given.name ?? "talk"}-${process.pid}-${number}`;
-  await new Talk(await opened(), { ...given.talk, talk }).run();
+  current = new Talk(await opened(), { ...given.talk, talk });
+  await current.run();
 }
 // What has been said must be out before the end.
 process.stdout.write("", () => process.exit());

@@ -83,7 +83,7 @@ async def cycles(port: int, transport: str, numbers: range) -> None:
 
 
 def settle(server: Process, before: dict[str, int] | None = None) -> dict[str, int]:
-    """What there is when all have gone: looked at until it is no more than before; at first, until it is the same for three seconds.
+    """What there is when all have gone: looked at until it is no more than before; at first, until it stays the same.
 
     A server itself gives a connection some seconds for its end.
     """

@@ -115,7 +115,8 @@ export class Connector extends Attempts {
     this.lost = (kind, now, clean) => {
       const verdict = of(kind);
       const isLast = verdict == last();
-      verdict.lives = now - since < usefulMs && (isLast || !clean) ? verdict.lives + 1 : 0;
+      // The last resort is all there is: a second of it is worth another one.
+      verdict.lives = now - since < usefulMs / (isLast ? 5 : 1) && (isLast || !clean) ? verdict.lives + 1 : 0;
       // What is good for a moment each time must not be had again and again without a pause.
       if (verdict.lives > 1) verdict.until = now + (isLast ? pause(verdict.lives - 2, random) : demoteMs);
       else if (isLast) verdict.until = 0;

@@ -2,7 +2,7 @@
  * The bare session, below the events: messages in order, each once, over whatever gets through.
  */
 import { Connector } from "./connector.js";
-import { HoldfastError } from "./errors.js";
+import { HoldfastError, LocalProtocolError } from "./errors.js";
 import { Live } from "./live.js";
 import { resolve } from "./lookup.js";
 import { withDefaults } from "./options.js";
@@ -23,6 +23,7 @@ export class OpenSession extends Live {
     const { fire } = this;
     /** @type {Data[]} */
     const messages = [];
+    let size = 0;
     /** @type {((value?: any) => void)[]} */
     const waiting = [];
     /** @type {{error?: Error} | undefined} */
@@ -30,9 +31,13 @@ export class OpenSession extends Live {
 
     // Not by listeners of its own, that `off` would remove.
     this.fire = (/** @type {string} */ name, /** @type {any[]} */ ...args) => {
-      if (name == "message" && !this.listeners(name).length) messages.push(args[0]);
+      if (name == "message" && !this.listeners(name).length) {
+        size += args[0].length + 1;
+        if (size > all.bufferSize) this.close("buffer", new LocalProtocolError(`buffer: ${size}, limit ${all.bufferSize}`));
+        else messages.push(args[0]);
+      }
       // Without an id, it was never open.
-      if (name == "close") closed = { error: this.id ? undefined : (args[1].description ?? new HoldfastError(args[0])) };
+      if (name == "close") closed = { error: this.id && args[0] != "buffer" ? undefined : (args[1].description ?? new HoldfastError(args[0])) };
       fire(name, ...args);
       for (const wake of waiting.splice(0)) wake();
     };
@@ -40,8 +45,11 @@ export class OpenSession extends Live {
     /** @returns {AsyncGenerator<Data, void, void>} The messages, until the session is closed. */
     this[Symbol.asyncIterator] = async function* () {
       for (;;) {
-        if (messages.length) yield /** @type {Data} */ (messages.shift());
-        else if (closed?.error) throw closed.error;
+        if (messages.length) {
+          const message = /** @type {Data} */ (messages.shift());
+          size -= message.length + 1;
+          yield message;
+        } else if (closed?.error) throw closed.error;
         else if (closed) return;
         else await new Promise((resolve) => waiting.push(resolve));
       }

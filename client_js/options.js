@@ -43,7 +43,7 @@ import { KINDS } from "./wire/kinds.js";
  * @property {number} doubtMs For the oldest message to be acknowledged, and for what the server says it has written to arrive.
  * @property {number} probeMs For the answer to a probe: of what carries, or of what is better and might.
  * @property {number[]} laterMs Pauses between tries of a transport that failed, while another carries.
- * @property {number} usefulMs A carrier that dies younger has been of no use.
+ * @property {number} usefulMs A carrier that dies younger has been of no use; of the last resort, within a fifth of it.
  * @property {number} demoteMs How long a transport rests after two such deaths.
  * @property {number} rotateLength A stream is replaced after so many characters.
  * @property {boolean} page Whether to watch the page's life.

@@ -230,7 +230,7 @@ export class Single extends Emitter {
       if (isCarrying) {
         lostFor = message;
         limit = now + session.grace;
-        if (now - carriedSince >= options.usefulMs) short = 0;
+        if (now - carriedSince >= options.usefulMs / 5) short = 0;
         // What is good for a moment each time must not be had again and again without a pause.
         failures = short++;
       }

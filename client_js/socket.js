@@ -2,7 +2,7 @@
  * One namespace as the application sees it: events, acknowledgements, and whether it is connected.
  */
 import { Emitter, guard } from "./emitter.js";
-import { AbortError, DisconnectedError, EventError, HoldfastError, LocalProtocolError, TimeoutError, checkSize } from "./errors.js";
+import { AbortError, DisconnectedError, EventError, HoldfastError, LocalProtocolError, TimeoutError, check, checkSize } from "./errors.js";
 import { sizeOf } from "./session/session.js";
 import { isObject } from "./wire/packet.js";
 import { ACK, CONNECT, CONNECT_ERROR, DISCONNECT, EVENT, RESERVED } from "./wire/socketio.js";
@@ -16,6 +16,8 @@ import { ACK, CONNECT, CONNECT_ERROR, DISCONNECT, EVENT, RESERVED } from "./wire
 
 /** The reason of who has left by itself. */
 const LEFT = "io client disconnect";
+/** So many packets may come before the answer to CONNECT. */
+const EARLY = 1e5;
 /** The event by which the server asks for `auth` again. */
 const REAUTHENTICATE = "reauthenticate";
 
@@ -348,7 +350,7 @@ export class Socket extends Emitter {
         early = undefined;
         refuse(Object.assign(new HoldfastError(data.message ?? data), { data: data.data }));
       } else if (early) {
-        if (!wasHere) early.push(packet);
+        if (!wasHere) check(early.push(packet) <= EARLY);
       } else if (this.connected) {
         // What comes after a disconnect was sent before the server heard of it.
         if (type == DISCONNECT) end("io server disconnect");

@@ -59,7 +59,7 @@ async def cut_at_random(
         proxy: Whose connections are cut.
         times: How often.
         seed: Of the moments and the ways.
-        pause: Bounds of the time before each cut, in seconds.
+        pause: Bounds of the time before each cut, in seconds, from when there is something to cut.
         ways: From which one is drawn for each cut.
         kinds: What is cut: all of it that is open at that moment.
         stall: Seconds of silence before the reset of a `Cut.STALL`.
@@ -68,10 +68,15 @@ async def cut_at_random(
     random = Random(f"cuts/{seed}")
     struck: list[Struck] = []
     while len(struck) < times:
-        await anyio.sleep(random.uniform(*pause))
-        how = random.choice(ways)
-        await proxy.until(lambda: proxy.carrying(*kinds) > 0)
-        cut = await _strike(proxy, how, kinds, stall)
+        wait, how = random.uniform(*pause), random.choice(ways)
+        while True:
+            # Whoever pauses before it comes back is not met at the door each time.
+            await proxy.until(lambda: proxy.carrying(*kinds) > 0)
+            await anyio.sleep(wait)
+            if (cut := await _strike(proxy, how, kinds, stall)).connections:
+                break
+            # Between two polls.
+            wait = pause[0] / 10
         struck.append(cut)
         note(cut)
     return struck

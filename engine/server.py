@@ -210,8 +210,7 @@ class SessionTable:
         identity = session.identity
         if identity is None:
             return session
-        again = transport is not None and not session.goes_on_by(transport)
-        if await identity.check(request, again=again):
+        if await identity.check(request, again=not session.goes_on_by(transport)):
             # Meanwhile it may have ended.
             session = self.find(sid, key=key)
         return session

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 from packed_client import install, pack
+from waiting_tests import pytest_pyfunc_call
 
-__all__ = ["anyio_backend", "application", "tarball"]
+__all__ = ["anyio_backend", "application", "pytest_pyfunc_call", "tarball"]
 
 _SLOW_IS_FINE = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import signal
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -26,6 +28,7 @@ from .http import (
 )
 from .polling import serve_poll, serve_post
 from .request import Request, check_head, check_origin, cors_headers, host_of, parse_request
+from .signals import SignalDrain
 from .stream import serve_stream
 from .websocket import serve_websocket
 
@@ -86,6 +89,7 @@ class Endpoint:
         self.app = app
         self._permission = Permission(allow_request)
         self._warned: set[str] = set()
+        self._signals: SignalDrain | None = None
 
     @property
     def session_count(self) -> int:
@@ -171,6 +175,8 @@ class Endpoint:
     def start(self) -> None:
         """Take sessions again after a `shutdown`; idempotent. A new server takes them already."""
         self.table.reopen()
+        if self._signals is not None:
+            self._signals.arm()
 
     async def drain(self, timeout: float = 20.0, *, period: float = 5.0, retry_after: float = 0.0) -> Drained:
         """End all sessions gently before the server goes away, because others will have their clients.
@@ -200,20 +206,37 @@ class Endpoint:
             raise ValueError("timeout, period and retry_after are seconds, and not below zero")
         return await self.table.drain(timeout=timeout, period=period, retry_after=retry_after).result()
 
+    def drain_on_signal(
+        self, *signals: int, timeout: float = 20.0, period: float = 5.0, retry_after: float = 0.0
+    ) -> SignalDrain:
+        """`drain` at the first of these signals, before the server's own handler of it runs; a second one goes to that
+        at once.
+
+        The lifespan arms it: call it once, where the application is made. Without a lifespan, put
+        ``with io.drain_on_signal():`` round what serves it; a server that asks a function when to end gets
+        `SignalDrain.wait`.
+
+        Args:
+            *signals: SIGTERM and SIGINT if none is given.
+            timeout, period, retry_after: As of `drain`. What ends the process after a while, such as the grace period
+                of a container, has to leave it ``timeout`` seconds, and the server some for its own end.
+        """
+        chosen = signals or (signal.SIGTERM, signal.SIGINT)
+        drain = partial(self.drain, timeout, period=period, retry_after=retry_after)
+        self._signals = SignalDrain(self.table.host, drain, [int(number) for number in chosen])
+        return self._signals
+
     async def shutdown(self) -> None:
         """End all sessions ("server shutting down"), take no new ones, and wait a few seconds for their handlers.
 
         `lifespan` calls it where this one is mounted; at the root and round another application it is called by itself.
         """
         await self.table.shutdown()
+        if self._signals is not None:
+            self._signals.disarm()
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers, settings = Headers(scope=scope), self.table.settings
-        try:
-            check_head(scope, settings)
-        except RequestRefused as error:
-            await _refuse(scope, send, error, {})
-            return
         try:
             check_origin(headers, settings, host=host_of(scope, headers, settings))
         except RequestRefused as error:
@@ -231,6 +254,7 @@ class Endpoint:
                 answer = {**_PREFLIGHT, **cors} if settings.cors == "own" else {"allow": "GET, POST"}
                 await send_response(send, b"", headers=answer, status=200, content_type="text/plain")
                 return
+            check_head(scope, settings)
             request = parse_request(scope, settings)
             if request.sid is None:
                 self.table.check_room(request.handshake)

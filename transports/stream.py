@@ -14,7 +14,7 @@ from ..engine.live import Attachment, LiveSession
 from ..engine.server import SessionTable
 from ..engine.wire.eventstream import PRELUDE, encode_event
 from ..engine.wire.message import Message
-from ..engine.wire.payload import encode_payload
+from ..engine.wire.payload import PIECE_BYTES, encode_payload
 from .http import BASE_HEADERS, disconnected, encode_headers, opening_headers
 from .request import Request
 
@@ -84,7 +84,7 @@ async def _serve(
         with attachment.scope:
             await send({"type": "http.response.body", "body": PRELUDE, "more_body": True})
             write = _writer(attachment, send, table.settings.stream_limit)
-            attachment.begin(write, limit_bytes=table.settings.max_payload, ends=True)
+            attachment.begin(write, limit_bytes=min(PIECE_BYTES, table.settings.max_payload), ends=True)
             await disconnected(receive)
         await attachment.end()
         # The end of the response is what makes a proxy let go of what it held back. To a client that takes nothing

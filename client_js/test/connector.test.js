@@ -191,6 +191,19 @@ row(8, "a transport that is allowed alone is tried again and again, but not with
   assert.deepEqual(pauses, [0, 0, 50, 100, 200, 400, 800, 1000, 1000]);
 });
 
+row(8, "one that has carried for a second is had again at once, however often it is lost", () => {
+  for (const transport of ["websocket", "stream", "polling"]) {
+    const connector = make({ transports: [transport] });
+    let now = 0;
+    connector.race(now);
+    for (let i = 0; i < 9; i++) {
+      assert.deepEqual(connector.next(now), [transport]);
+      connector.carries(transport, now);
+      connector.lost(transport, (now += 1000), false);
+    }
+  }
+});
+
 row(9, "from polling the stream is probed first, then the WebSocket, one at a time", () => {
   const connector = onPolling();
   assert.deepEqual(connector.next(129), []);

@@ -220,3 +220,37 @@ for (const [retry, least, most] of [[3000, 3000, 3100], [1e15, 600_000, 600_100]
     });
   }
 }
+
+test("R11: half of all clients are back within a second of a server that was killed and is there again, and 99 % within two", async (t) => {
+  const times = [];
+  for (let seed = 1; seed <= 100; seed++) {
+    const world = new World(seed);
+    world.weather.latencyMs = 1 + (seed % 20);
+    serve(world);
+    const socket = io(URL, { ...world.options, forceNew: true });
+    const told = [];
+    socket.on("disconnect", (reason, details) => told.push(details?.unconfirmed));
+    socket.on("connect", () => told.push(world.time));
+    await world.advance(3000 + 37 * seed);
+    // Killed: it knows of no session any more, and nobody listens for two seconds.
+    world.weather.down = true;
+    for (const session of world.sessions.values()) session.server.over = true;
+    world.cut();
+    for (const session of world.sessions.values()) world.sessions.delete(session.sid);
+    socket.emit("kept", seed);
+    await world.advance(2000);
+    assert.equal(told.length, 1);
+    world.weather.down = false;
+    const up = world.time;
+    await world.advance(4000);
+    const [, unconfirmed, back, ...more] = told;
+    assert.deepEqual([unconfirmed, more], [[["kept", seed]], []]);
+    times.push(back - up);
+    socket.disconnect();
+    await world.advance(100);
+  }
+  times.sort((a, b) => a - b);
+  const [half, most] = [times[50], times[98]];
+  t.diagnostic(`p50 ${Math.round(half)} ms, p99 ${Math.round(most)} ms`);
+  assert.ok(half <= 1000 && most <= 2000, `p50 ${half} ms, p99 ${most} ms`);
+});

@@ -41,7 +41,7 @@ test("a later WebSocket states the number that comes next, after the server's an
 test("an acknowledgement that overtakes the writer makes it state its number again", () => {
   const session = opened({ writes: false });
   ["a", "b"].map((text) => session.send([text]));
-  encodePost(session, [], NOW);
+  encodePost(session, [], NOW, Infinity);
   session.answer('{"carrier":2,"received":0}', session.attach(), true, NOW);
   takeAnswer(session, '{"received":2,"sent":0}', NOW);
   session.send(["c"]);
@@ -100,20 +100,20 @@ test("a POST says everything again from what was acknowledged on", () => {
   const session = opened({ writes: false });
   ["a", "b"].map((text) => session.send([text]));
   const body = '7{"key":"secret","received":0}\x1e91\x1e4a\x1e4b';
-  assert.equal(encodePost(session, [], NOW), body);
-  assert.equal(encodePost(session, [], NOW), body);
+  assert.equal(encodePost(session, [], NOW, Infinity), body);
+  assert.equal(encodePost(session, [], NOW, Infinity), body);
   takeAnswer(session, '{"received":1,"sent":0}', NOW);
-  assert.equal(encodePost(session, ["3"], NOW), '7{"key":"secret","received":0}\x1e3\x1e92\x1e4b');
+  assert.equal(encodePost(session, ["3"], NOW, Infinity), '7{"key":"secret","received":0}\x1e3\x1e92\x1e4b');
 });
 
 test("a POST keeps to the server's limit, and one message goes alone", () => {
   const session = opened({ writes: false, maxPayload: 3000 });
   for (let i = 0; i < 10; i++) session.send(["x".repeat(400)]);
-  assert.ok(encodePost(session, [], NOW).length < 3000);
+  assert.ok(encodePost(session, [], NOW, Infinity).length < 3000);
   takeAnswer(session, '{"received":1,"sent":0}', NOW);
   const long = opened({ writes: false, maxPayload: 3000 });
   long.send(["x".repeat(2700)]);
-  assert.ok(encodePost(long, [], NOW).length <= 3000);
+  assert.ok(encodePost(long, [], NOW, Infinity).length <= 3000);
 });
 
 test("a message that is too long is refused with both sizes", () => {
@@ -222,7 +222,7 @@ test("an acknowledgement that went with something that failed is told again", ()
   session.inbox.untold();
   assert.equal(session.inbox.due, Infinity, "nothing was received");
   session.receive(1, packet("4", "a"), NOW);
-  encodePost(session, [], NOW);
+  encodePost(session, [], NOW, Infinity);
   assert.equal(session.inbox.due, Infinity);
   session.inbox.untold();
   assert.deepEqual(session.frames([], NOW), ["81"]);

@@ -343,7 +343,7 @@ class FakeWebSocket {
     if (this.carrier) return world.hear(session, () => session.server.takeFrame(this.carrier, data));
     const { type, data: value } = decodePacket(data);
     if (type == "2") return this.#arrive("3" + value);
-    if (type == "1") return;
+    if (type == "1" || session.server.over) return;
     const old = session.server.writer;
     this.carrier = session.server.attach(JSON.parse(value), "websocket");
     if (!this.carrier) return this.cut(4006);

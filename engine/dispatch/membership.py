@@ -19,6 +19,7 @@ from anyio.lowlevel import checkpoint
 
 from ..adapters import SocketInfo
 from ..errors import Disconnected, LocalProtocolError, SessionClosed
+from ..session.budget import kept_bytes
 from ..session.reason import CloseReason
 from ..wire.codec import Codec
 from ..wire.message import Message
@@ -207,16 +208,19 @@ class Membership:
         if self.log is not None and id is None:
             await self._emit_numbered(self.log, name, args)
         else:
-            messages = self.encode_event(name, args, id)
-            self._tell(name, args)
-            await self._send(messages)
+            await self.emit_encoded(self.encode_event(name, args, id), name, args)
 
-    async def wait_for_room(self, seconds: float) -> None:
-        """Wait so long until `emit` would not wait."""
-        live = self.session.live
-        if self.life is Life.CONNECTED and not live.has_room:
+    async def emit_encoded(self, messages: list[Message], name: str, args: tuple[object, ...]) -> None:
+        """`emit` of an event with an id, by what `encode_event` has made of it."""
+        self._tell(name, args)
+        await self._send(messages)
+
+    async def wait_for_room(self, messages: list[Message], seconds: float) -> None:
+        """Wait so long until `emit_encoded` would not wait."""
+        live, size = self.session.live, kept_bytes(messages)
+        if self.life is Life.CONNECTED and not live.has_room_for(size):
             with live.host.move_on_after(seconds):
-                await live.wait_for_room()
+                await live.wait_for_room(size)
 
     def _tell(self, name: str, args: tuple[object, ...]) -> None:
         outgoing = self.listeners.outgoing()
@@ -225,8 +229,12 @@ class Membership:
 
     async def _emit_numbered(self, log: Log, name: str, args: tuple[object, ...]) -> None:
         """The order of the offsets is the order on the wire: an event is numbered when it is put there."""
+        live = self.session.live
         if self.life is Life.CONNECTED:
-            await self.session.live.wait_for_room()
+            await live.wait_for_room()
+            if live.buffered_bytes:
+                # It is numbered anew when it is put there, behind those that went meanwhile.
+                await live.wait_for_room(kept_bytes(self.encode_event(name, args)))
         if self.life is Life.GONE:
             # It may have come back as another, or come back yet.
             if log.is_over:
@@ -242,7 +250,7 @@ class Membership:
             self._hold(messages)
         else:
             try:
-                self.session.live.send_nowait(*messages)
+                live.send_nowait(*messages)
             except SessionClosed as error:
                 raise Disconnected("the socket is not connected any more") from error
         log.note(messages)

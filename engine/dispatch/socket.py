@@ -169,11 +169,12 @@ class Socket:
         membership.expect(id, waiter)
         timer = None if timeout is None else self.session.host.call_later(timeout, waiter.expire)
         try:
+            messages = membership.encode_event(event, args, id)
             if timeout is not None:
-                await membership.wait_for_room(timeout)
+                await membership.wait_for_room(messages, timeout)
                 if waiter.is_settled:
                     return await waiter.wait()
-            await membership.emit(event, args, id)
+            await membership.emit_encoded(messages, event, args)
             return await waiter.wait()
         finally:
             membership.forget(id)

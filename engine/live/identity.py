@@ -1,8 +1,8 @@
 """Whose a session is, and for how long.
 
 1. `allow_request` has said so at the opening. Without a word on that, nobody is asked again.
-2. It is asked again when a WebSocket or a stream attaches, when polls begin or go on after a gap, and when a request
-   brings anything else than those that were judged: other headers, another query, from another address. So a poll of a
+2. It is asked again when a WebSocket or a stream attaches, when polls begin, after a gap, and when a request brings
+   anything else than those that were judged: other headers, another query, from another address. So a poll of a
    client whose polls were judged costs a hash.
 3. Whoever is refused, or is somebody else, harms nobody: his request alone is refused.
 4. When the time is over, it is asked about the newest request once more. Without a new time in a second no carrier goes
@@ -148,13 +148,15 @@ class Identity:
         self._allowed = await self._judge(request)
         if mark not in self._known:
             self._known = [*self._known[1 - _MOST_KNOWN :], mark]
-        self._newest = request
+        if self._allowed.expires_at is not None:
+            # Without a time nobody asks about it, and it would only be kept.
+            self._newest = request
         self._set_time()
         return True
 
     async def _judge(self, request: Handshake) -> Allowed:
         allowed = await self._permission.ask(request) or Allowed()
-        if allowed.principal != self.principal:
+        if not self._is_same(allowed.principal):
             if not self._warned:
                 self._warned = True
                 logger.warning("session %s: a request of another principal was refused", self._name)
@@ -162,6 +164,14 @@ class Identity:
             raise RequestRefused(ErrorCode.FORBIDDEN, message, status=403)
         _check_time(allowed)
         return allowed
+
+    def _is_same(self, principal: object) -> bool:
+        try:
+            return bool(principal == self.principal)
+        except Exception:
+            # Whatever the application's own values raise; a check that failed has let nobody in.
+            logger.exception("session %s: its principal cannot be compared", self._name)
+            return False
 
     def _stop(self) -> None:
         self._turn += 1

@@ -308,11 +308,10 @@ class LiveSession:
             MessageTooLarge: together they exceed the bound on their own; nothing has changed.
             LocalProtocolError: a plain peer cannot be sent U+001E as text.
         """
-        self._put(messages)
+        self._put(messages, kept_bytes(messages))
         self._settle()
 
-    def _put(self, messages: tuple[Message, ...]) -> None:
-        size = kept_bytes(messages)
+    def _put(self, messages: tuple[Message, ...], size: int) -> None:
         if size > self._core.limit_bytes:
             raise MessageTooLarge(size, self._core.limit_bytes)
         now = self.host.now()
@@ -342,12 +341,21 @@ class LiveSession:
         while latest and self.is_open and core.has_room:
             messages = latest.popleft()
             # Volatile ones never end a session: what does not fit is dropped after all.
-            if kept_bytes(messages) + core.outbox.size_bytes <= core.limit_bytes:
-                self._put(messages)
+            size = kept_bytes(messages)
+            if size + core.outbox.size_bytes <= core.limit_bytes:
+                self._put(messages, size)
 
-    async def wait_for_room(self) -> None:
-        """Return when the session has room; at once if it has, or if nobody is to wait."""
-        while self.is_open and not self.has_room and self.when_full == "wait":
+    def has_room_for(self, size_bytes: int) -> bool:
+        """Whether what costs so much can be sent without waiting: less than half of the bound is kept, and it fits.
+        What does not fit by itself is not to be waited for."""
+        core = self._core
+        return (
+            core.has_room and not core.limit_bytes - core.outbox.size_bytes < size_bytes <= core.limit_bytes
+        )
+
+    async def wait_for_room(self, size_bytes: int = 0) -> None:
+        """Return when the session has room for so much; at once if it has, or if nobody is to wait."""
+        while self.is_open and not self.has_room_for(size_bytes) and self.when_full == "wait":
             if self._room is None:
                 self._room = make_event()
             await self._room.wait()
@@ -362,8 +370,9 @@ class LiveSession:
             MessageTooLarge: as `send_nowait`.
             LocalProtocolError: as `send_nowait`.
         """
-        await self.wait_for_room()
-        self._put(messages)
+        size = kept_bytes(messages)
+        await self.wait_for_room(size)
+        self._put(messages, size)
         self._settle()
 
     async def send_as_guest(self, *messages: Message) -> None:
@@ -371,8 +380,9 @@ class LiveSession:
 
         Not for one that the application may cancel: a frame that is cut short in the middle ends the carrier.
         """
-        await self.wait_for_room()
-        self._put(messages)
+        size = kept_bytes(messages)
+        await self.wait_for_room(size)
+        self._put(messages, size)
         writer = self._core.writer
         attachment = None if writer is None else self._attachments.get(writer)
         if attachment is None or attachment.write is None or not self.is_open:
@@ -452,9 +462,9 @@ class LiveSession:
         if len(left) >= self.max_carriers:
             left[0].cut()
 
-    def goes_on_by(self, transport: str) -> bool:
-        """Whether a carrier of this kind is only the next one: a poll after a poll, and soon."""
-        if transport != "polling" or self._core.transport != "polling":
+    def goes_on_by(self, transport: str | None) -> bool:
+        """Whether a carrier of this kind is only the next one: a poll after a poll, and soon; None is a POST."""
+        if transport is not None and (transport != "polling" or self._core.transport != "polling"):
             return False
         return self.attached or self.host.now() - self._core.gone_at <= _PAUSE
 
@@ -512,18 +522,30 @@ class LiveSession:
     async def receive_at_pace(self, carrier: Carrier, packets: Iterator[Packet]) -> None:
         """`receive`, and `pace` wherever the application is behind; others have their turn between many packets.
 
+        Returns only when more may come (setting ``max_events_per_second``).
+
         Raises:
             MissingMessages, RemoteProtocolError: as `receive`.
         """
         while not self._receive(carrier, packets, stop=self._pace > 0):
+            if self._rate.left < 0:
+                await self._slow_down()
             await self.pace()
             await checkpoint()
+        if self._rate.left < 0:
+            await self._slow_down()
+
+    async def _slow_down(self) -> None:
+        seconds = self._rate.pause()
+        if seconds and self.is_open:
+            await self.host.sleep(seconds)
+            self._rate.renew(self.host.now())
 
     def _receive(self, carrier: Carrier, packets: Iterator[Packet], *, stop: bool) -> bool:
         """Whether these were all, or the session is over. If not, call it again."""
         core, handler = self._core, self.handler
         now = self.host.now()
-        taken, more = 0, False
+        taken, idle, more = 0, 0, False
         try:
             for packet in packets:
                 taken += 1
@@ -533,13 +555,16 @@ class LiveSession:
                     if stop and handler.is_behind:
                         more = True
                         break
+                else:
+                    idle += 1
                 # After the end nothing counts, so it is not decoded either.
                 if taken == _TURN or core.life is _CLOSED:
                     more = core.life is not _CLOSED
                     break
             rate = self._rate
             rate.left -= taken
-            if rate.left < 0 and core.life is not _CLOSED:
+            rate.spare -= idle
+            if (rate.left < 0 or rate.spare < 0) and core.life is not _CLOSED:
                 rate.renew(now)
         except MissingMessages:
             self._settle()

@@ -13,7 +13,13 @@ __all__ = ["Counters", "Stats"]
 
 # From the one that gets through everywhere to the best.
 _RANKS = {"polling": 0, "stream": 1, "websocket": 2}
-_BY_STATUS = {408: "body late", 413: "body too large", 429: "too many", 503: "server full"}
+_BY_STATUS = {
+    408: "body late",
+    413: "body too large",
+    429: "too many",
+    431: "head too large",
+    503: "server full",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

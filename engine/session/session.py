@@ -25,6 +25,7 @@ from enum import Enum
 from ..errors import LocalProtocolError, RemoteProtocolError, SessionClosed
 from ..wire.message import SEPARATOR, Message
 from ..wire.packet import HIGHEST_NUMBER, Packet, PacketType, decode_ping, decode_position, encode_packet
+from ..wire.payload import PIECE_BYTES
 from .budget import Budget
 from .carrier import Carrier, Role
 from .reason import CloseReason
@@ -155,7 +156,8 @@ class Session:
         """What this carrier has to write now: encoded control packets and messages, in order.
 
         They count as written with this call: if writing fails, `detach` the carrier. Nothing for a carrier that is not
-        the writer (rule 2). As a payload they have at most ``limit_bytes``, or one message.
+        the writer (rule 2). As a payload they have at most ``limit_bytes``, or one message; what has to be repeated, at
+        most a piece.
         """
         if carrier.role is not Role.WRITER:
             return []
@@ -171,6 +173,9 @@ class Session:
             packets.append(control[-1])
         if lags:
             if limit_bytes is not None:
+                # What was written before and has not arrived: all of it at once might not do so again.
+                if self.counting and carrier.written < outbox.written:
+                    limit_bytes = min(limit_bytes, PIECE_BYTES)
                 limit_bytes -= sum([len(packet.encode()) + 1 for packet in control])
             messages = outbox.after(carrier.written, limit_bytes)
             if plain_poll:

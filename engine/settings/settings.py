@@ -105,7 +105,8 @@ class Settings:
             second more for every 50,000 bytes that it may have.
         max_depth: How deep lists and maps of a packet may be nested.
         max_containers: Lists and maps in one packet; a date in msgpack counts as two.
-        max_events_per_second: Packets of any kind that one session may send in a second, and at once.
+        max_events_per_second: Packets that are taken of one session in a second, and at once: who sends more messages
+            is read no faster, and who sends more of what carries no message is ended.
         max_pending_events: Events of one session that may wait for their handlers.
         max_pending_event_bytes: Bytes of those events, as they came.
         max_namespaces_per_session: Namespaces that one session may be connected to.

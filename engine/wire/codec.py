@@ -134,6 +134,8 @@ _NOT_CONTAINERS = bytes(
 _ENTRIES = 10
 _TYPES = {type.value: type for type in SocketPacketType if type <= SocketPacketType.CONNECT_ERROR}
 _BINARY = (b"\xc4", b"\xc5", b"\xc6")
+# Typed arrays of these sizes, as the official client writes them in Node.
+_BUFFERS = (b"\xc7\x01\x00", b"\xc7\x08\x00")
 _REPLACE = "holdfast.replace"
 
 
@@ -222,23 +224,55 @@ class _Count:
         self._entries = most * _ENTRIES
 
     def list(self, value: list[object]) -> list[object]:
-        self._take(len(value))
+        self.take(len(value))
         return value
 
     def map(self, value: dict[object, object]) -> dict[object, object]:
-        self._take(len(value))
+        self.take(len(value))
         return _check_keys(value)
 
     def extension(self, code: int, data: bytes) -> object:
         # A date takes twice the time of a list.
-        self._take(0, 2)
+        self.take(0, 2)
         return _decode_extension(code, data)
 
-    def _take(self, entries: int, weight: int = 1) -> None:
+    def take(self, entries: int, weight: int = 1) -> None:
+        """So many entries of one."""
         self._left -= weight
         self._entries -= entries
         if self._left < 0 or self._entries < 0:
             raise too_many(self._most)
+
+
+class _TypedArrays:
+    """Tells the buffers of one and of eight bytes from ``undefined`` and a ``Date``, which are extensions of the same
+    type and length, written in another form, which the decoder does not tell.
+
+    It decodes twice: first with all that looks like such a buffer made another type, which moves nothing, to learn
+    which of the extensions, in their order, are buffers.
+    """
+
+    def __init__(self, data: bytes, most: int, max_containers: int, limits: dict[str, int]) -> None:
+        self._count = count = _Count(max_containers)
+        self._buffers: list[bool] = []
+        hooks: dict[str, object] = {}
+        if most > 2 * max_containers:
+            # What a first look builds is thrown away, but is there until then.
+            hooks = {"list_hook": count.list, "object_pairs_hook": count.list}
+        for buffer in _BUFFERS:
+            data = data.replace(buffer, buffer[:2] + b"\x01")
+        _unpack(data, raw=True, strict_map_key=False, ext_hook=self._note, **limits, **hooks)
+        self._count = _Count(max_containers)
+        self._buffers.reverse()
+
+    def _note(self, code: int, data: bytes) -> None:
+        self._count.take(0, 2)
+        self._buffers.append(code == 1)
+
+    def told_apart(self, code: int, data: bytes) -> object:
+        """The hook of the second time."""
+        self._count.take(0, 2)
+        return data if self._buffers.pop() and code == 0 else _decode_extension(code, data)
 
 
 def _check_keys(value: dict[object, object]) -> dict[object, object]:
@@ -251,6 +285,7 @@ def _check_keys(value: dict[object, object]) -> dict[object, object]:
 def _decode_value(data: bytes, max_depth: int, max_containers: int) -> object:
     limit = min(len(data), _MAX_LENGTH)
     most = len(data.translate(None, _NOT_CONTAINERS))
+    limits = {"max_array_len": limit, "max_map_len": limit}
     hooks: dict[str, object] = {"ext_hook": _decode_extension}
     if most * 2 > max_containers or len(data) > max_containers * _ENTRIES:
         # Or so many bytes of an attachment that look like them.
@@ -263,15 +298,9 @@ def _decode_value(data: bytes, max_depth: int, max_containers: int) -> object:
             walk = _Unpacker(max_buffer_size=len(data))
             walk.feed(data)
             walk.skip()
-        value = _unpack(
-            data,
-            raw=False,
-            timestamp=3,
-            strict_map_key=True,
-            max_array_len=limit,
-            max_map_len=limit,
-            **hooks,
-        )
+        if b"\xc7" in data and any(buffer in data for buffer in _BUFFERS):
+            hooks["ext_hook"] = _TypedArrays(data, most, max_containers, limits).told_apart
+        value = _unpack(data, raw=False, timestamp=3, strict_map_key=True, **limits, **hooks)
     except (ValueError, TypeError, OverflowError, RecursionError, msgpack.UnpackException) as error:
         raise RemoteProtocolError("a packet is not msgpack") from error
     if most > max_depth:

@@ -11,11 +11,12 @@ from ..errors import RemoteProtocolError
 from .message import SEPARATOR, Message
 from .packet import Packet, decode_packet, encode_message
 
-__all__ = ["decode_payload", "decode_payload_bytes", "encode_frames", "encode_payload"]
+__all__ = ["PIECE_BYTES", "decode_payload", "decode_payload_bytes", "encode_frames", "encode_payload"]
 
 
-# Characters of packets in one WebSocket message: some clients take no more than a megabyte.
-_MOST_JOINED = 65_536
+PIECE_BYTES = 32_768
+"""Of a WebSocket message, an event or an answer that is cut off nothing counts. What can be longer comes in pieces of
+at most so much or of one packet, so that a slow network that breaks again and again gets further each time."""
 
 
 def encode_payload(packets: Iterable[str | Message], *, counting: bool) -> str:
@@ -28,8 +29,8 @@ def encode_payload(packets: Iterable[str | Message], *, counting: bool) -> str:
 def encode_frames(packets: Iterable[str | Message], *, counting: bool) -> list[str | bytes]:
     """The WebSocket messages that carry these packets, in order.
 
-    Binary messages stand alone, as bytes. Text packets are joined for a counting peer, up to a bound; a plain peer gets
-    each alone.
+    Binary messages stand alone, as bytes. Text packets are joined for a counting peer, up to a piece; a plain peer
+    gets each alone.
     """
     frames: list[str | bytes] = []
     waiting: list[str] = []
@@ -54,13 +55,13 @@ def _joined(texts: list[str]) -> list[str]:
     """As few as possible, each of at most so many characters or one packet: who is behind is not sent all at once."""
     if len(texts) == 1:
         return texts
-    if sum(map(len, texts)) + len(texts) <= _MOST_JOINED:
+    if sum(map(len, texts)) + len(texts) <= PIECE_BYTES:
         return [SEPARATOR.join(texts)]
     frames: list[str] = []
     start = size = 0
     for end, text in enumerate(texts):
         size += len(text) + 1
-        if size > _MOST_JOINED and end > start:
+        if size > PIECE_BYTES and end > start:
             frames.append(SEPARATOR.join(texts[start:end]))
             start, size = end, len(text) + 1
     frames.append(SEPARATOR.join(texts[start:]))

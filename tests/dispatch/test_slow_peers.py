@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import anyio
 import pytest
 from event_peer import EventPeer, Wire, until
 
-from holdfast import AckTimeout, CloseReason, Disconnected, Settings, Socket
+from holdfast import AckTimeout, CloseReason, Disconnected, MessageTooLarge, Settings, Socket
 from holdfast.engine.dispatch import Events
+from holdfast.engine.wire.packet import Packet, PacketType
 
 pytestmark = pytest.mark.anyio
 
@@ -191,3 +193,125 @@ async def test_emit_does_not_wait_where_who_is_full_is_to_be_disconnected() -> N
     with pytest.raises(Disconnected):
         await flood()
     assert peer.session.ended_with() is CloseReason.BUFFER_FULL
+
+
+# What is larger than half of the bound waits until it fits, and ends no session that takes everything in its time.
+
+
+async def crowded(**settings: Any) -> tuple[Wire, EventPeer, Socket]:
+    """A counting peer that has not acknowledged three of the ten kilobytes that may be kept for it."""
+    io = Events(Settings(buffer_limit=10_000, **settings))
+    wire = Wire(io)
+    peer = wire.open(counting=True, codecs=("json",))
+    peer.session.receive(peer._attachment.carrier, [Packet(PacketType.NEXT, "1")])  # pyright: ignore[reportPrivateUsage]
+    await peer.connect()
+    [socket] = io.sockets.values()
+    await socket.emit("kept", "x" * 3_000)
+    peer.received()
+    acknowledge(peer, 1)
+    return wire, peer, socket
+
+
+def acknowledge(peer: EventPeer, number: int) -> None:
+    peer.session.receive(peer._attachment.carrier, [Packet(PacketType.ACK, str(number))])  # pyright: ignore[reportPrivateUsage]
+
+
+async def heard(peer: EventPeer, count: int, *, before: int = 2) -> list[str]:
+    """The next messages, each acknowledged only when nothing more can come before that."""
+    found: list[str] = []
+    while len(found) < count:
+        acknowledge(peer, before + len(found))
+        await anyio.wait_all_tasks_blocked()
+        found += [str(message) for message in peer.received()]
+    return found
+
+
+@pytest.mark.parametrize("concurrent", [False, True])
+async def test_large_answers_wait_until_they_fit(concurrent: bool) -> None:
+    wire, peer, _ = await crowded()
+
+    async def large(socket: Socket, text: str) -> str:
+        return text * 9_000
+
+    wire.events.on("large", large, concurrent=concurrent)
+    peer.send('21["large","a"]', '22["large","b"]', '23["large","c"]')
+    await anyio.wait_all_tasks_blocked()
+    assert peer.received() == []
+    answers = [message[:5] for message in await heard(peer, 3)]
+    assert (sorted(answers) if concurrent else answers) == ['31["a', '32["b', '33["c']
+    assert peer.session.is_open
+
+
+async def test_events_behind_a_large_answer_keep_their_order() -> None:
+    wire, peer, _ = await crowded()
+
+    @wire.events.on("large")
+    async def large(socket: Socket) -> str:
+        await socket.emit("first", "x" * 9_000)
+        await socket.emit("second", 2)
+        return "third"
+
+    peer.send('21["large"]')
+    await anyio.wait_all_tasks_blocked()
+    assert peer.received() == []
+    assert [message[:10] for message in await heard(peer, 3)] == ['2["first",', '2["second"', '31["third"']
+
+
+async def test_large_event_that_is_given_up_while_it_waits_is_not_sent() -> None:
+    _, peer, socket = await crowded()
+    with anyio.CancelScope() as scope:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(socket.emit, "large", "x" * 9_000)
+            await anyio.wait_all_tasks_blocked()
+            scope.cancel()
+    acknowledge(peer, 2)
+    await socket.emit("small")
+    assert peer.received() == ['2["small"]']
+
+
+async def test_time_limit_of_an_acknowledgement_holds_while_its_event_does_not_fit() -> None:
+    wire, peer, socket = await crowded()
+    outcome: list[str] = []
+
+    async def ask() -> None:
+        try:
+            await socket.emit_with_ack("never sent", "x" * 9_000, timeout=2)
+        except AckTimeout:
+            outcome.append("timeout")
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(ask)
+        await anyio.wait_all_tasks_blocked()
+        assert outcome == []
+        wire.clock.move(3)
+    assert outcome == ["timeout"]
+    acknowledge(peer, 2)
+    assert peer.received() == []
+
+
+async def test_what_can_never_fit_is_refused_at_once() -> None:
+    _, peer, socket = await crowded()
+    with pytest.raises(MessageTooLarge):
+        await socket.emit("far too large", "x" * 10_000)
+    assert peer.session.is_open
+
+
+async def test_numbered_event_that_waited_is_numbered_behind_those_that_went_meanwhile() -> None:
+    io = Events(Settings(buffer_limit=10_000, connection_state_recovery=True))
+    wire = Wire(io)
+    peer = await wire.connect()
+    attachment = peer._attachment  # pyright: ignore[reportPrivateUsage]
+    attachment.busy = True
+    [socket] = io.sockets.values()
+    await socket.emit("kept", "x" * 3_000)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(socket.emit, "large", "x" * 9_000)
+        await anyio.wait_all_tasks_blocked()
+        await socket.emit("small")
+        attachment.busy = False
+        events = [json.loads(str(message)[1:]) for message in peer.received()]
+        await anyio.wait_all_tasks_blocked()
+        events += [json.loads(str(message)[1:]) for message in peer.received()]
+    assert [event[0] for event in events] == ["kept", "small", "large"]
+    numbers = [int(str(event[-1]).partition(".")[0]) for event in events]
+    assert numbers == sorted(numbers)

@@ -273,6 +273,97 @@ async def test_s8_log_is_not_filled_by_one_peer(caplog: pytest.LogCaptureFixture
     assert "(47 more like it were not logged)" in caplog.text
 
 
+# -- cancellation by scopes, as Trio has it
+
+
+async def test_s8_handler_that_cancels_a_scope_of_its_own_goes_on() -> None:
+    io = Events()
+
+    @io.on("bad")
+    async def bad(socket: Socket) -> str:
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await anyio.sleep_forever()
+        return "went on" if scope.cancelled_caught else "was not cancelled"
+
+    peer, _ = await both(io)
+    for number in (1, 2):
+        peer.send(f'2{number}["bad"]')
+        assert await peer.receive() == f'3{number}["went on"]'
+
+
+@pytest.mark.parametrize("shielded", [False, True])
+async def test_s8_handler_whose_tasks_fail_is_one_that_failed(shielded: bool) -> None:
+    io = Events()
+    ended: list[str] = []
+
+    async def wait() -> None:
+        try:
+            with anyio.CancelScope(shield=shielded):
+                await (anyio.lowlevel.checkpoint() if shielded else anyio.sleep_forever())
+        finally:
+            ended.append("ended")
+
+    async def fail() -> None:
+        raise ValueError("in a task of the handler")
+
+    @io.on("bad")
+    async def bad(socket: Socket) -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(wait)
+            tasks.start_soon(fail)
+
+    await served(io, *await both(io))
+    assert ended == ["ended"]
+
+
+async def test_s8_handler_that_hangs_in_a_shield_does_not_hold_up_a_shutdown(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    io = Events()
+    go = anyio.Event()
+
+    @io.on("hang")
+    async def hang(socket: Socket) -> None:
+        with anyio.CancelScope(shield=True):
+            await go.wait()
+
+    wire = Wire(io)
+    peer = await wire.connect()
+    peer.send('21["hang"]')
+    await anyio.wait_all_tasks_blocked()
+    with anyio.fail_after(10):
+        await wire.table.shutdown(timeout=0.1)
+    assert "handlers of 1 sockets or sessions still ran" in caplog.text
+    go.set()
+    await anyio.wait_all_tasks_blocked()
+    assert wire.table.host.running == 0
+
+
+async def test_s8_who_waits_for_an_answer_may_be_cancelled_and_the_answer_come_late() -> None:
+    io = Events()
+    outcome: list[object] = []
+
+    @io.on("ask me")
+    async def ask(socket: Socket) -> str:
+        with anyio.CancelScope() as scope:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(socket.emit_with_ack, "question")
+                await anyio.wait_all_tasks_blocked()
+                scope.cancel()
+        outcome.append(scope.cancelled_caught)
+        return "done"
+
+    peer, _ = await both(io)
+    peer.send('21["ask me"]')
+    question = str(await peer.receive())
+    assert await peer.receive() == '31["done"]'
+    peer.send(f'3{question[1:].partition("[")[0]}["too late"]', '22["ask me"]')
+    assert "question" in str(await peer.receive())
+    assert await peer.receive() == '32["done"]'
+    assert outcome == [True, True]
+
+
 # -- cancellation by asyncio's own hand
 
 only_asyncio = pytest.mark.parametrize("anyio_backend", ["asyncio"])

@@ -191,7 +191,9 @@ async def test_polling_that_goes_on_after_a_gap_is_asked_again_and_refused_to_wh
         await site.clock.advance(6)
         refusal = await (await peer.attach("polling")).refusal()
         assert (refusal.status, refusal.value["message"]) == (403, "log in first")
+        assert (await peer.post("91", "4after")).status == 403
         assert site.engine.session_count == 1
+        assert site.received == ["one"]
 
 
 @pytest.mark.parametrize("answer", [True, None])
@@ -328,3 +330,22 @@ async def _check_starlette(client: Client) -> None:
     sid = json.loads((await alice.get(url).text())[1:])["sid"]
     assert await mallory.post(f"{url}&sid={sid}", "40").start() == 403
     assert await alice.post(f"{url}&sid={sid}", "40").start() == 200
+
+
+class Odd:
+    """Of an application whose users ask a database who they are."""
+
+    def __eq__(self, other: object) -> bool:
+        raise LookupError("no database here")
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+async def test_principal_that_cannot_be_compared_lets_nobody_in_and_the_log_says_why(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with open_site(allow_request=lambda handshake: Allowed(principal=Odd())) as site:
+        peer, _ = await site.opened("polling")
+        refusal = await (await peer.attach("websocket")).refusal()
+        assert (refusal.status, site.session.is_open) == (403, True)
+    assert "no database here" in caplog.text

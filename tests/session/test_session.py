@@ -16,6 +16,7 @@ from holdfast.engine.session import CloseReason, Life, Role
 from holdfast.engine.session.session import ACK_DELAY, ACK_EVERY_BYTES, ACK_EVERY_MESSAGES
 from holdfast.engine.wire.message import Message
 from holdfast.engine.wire.packet import HIGHEST_NUMBER, Packet, PacketType
+from holdfast.engine.wire.payload import PIECE_BYTES
 
 AWKWARD: list[str | bytes] = [
     "",
@@ -823,3 +824,34 @@ def test_message_is_kept_as_one_object_however_often_it_is_written() -> None:
     for _ in range(3):
         assert pair.server.packets_to_send(way.server, now=NOW)[-1] is message
         way = pair.arrive(pair.ask("websocket"))
+
+
+# -- pieces
+
+
+def test_what_a_poll_repeats_comes_in_pieces_and_what_is_new_does_not() -> None:
+    """Whoever is cut off in the middle of a long answer each time would never get past it."""
+    pair = Pair("polling")
+    texts = [f"{number:03}" + "x" * 997 for number in range(200)]
+    pair.server_says(*texts)
+    # The first answer is all there is. It gets lost.
+    lost = pair.arrive(pair.ask("polling"))
+    (answer,) = pair.write_down(lost, limit_bytes=1_000_000)
+    assert len(answer) > 200_000
+    pair.lose(lost)
+    polls = 0
+    while len(pair.client_heard) < 200:
+        heard = len(pair.client_heard)
+        way = pair.arrive(pair.ask("polling"))
+        (answer,) = pair.write_down(way, limit_bytes=1_000_000)
+        assert len(answer) <= PIECE_BYTES
+        pair.deliver_down(way, [answer])
+        assert len(pair.client_heard) > heard
+        pair.lose(way)
+        polls += 1
+    assert pair.client_heard == texts
+    assert polls == 7
+    pair.server_says(*texts)
+    way = pair.arrive(pair.ask("polling"))
+    (answer,) = pair.write_down(way, limit_bytes=1_000_000)
+    assert len(answer) > 200_000

@@ -80,6 +80,8 @@ class ManualClock:
         await settled()
 
 
+# A machine that is busy with others is no failure.
+_PATIENCE = 20
 _STARTS = ("http.response.start", "websocket.accept")
 
 
@@ -121,7 +123,7 @@ class _Side:
         return self._given.statistics().current_buffer_used
 
     async def next(self) -> MutableMapping[str, Any]:
-        with anyio.fail_after(5):
+        with anyio.fail_after(_PATIENCE):
             return await self._to_test.receive()
 
     def close(self) -> None:
@@ -201,7 +203,7 @@ class Exchange:
 
     async def finished(self) -> None:
         """Wait until the application's coroutine has returned."""
-        with anyio.fail_after(5):
+        with anyio.fail_after(_PATIENCE):
             await self._side.finished.wait()
 
 
@@ -255,7 +257,7 @@ class WebSocketExchange:
         self._side.hung = True
 
     async def finished(self) -> None:
-        with anyio.fail_after(5):
+        with anyio.fail_after(_PATIENCE):
             await self._side.finished.wait()
 
 

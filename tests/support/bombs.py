@@ -49,6 +49,7 @@ MESSAGES: dict[str, str | bytes] = {
     "msgpack empty maps": _event(_many(b"\x80")),
     "msgpack nothing": _event(_many(b"\xc0")),
     "msgpack dates": _event(_many(b"\xd7\x00" + b"\x00" * 8)),
+    "msgpack typed arrays": _event(_many(b"\xc7\x08\x00" + b"\x00" * 8)),
     "msgpack announced": b"\xdd\x7f\xff\xff\xff" + b"\xc0" * (_SIZE - 5),
 }
 

@@ -6,9 +6,18 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import assert_type
 
-from holdfast import Ack, Namespace, Server, Socket
+from holdfast import Ack, Allowed, Engine, Handshake, Namespace, Server, Session, Socket
 
-io = Server()
+
+async def whose(handshake: Handshake) -> Allowed | bool:
+    return "cookie" in handshake.headers and Allowed(principal=7, expires_at=1.5)
+
+
+async def bare(session: Session) -> None: ...
+
+
+io = Server(allow_request=whose)
+engine = Engine(bare, allow_request=lambda handshake: Allowed(principal=handshake.headers["cookie"]))
 Next = Callable[[], Awaitable[object]]
 
 

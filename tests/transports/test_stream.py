@@ -311,3 +311,18 @@ async def test_abandoned_stream_ends_its_request() -> None:
         carrier.exchange.disconnect()
         await carrier.exchange.finished()
         assert not site.engine.table.sessions[peer.sid].attached
+
+
+async def test_what_waits_comes_in_several_events() -> None:
+    """Of an event that was cut off nothing counts."""
+    async with open_site("stream") as site:
+        peer, carrier = await site.opened()
+        carrier.cut()
+        await settled()
+        texts = [f"{number:03}" + "x" * 997 for number in range(100)]
+        for text in texts:
+            await site.session.send(text)
+        resumed = await peer.attach("stream")
+        assert isinstance(resumed, StreamCarrier)
+        assert await resumed.take(100) == texts
+        assert resumed.ids == [32, 64, 96, 100]

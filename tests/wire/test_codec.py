@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdfast.engine.errors import LocalProtocolError, RemoteProtocolError
+from holdfast.engine.errors import LimitExceeded, LocalProtocolError, RemoteProtocolError
 from holdfast.engine.wire.codec import Codec, JsonCodec, MsgpackCodec
 from holdfast.engine.wire.socketio import SocketPacket, SocketPacketType
 
@@ -144,3 +144,19 @@ def test_arbitrary_bytes_raise_the_protocol_error_and_nothing_else(data: bytes) 
         CODEC.decode(data)
     except RemoteProtocolError:
         pass
+
+
+def test_telling_a_typed_array_from_a_date_costs_no_more_than_is_let_in() -> None:
+    codec = MsgpackCodec(max_containers=10)
+    eight = b"\xc7\x08\x00" + b"\x07" * 8
+
+    def brought(*items: bytes) -> object:
+        head = b"\x83\xa4type\x02\xa3nsp\xa1/\xa4data"
+        return codec.decode(head + bytes((0x91 + len(items),)) + b"\xa1a" + b"".join(items))
+
+    # Bytes that look like many lists.
+    assert brought(b"\xc4\x40" + b"\x90" * 64, eight) == event(b"\x90" * 64, b"\x07" * 8)
+    assert brought(*[eight] * 4) == event(*[b"\x07" * 8] * 4)
+    for many in ([eight] * 6, [eight, *[b"\x90"] * 11], [b"\xc4\x40" + b"\x90" * 64, eight, *[b"\x90"] * 11]):
+        with pytest.raises(LimitExceeded):
+            brought(*many)

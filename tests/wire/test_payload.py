@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 from holdfast.engine.errors import RemoteProtocolError
 from holdfast.engine.wire.message import Message
 from holdfast.engine.wire.packet import Packet, PacketType, encode_packet
-from holdfast.engine.wire.payload import decode_payload, decode_payload_bytes, encode_frames, encode_payload
+from holdfast.engine.wire.payload import (
+    PIECE_BYTES,
+    decode_payload,
+    decode_payload_bytes,
+    encode_frames,
+    encode_payload,
+)
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "payloads.json").read_text("utf-8"))
 MESSAGES = st.lists(st.text() | st.text("\x1e\r\n4b") | st.binary(), min_size=1)
@@ -75,6 +81,20 @@ def test_any_messages_arrive_as_they_were_sent_in_websocket_messages(sent: list[
     assert heard == sent
 
 
+def test_websocket_messages_to_a_counting_peer_are_not_longer_than_a_piece() -> None:
+    """Of a message that was cut off nothing counts: all that waits in one of them might never arrive."""
+    texts = [f"{number:03}" + "x" * 997 for number in range(200)]
+    frames = encode_frames([Message(text) for text in texts], counting=True)
+    assert len(frames) == 7
+    assert all(PIECE_BYTES - 1100 < len(frame) <= PIECE_BYTES for frame in frames[:-1])
+    packets = [packet for frame in frames for packet in decode_payload(str(frame), counting=True)]
+    assert [packet.data for packet in packets] == texts
+    # What is longer by itself goes alone, and full ones leave nothing behind.
+    frames = encode_frames([Message("a" * PIECE_BYTES), Message("b"), Message(b"c")], counting=True)
+    assert frames == ["4" + "a" * PIECE_BYTES, "4b", b"c"]
+    assert len(encode_frames([Message("a" * PIECE_BYTES)], counting=True)) == 1
+
+
 def test_packets_before_a_wrong_one_count() -> None:
     packets = decode_payload("4a\x1e4b\x1ex\x1e4c", counting=True)
     assert [next(packets).data, next(packets).data] == ["a", "b"]
@@ -112,13 +132,13 @@ def test_frames_for_a_counting_peer_are_few_and_none_is_large_by_being_joined(si
     frames = encode_frames([Message(text) for text in texts], counting=True)
     assert [packet[1:] for frame in frames for packet in str(frame).split("\x1e")] == texts
     for frame, following in zip(frames, [*frames[1:], ""], strict=True):
-        assert len(frame) <= 65_536 or "\x1e" not in str(frame)
+        assert len(frame) <= PIECE_BYTES or "\x1e" not in str(frame)
         # Nothing of the next one had room in it.
         first = str(following).split("\x1e")[0]
-        assert not first or len(frame) + 1 + len(first) >= 65_536
+        assert not first or len(frame) + 1 + len(first) >= PIECE_BYTES
 
 
 def test_megabyte_for_a_peer_that_is_behind_is_no_single_frame() -> None:
     frames = encode_frames([Message("x" * 99)] * 10_000, counting=True)
-    assert len(frames) == 16
-    assert max(map(len, frames)) <= 65_536
+    assert len(frames) == 31
+    assert max(map(len, frames)) <= PIECE_BYTES
