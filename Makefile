@@ -14,7 +14,7 @@ DEV := .make/dev-$(HERE)
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .PHONY: help demo examples example-chat example-whiteboard test check lint types imports core unit rest js bundle system \
-    bench bench-browser chaos docs build clean setup
+    bench bench-browser chaos hostile soak docs build clean setup
 
 help:
 	@echo "make demo    the forced-fallback demo (starts a server and prints its address)"
@@ -24,6 +24,7 @@ help:
 	@echo "make bench   what a message costs the server, beside python-socketio and a bare ASGI echo"
 	@echo "make bench-browser   how soon a page hears from its server through bad networks, beside socket.io and sockjs"
 	@echo "make chaos   numbered events through networks that break, our server's or your own; make chaos ARGS=--help"
+	@echo "make hostile ten thousand hostile inputs, three times; make soak: two hundred clients and faults for an hour"
 	@echo "make docs    the documentation, in build/site/"
 	@echo "make build   the wheel and the sdist, in dist/"
 	@echo "make clean   remove all that these made"
@@ -85,6 +86,10 @@ bench-browser: $(DEV) bundle system benchmarks/node_modules/.package-lock.json
 
 chaos: $(DEV) tests/clients/node_modules/.package-lock.json
 	@$(PY) benchmarks/chaos.py $(ARGS)
+
+# Real servers under load; each command of benchmarks/ says with --help what it measures.
+hostile soak: $(DEV) benchmarks/node_modules/.package-lock.json
+	@$(PY) benchmarks/$@.py $(ARGS)
 
 build: $(DEV)
 	@$(PY) -m build --quiet --no-isolation --outdir dist .

@@ -68,6 +68,16 @@ class Idle:
             packets = (f"7{json.dumps(attach)}", *packets)
         return SEPARATOR.join(packets)
 
+    async def bring(self, *packets: str) -> None:
+        """A POST on a connection of its own."""
+        other = Idle(self.port, counting=self.counting)
+        other.opened = self.opened
+        other.query += f"&sid={self.opened['sid']}"
+        await other.open()
+        other.ask("polling", "Connection: close", body=other.post_body(*packets))
+        await other.body()
+        other.writer.close()
+
     @property
     def hello(self) -> list[str]:
         return ["91", "40"] if self.counting else ["40"]
@@ -86,10 +96,15 @@ class IdleWebSocket(Idle):
         self.writer.write(bytes([0x81, 0x80 | len(data), 0, 0, 0, 0]) + data)
 
     async def frame(self) -> str:
-        _, size = await self.reader.readexactly(2)
-        if size == 126:
-            size = int.from_bytes(await self.reader.readexactly(2))
-        return (await self.reader.readexactly(size)).decode()
+        """The next text; pings of the server itself are answered meanwhile."""
+        while True:
+            first, size = await self.reader.readexactly(2)
+            if size == 126:
+                size = int.from_bytes(await self.reader.readexactly(2))
+            data = await self.reader.readexactly(size)
+            if first & 0x0F != 9:
+                return data.decode()
+            self.writer.write(bytes([0x8A, 0x80 | len(data), 0, 0, 0, 0]) + data)
 
     async def connect(self) -> None:
         await self.open()
@@ -161,15 +176,6 @@ class IdleStream(Idle):
         while "40{" not in await self.event():
             pass
         await self.bring("81")
-
-    async def bring(self, *packets: str) -> None:
-        other = Idle(self.port, counting=True)
-        other.opened = self.opened
-        other.query += f"&sid={self.opened['sid']}"
-        await other.open()
-        other.ask("polling", "Connection: close", body=other.post_body(*packets))
-        await other.body()
-        other.writer.close()
 
     async def stay(self) -> None:
         while True:

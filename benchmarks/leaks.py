@@ -65,26 +65,11 @@ async def cycle(port: int, transport: str, number: int) -> None:
 
 
 async def _echo_by_post(client: Idle, number: int) -> None:
-    other = Idle(client.port, counting=client.counting)
-    other.opened = client.opened
-    other.query += f"&sid={client.opened['sid']}"
-    await other.open()
-    next_one = ["92"] if client.counting else []
-    body = other.post_body(*next_one, '421["echo",1]')
-    other.ask("polling", "Connection: close", body=body)
-    await other.body()
+    await client.bring(*(["92"] if client.counting else []), '421["echo",1]')
     while "431[1]" not in (await client.event() if isinstance(client, IdleStream) else await client.body()):
         pass
     if number % 3 == 0:
-        other = Idle(client.port, counting=client.counting)
-        other.opened, other.query = (
-            client.opened,
-            client.query if "sid=" in client.query else f"{client.query}&sid={client.opened['sid']}",
-        )
-        await other.open()
-        other.ask("polling", "Connection: close", body=other.post_body("1"))
-        await other.body()
-    other.writer.close()
+        await client.bring("1")
 
 
 async def cycles(port: int, transport: str, numbers: range) -> None:
@@ -97,16 +82,18 @@ async def cycles(port: int, transport: str, numbers: range) -> None:
     await asyncio.gather(*(work() for _ in range(8)))
 
 
-def settle(server: Process) -> dict[str, int]:
-    """What there is when all have gone: looked at until two looks a second apart see the same."""
+def settle(server: Process, before: dict[str, int] | None = None) -> dict[str, int]:
+    """What there is when all have gone: looked at until it is no more than before; at first, until it stays the same.
+
+    A server itself gives a connection some seconds for its end.
+    """
     until(lambda: server.state()["sessions"] == 0, "the end of all sessions")
     found: dict[str, int] = {}
-    for _ in range(20):
-        before = found
-        found = {"tasks": server.state()["tasks"], "files": server.descriptors()}
-        if found == before:
+    for _ in range(40):
+        last, found = found, {"tasks": server.state()["tasks"], "files": server.descriptors()}
+        if (found == last) if before is None else all(found[name] <= before[name] for name in found):
             break
-        time.sleep(1)
+        time.sleep(3 if before is None else 0.5)
     return {**found, "memory": server.memory()}
 
 
@@ -121,7 +108,7 @@ def measure(name: str, transport: str, count: int) -> dict[str, object]:
         began = time.monotonic()
         asyncio.run(cycles(server.port, transport, range(count)))
         seconds = time.monotonic() - began
-        after = settle(server)
+        after = settle(server, before)
         state, log = server.state(), server.log()
     # Debug mode tells of every step that takes longer than 100 ms, which on a busy machine some do.
     log = "\n".join(line for line in log.splitlines() if "Executing <" not in line)

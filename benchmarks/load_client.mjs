@@ -28,6 +28,7 @@ class Seen {
 const clients = [];
 let sending = true;
 let failures = {};
+const reasons = {};
 
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -38,7 +39,7 @@ for (let index = 0; index < Number(count); index++) {
   const client = { id, socket, seen: new Seen(), sent: 0, connects: 0, disconnects: 0, carriers: {} };
   clients.push(client);
   socket.on("connect", () => client.connects++);
-  socket.on("disconnect", () => client.disconnects++);
+  socket.on("disconnect", (reason) => (client.disconnects++, (reasons[reason] = (reasons[reason] ?? 0) + 1)));
   socket.on("connect_error", (error) => (failures[error.message] = (failures[error.message] ?? 0) + 1));
   socket.on("down", (number) => client.seen.take(number));
   if (spreadMs) await pause(spreadMs);
@@ -79,6 +80,7 @@ for await (const line of createInterface(process.stdin)) {
   else if (line == "report") {
     say({
       failures,
+      reasons,
       clients: clients.map(({ id, seen, sent, connects, disconnects, socket }) => ({
         id,
         sent,

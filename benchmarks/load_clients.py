@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -126,7 +127,10 @@ def compare_all(talks: Sequence[Clients], server: Process) -> dict[str, int]:
     until(is_quiet, "that nothing moves any more", seconds=120)
     found = dict.fromkeys(("lost down", "lost up", "dup", "ooo", "down", "up", "connects", "disconnects"), 0)
     state = server.state()
-    for one in [one for talk in talks for one in talk.ask("report")["clients"]]:
+    reports = [talk.ask("report") for talk in talks]
+    if any(report["reasons"] for report in reports):
+        print("disconnected:", *(report["reasons"] for report in reports), file=sys.stderr, flush=True)
+    for one in [one for report in reports for one in report["clients"]]:
         up, down, sent = state["up"][one["id"]], one["down"], state["down"][one["id"]]
         found["lost down"] += down["missing"] + sent - down["last"]
         found["lost up"] += up["missing"] + one["sent"] - up["last"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -158,6 +159,8 @@ def serving(
     name: str, *, port: int | None = None, options: Mapping[str, str] | None = None
 ) -> Iterator[Process]:
     """One of the `SERVERS`, on a free port, with ``options`` in its environment."""
+    # So that it ends what it has started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     port = port or _free_port()
     command = [part.format(port=port) for part in SERVERS[name]]
     environment = {**os.environ, "PYTHONPATH": str(HERE), **(options or {})}

@@ -3,11 +3,11 @@
     make soak                                an hour; or: python benchmarks/soak.py --minutes 10
     python benchmarks/soak.py --minutes 2 --clients 40 --seed 7
 
-Real clients (by WebSocket, streaming, polling and by what they choose themselves) talk through a TCP proxy, which resets or
-closes some or all of its connections, lets them hang before it resets them, takes none for a while, or is slow. Each sends
-a number a second and is sent one a second. Then is looked at: numbers lost, repeated and out of order; memory (a line
-through what it was every ten seconds, after a warm-up of a tenth of the time); tasks and files when all have left, beside
-those before they came. Ends with status 1 if the bar is not held.
+Real clients (by WebSocket, streaming, polling and by what they choose themselves) talk through a TCP proxy, which
+resets or closes some or all of its connections, lets them hang before it resets them, takes none for a while, or is
+slow. Each sends a number a second and is sent one a second. Then is looked at: numbers lost, repeated and out of
+order; memory (a line through what it was every ten seconds, after a warm-up of a tenth of the time); tasks and files
+when all have left, beside those before they came. Ends with status 1 if the bar is not held.
 """
 
 from __future__ import annotations

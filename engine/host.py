@@ -143,6 +143,17 @@ class Host:
         """`spawn` what itself waits until the others are done: `running` does not count it."""
         self._spawn(self._run_aside, function, args)
 
+    def serve(self, function: Callable[[], Awaitable[None]]) -> None:
+        """`spawn` for what ends by itself with what it serves: `idle` does not wait for it."""
+        self._spawn(self._watch, function)
+
+    async def _watch(self, function: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await function()
+        except BaseException as error:
+            await self.go_on_after(error)
+            logger.error("a background task failed", exc_info=error)
+
     def _spawn(self, function: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> Task | None:
         try:
             loop = asyncio.get_running_loop()

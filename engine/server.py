@@ -264,7 +264,7 @@ class SessionTable:
             for session in sessions:
                 # One that has no carrier now is not waited for; its client learns it by its next request.
                 if session.attached:
-                    await session.ended.wait()
+                    await session.wait_ended()
         for session in sessions:
             if session.life is not Life.CLOSED:
                 session.fail(CloseReason.SERVER_SHUTTING_DOWN)

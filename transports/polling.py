@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from functools import partial
 
-import anyio
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Send
 
@@ -98,18 +97,10 @@ async def _hold(session: LiveSession, attachment: Attachment, receive: Receive, 
     present = False
     timer = None if hold is None else session.host.call_later(hold, attachment.ring)
     try:
-        async with anyio.create_task_group() as group:
-
-            async def watch() -> None:
-                await disconnected(receive)
-                group.cancel_scope.cancel()
-
-            group.start_soon(watch)
-            with attachment.scope:
-                await attachment.wait()
-            # Also one that is cut, because its session has ended, gets an answer.
-            present = True
-            group.cancel_scope.cancel()
+        with attachment.scope:
+            present = await attachment.wait_unless(partial(disconnected, receive))
+        # One that is cut, because its session has ended, gets an answer too.
+        present = present or attachment.scope.cancelled_caught
     finally:
         if timer is not None:
             timer.cancel()

@@ -5,15 +5,15 @@ docs/protocol.md, sections 5 and 7.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
-import anyio
 from starlette.types import Receive, Send
 
 from ..engine.errors import RemoteProtocolError
 from ..engine.live import Attachment, LiveSession
 from ..engine.server import SessionTable
 from ..engine.wire.eventstream import PRELUDE, encode_event
+from ..engine.wire.message import Message
 from ..engine.wire.payload import PIECE_BYTES, encode_payload
 from .http import BASE_HEADERS, disconnected, encode_headers, opening_headers
 from .request import Request
@@ -81,16 +81,12 @@ async def _serve(
         await send(
             {"type": "http.response.start", "status": 200, "headers": encode_headers({**_HEADERS, **headers})}
         )
-        async with anyio.create_task_group() as group:
-
-            async def watch() -> None:
-                await disconnected(receive)
-                group.cancel_scope.cancel()
-
-            group.start_soon(watch)
-            with attachment.scope:
-                await _write(session, attachment, send, table)
-            group.cancel_scope.cancel()
+        with attachment.scope:
+            await send({"type": "http.response.body", "body": PRELUDE, "more_body": True})
+            write = _writer(attachment, send, table.settings.stream_limit)
+            attachment.begin(write, limit_bytes=min(PIECE_BYTES, table.settings.max_payload), ends=True)
+            await disconnected(receive)
+        await attachment.end()
         # The end of the response is what makes a proxy let go of what it held back. To a client that takes nothing
         # any more it cannot be written; that must not keep this request for ever.
         with session.host.move_on_after(1):
@@ -98,25 +94,26 @@ async def _serve(
     except OSError:
         pass  # The client left before the first byte or the last.
     finally:
+        await attachment.end()
         session.candidates.drop(attachment)
         session.detach(attachment)
 
 
-async def _write(session: LiveSession, attachment: Attachment, send: Send, table: SessionTable) -> None:
+class _Enough(OSError):
+    """The stream is long enough."""
+
+
+def _writer(
+    attachment: Attachment, send: Send, limit: int
+) -> Callable[[list[str | Message]], Awaitable[None]]:
     size = 0
-    try:
-        await send({"type": "http.response.body", "body": PRELUDE, "more_body": True})
-        while size < table.settings.stream_limit:
-            packets = attachment.take(min(PIECE_BYTES, table.settings.max_payload))
-            if packets:
-                event = encode_event(attachment.carrier.written or 0, encode_payload(packets, counting=True))
-                size += len(event)
-                attachment.busy = True
-                await send({"type": "http.response.body", "body": event, "more_body": True})
-                attachment.busy = False
-            elif attachment.over:
-                return
-            else:
-                await attachment.wait()
-    except OSError:
-        return  # The client left while we wrote; it attaches again at the position it has reached.
+
+    async def write(packets: list[str | Message]) -> None:
+        nonlocal size
+        event = encode_event(attachment.carrier.written or 0, encode_payload(packets, counting=True))
+        size += len(event)
+        await send({"type": "http.response.body", "body": event, "more_body": True})
+        if size >= limit:
+            raise _Enough
+
+    return write

@@ -5,7 +5,7 @@ Engine.IO 4, "WebSocket" and "Upgrade"; docs/protocol.md, sections 5 and 7.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 import anyio
@@ -212,15 +212,13 @@ async def _probe(session: LiveSession, receive: Receive, send: Send) -> Attachme
 
 async def _serve(session: LiveSession, attachment: Attachment, receive: Receive, send: Send) -> None:
     codes: list[int] = []
-    reason = CloseReason.TRANSPORT_CLOSE
     try:
-        async with anyio.create_task_group() as group:
-            with attachment.scope:
-                group.start_soon(_write, session, attachment, send)
-                await _read(session, attachment, receive, codes)
-            group.cancel_scope.cancel()
+        with attachment.scope:
+            attachment.begin(_writer(send, counting=session.counting))
+            await _read(session, attachment, receive, codes)
     finally:
-        session.detach(attachment, reason)
+        await attachment.end()
+        session.detach(attachment)
     if codes and codes[0] == 0:
         return
     code = codes[0] if codes else _end_code(session)
@@ -231,9 +229,7 @@ async def _serve(session: LiveSession, attachment: Attachment, receive: Receive,
         await send(close)
 
 
-async def _write(session: LiveSession, attachment: Attachment, send: Send) -> None:
-    counting = session.counting
-
+def _writer(send: Send, *, counting: bool) -> Callable[[list[str | Message]], Awaitable[None]]:
     async def write(packets: list[str | Message]) -> None:
         try:
             for frame in encode_frames(packets, counting=counting):
@@ -244,14 +240,7 @@ async def _write(session: LiveSession, attachment: Attachment, send: Send) -> No
                 raise OSError("the server has closed the WebSocket") from error
             raise
 
-    attachment.write = write
-    await attachment.flush()
-    while not attachment.over:
-        await attachment.wait()
-        await attachment.flush()
-    await attachment.drained()
-    if session.life is Life.CLOSED:
-        attachment.cut()
+    return write
 
 
 async def _read(session: LiveSession, attachment: Attachment, receive: Receive, codes: list[int]) -> None:

@@ -84,7 +84,8 @@ class Runner:
 
     def __init__(self, member: Membership) -> None:
         self._member = member
-        self._queue: deque[_Connect | _Received | _Disconnect] = deque()
+        # Only while there is something in it, or something runs.
+        self._queue: deque[_Connect | _Received | _Disconnect] | None = None
         self._running = False
         self._idle: Event | None = None
         self._before: Runner | None = None
@@ -121,6 +122,8 @@ class Runner:
             self._push(_Disconnect(reason))
 
     def _push(self, job: _Connect | _Received | _Disconnect) -> None:
+        if self._queue is None:
+            self._queue = deque()
         self._queue.append(job)
         if not self._running:
             self._running = True
@@ -162,6 +165,8 @@ class Runner:
                     )
         finally:
             self._running, self._task = False, None
+            if not self._queue:
+                self._queue = None
             if self._idle is not None:
                 self._idle.set()
                 self._idle = None

@@ -7,15 +7,21 @@ from typing import Protocol
 
 import anyio
 
-from ..host import Event, make_event
+from ..host import Event, Host, make_event
 from ..session import Carrier, Life, Role
 from ..wire.message import Message
 
 __all__ = ["Attachable", "Attachment"]
 
+# Messages in the time between two heartbeats for which no task is kept.
+_FEW = 8
+
 
 class Attachable(Protocol):
     """What an attachment asks of its session."""
+
+    @property
+    def host(self) -> Host: ...
 
     @property
     def life(self) -> Life: ...
@@ -28,20 +34,46 @@ class Attachable(Protocol):
 class Attachment:
     """A carrier and the coroutine that serves it.
 
+    That coroutine reads, or waits for the client to leave. Writing is done by a task that exists only while there is
+    something to write; and where much is written, from one heartbeat to the next, because waking it costs less than
+    making it. Of idle sessions there are many, and a task that waits costs several kilobytes.
+
     Attributes:
         busy: Whether something is being written to it at this moment.
         fenced: Whether another carrier has taken its place, and it will be cut if it does not end by itself.
     """
 
-    __slots__ = ("_bell", "_guest", "_session", "busy", "carrier", "fenced", "scope", "write")
+    __slots__ = (
+        "_awake",
+        "_bell",
+        "_ended",
+        "_ends",
+        "_guest",
+        "_limit_bytes",
+        "_pen",
+        "_session",
+        "_written",
+        "busy",
+        "carrier",
+        "fenced",
+        "scope",
+        "write",
+    )
 
     def __init__(self, carrier: Carrier, session: Attachable) -> None:
         self.carrier = carrier
         self.scope = anyio.CancelScope()
         self.write: Callable[[list[str | Message]], Awaitable[None]] | None = None
         self._session = session
-        self._bell: Event | None = None
+        self._bell: Callable[[], object] | None = None
         self._guest: anyio.CancelScope | None = None
+        self._pen: anyio.CancelScope | None = None
+        self._limit_bytes: int | None = None
+        # Whether there is a task that writes; how far was written at the last heartbeat.
+        self._awake = False
+        self._written = carrier.written
+        self._ended: Event | None = None
+        self._ends = False
         self.busy = False
         self.fenced = False
 
@@ -70,7 +102,7 @@ class Attachment:
             return
         self.busy = True
         try:
-            while packets := self.take():
+            while packets := self.take(self._limit_bytes):
                 await self.write(packets)
         except OSError:
             self.scope.cancel()
@@ -90,11 +122,63 @@ class Attachment:
             await self.flush()
         self._guest = None
 
-    async def drained(self) -> None:
-        """Return when no guest is writing any more."""
-        while self.busy:
-            self._bell = bell = make_event()
-            await bell.wait()
+    def begin(
+        self,
+        write: Callable[[list[str | Message]], Awaitable[None]],
+        *,
+        limit_bytes: int | None = None,
+        ends: bool = False,
+    ) -> None:
+        """From now on, write what there is to be written.
+
+        Args:
+            write: Raises `OSError` where nothing can be written any more; that cuts the carrier.
+            limit_bytes: Of what is written at once, as a payload.
+            ends: Whether the carrier is cut as soon as it does not write any more, and not read on.
+        """
+        self.write = write
+        self._limit_bytes = limit_bytes
+        self._ends = ends
+        self.ring()
+
+    async def end(self) -> None:
+        """Nothing is written any more; returns when nobody is at it. A guest goes on, until it is cut."""
+        self.write = None
+        if self._awake:
+            self._ended = ended = make_event()
+            if self._pen is not None:
+                self._pen.cancel()
+            with anyio.CancelScope(shield=True):
+                await ended.wait()
+
+    async def _work(self) -> None:
+        try:
+            with anyio.CancelScope() as self._pen:
+                await self._write_on()
+        finally:
+            self._awake, self._pen = False, None
+            if self._ended is not None:
+                self._ended.set()
+
+    async def _write_on(self) -> None:
+        while self.write is not None:
+            await self.flush()
+            if self.over:
+                while self.busy:
+                    # A guest is still writing.
+                    await self._rung()
+                if self._ends or self._session.life is Life.CLOSED:
+                    self.cut()
+                return
+            if self.carrier.written - self._written < _FEW and not self._is_due():
+                return
+            await self.wait()
+
+    def rest(self) -> None:
+        """A heartbeat is due: the task that writes may go, until there is much to be written again."""
+        self._written = self.carrier.written
+        if self._awake:
+            self.ring()
 
     @property
     def is_candidate(self) -> bool:
@@ -108,13 +192,41 @@ class Attachment:
 
     async def wait(self) -> None:
         """Return when there may be something to write, or when this carrier does not write any more."""
-        if self.over or (not self.busy and self._session.has_packets(self)):
-            return
-        self._bell = bell = make_event()
+        if not self._is_due():
+            await self._rung()
+
+    async def wait_unless(self, gone: Callable[[], Awaitable[None]]) -> bool:
+        """`wait`, unless something else happens first: whether it did not."""
+        if self._is_due():
+            return True
+        with anyio.CancelScope() as scope:
+            self._bell = scope.cancel
+            try:
+                await gone()
+            finally:
+                self._bell = None
+            return False
+        return True
+
+    def _is_due(self) -> bool:
+        return self.over or (not self.busy and self._session.has_packets(self))
+
+    async def _rung(self) -> None:
+        bell = make_event()
+        self._bell = bell.set
         await bell.wait()
 
     def ring(self) -> None:
-        """Let `wait` return."""
-        if self._bell is not None:
-            self._bell.set()
+        """Let whoever waits look again; where nobody does and there is a way to write, somebody is sent for."""
+        bell = self._bell
+        if bell is not None:
             self._bell = None
+            bell()
+        elif self._may_write and not self._awake and not self.busy:
+            self._awake = True
+            self._session.host.serve(self._work)
+
+    @property
+    def _may_write(self) -> bool:
+        # One that is replaced and read on has nothing to be done until its session is over.
+        return self.write is not None and (self._ends or not self.over or self._session.life is Life.CLOSED)

@@ -14,6 +14,8 @@ _MAX_CANDIDATES = 4
 class Candidates:
     """The candidates of one session, by the numbers they would be attached with."""
 
+    __slots__ = ("_by_number", "_session")
+
     def __init__(self, session: Attachable) -> None:
         self._session = session
         self._by_number: dict[int, Attachment] = {}

@@ -134,6 +134,8 @@ class LiveSession:
         "_caught_up",
         "_core",
         "_counters",
+        "_ended",
+        "_is_ended",
         "_is_lost",
         "_latest",
         "_on_end",
@@ -149,7 +151,6 @@ class LiveSession:
         "close_code",
         "codec",
         "end_code",
-        "ended",
         "handler",
         "host",
         "identity",
@@ -190,7 +191,8 @@ class LiveSession:
         self.handler: SessionHandler | None = None
         self.end_code: int | None = None
         self.close_code = 1000
-        self.ended = anyio.Event()
+        self._ended: Event | None = None
+        self._is_ended = False
         self.candidates = Candidates(self)
         self.identity = identity
         self._core = core
@@ -201,7 +203,7 @@ class LiveSession:
         self._timer: Timer | None = None
         self._timer_at: float | None = None
         self._room: Event | None = None
-        self._latest: deque[tuple[Message, ...]] = deque(maxlen=_MOST_LATEST)
+        self._latest: deque[tuple[Message, ...]] | None = None
         self._caught_up: Event | None = None
         self._pace = _PACE
         self._rate = Rate(max_events_per_second, now=host.now())
@@ -329,6 +331,8 @@ class LiveSession:
     def send_latest(self, *messages: Message) -> None:
         """Send what is worth something only while it is new: of what cannot leave now, the newest waits."""
         if self.is_open:
+            if self._latest is None:
+                self._latest = deque(maxlen=_MOST_LATEST)
             self._latest.append(messages)
             self._settle()
 
@@ -756,10 +760,12 @@ class LiveSession:
             self._room = None
         if self._was_open and core.life is not Life.OPEN:
             self._was_open = False
-            self._latest.clear()
+            self._latest = None
             self._announce_end()
-        if core.life is Life.CLOSED and not self.ended.is_set():
-            self.ended.set()
+        if core.life is Life.CLOSED and not self._is_ended:
+            self._is_ended = True
+            if self._ended is not None:
+                self._ended.set()
             if self._timer is not None:
                 self._timer.cancel()
             if self.identity is not None:
@@ -805,6 +811,8 @@ class LiveSession:
 
     def _tick(self) -> None:
         self._timer = self._timer_at = None
+        for attachment in self._attachments.values():
+            attachment.rest()
         silent = self._core.tick(now=self.host.now())
         if silent is not None:
             self._lose(CloseReason.PING_TIMEOUT)
@@ -812,6 +820,13 @@ class LiveSession:
             if attachment is not None:
                 attachment.cut()
         self._settle()
+
+    async def wait_ended(self) -> None:
+        """Return when it is over for good."""
+        while not self._is_ended:
+            if self._ended is None:
+                self._ended = make_event()
+            await self._ended.wait()
 
     def ended_with(self) -> CloseReason | None:
         """Why the session ended; None while it is open."""
