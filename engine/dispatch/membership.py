@@ -338,12 +338,14 @@ class Membership:
         if self._acks.pop(id, None) is not None:
             self.session.awaited_acks -= 1
 
-    def resolve(self, id: int, args: list[object]) -> None:
-        """The peer acknowledged; one that nobody awaits any more is dropped."""
+    def resolve(self, id: int, args: list[object]) -> bool:
+        """The peer acknowledged. Whether anybody waits for that; else it is dropped."""
         pending = self._acks.pop(id, None)
-        if pending is not None:
-            self.session.awaited_acks -= 1
-            pending.resolve(args)
+        if pending is None:
+            return False
+        self.session.awaited_acks -= 1
+        pending.resolve(args)
+        return True
 
     # -- life
 

@@ -118,13 +118,17 @@ class EventSession:
         if isinstance(received, EventReceived):
             self._event(received, size)
         elif isinstance(received, AckReceived):
-            self._members[received.namespace].resolve(received.id, received.args)
-        elif isinstance(received, ConnectRequested):
-            self._connect(received)
-        elif received.namespace in self._members:
-            self._members[received.namespace].leave(CloseReason.CLIENT_NAMESPACE)
+            if not self._members[received.namespace].resolve(received.id, received.args):
+                self.live.brought_nothing()
         else:
-            self._searching.pop(received.namespace, None)
+            # Nobody who means well comes and goes thousands of times in a second.
+            self.live.brought_nothing()
+            if isinstance(received, ConnectRequested):
+                self._connect(received)
+            elif received.namespace in self._members:
+                self._members[received.namespace].leave(CloseReason.CLIENT_NAMESPACE)
+            else:
+                self._searching.pop(received.namespace, None)
 
     def _event(self, event: EventReceived, size_bytes: int) -> None:
         member = self._members[event.namespace]

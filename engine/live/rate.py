@@ -1,7 +1,7 @@
 """How many packets of a session are taken: so many in a second, and a second's worth at once.
 
 Who sends messages faster is read no faster: what a client has gathered while it was not connected is no attack, however
-much it is. Packets that carry no message are never many from anybody who means well.
+much it is. Packets that bring nothing are never many from anybody who means well.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class Rate:
 
     Attributes:
         left: How many more may come; below zero, call `renew`.
-        spare: How many more that carry no message.
+        spare: How many more that bring nothing: no message, or one that nobody has any use of.
     """
 
     __slots__ = ("_most", "_since", "left", "spare")
@@ -33,7 +33,7 @@ class Rate:
         """What was allowed is used up: how much is allowed by now?
 
         Raises:
-            LimitExceeded: too many carry no message.
+            LimitExceeded: too many bring nothing.
         """
         most = self._most
         gained = min(int((now - self._since) * most), most)
@@ -43,7 +43,7 @@ class Rate:
         self.spare = min(self.spare + gained, most)
         if self.spare < 0:
             raise LimitExceeded(
-                f"more than {most} packets without a message in a second (setting max_events_per_second)"
+                f"more than {most} packets that bring nothing in a second (setting max_events_per_second)"
             )
 
     def pause(self) -> float:

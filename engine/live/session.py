@@ -535,6 +535,10 @@ class LiveSession:
         if self._rate.left < 0:
             await self._slow_down()
 
+    def brought_nothing(self) -> None:
+        """Of the message that is being taken nobody has any use."""
+        self._rate.spare -= 1
+
     async def _slow_down(self) -> None:
         seconds = self._rate.pause()
         if seconds and self.is_open:
