@@ -171,6 +171,9 @@ class Sender:
 
 # A frame that announces more than comes makes what follows part of it: its answer is nothing, until the client leaves.
 def may_be_silent(one: Input) -> bool:
+    # PRI is how HTTP/2 begins: a parser of HTTP/1 that knows it waits for the rest of that.
+    if one.data.startswith(b"PRI "):
+        return True
     return one.kind == "frames" or (
         one.kind == "http"
         and (b"Content-Length" in one.data or b"chunked" in one.data or b"Expect" in one.data)

@@ -198,7 +198,11 @@ async def run(options: argparse.Namespace) -> None:
             await client.connect()
         staying.append(asyncio.create_task(client.stay()))
 
-    await asyncio.gather(*map(come, clients))
+    try:
+        await asyncio.gather(*map(come, clients))
+    except OSError as error:
+        print(f"one could not connect: {error}", flush=True)
+        os._exit(1)
     print("ready", flush=True)
     ends = asyncio.create_task(asyncio.to_thread(sys.stdin.read))
     done, _ = await asyncio.wait([ends, *staying], return_when=asyncio.FIRST_COMPLETED)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import logging
 import os
 import time
 import tracemalloc
@@ -144,5 +145,7 @@ async def go(socket: Socket, name: str, count: int, size: int) -> None:
     ended[name] = time.time()
 
 
+# What ends a session early stands there.
+logging.basicConfig(level=os.environ.get("LOG_LEVEL", "WARNING"))
 if os.environ.get("TRACE_MEMORY"):
     tracemalloc.start()

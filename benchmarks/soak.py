@@ -64,7 +64,9 @@ def soak(minutes: float, count: int, seed: int, pause: float) -> dict[str, objec
     faults = 0
     with ExitStack() as stack:
         server = stack.enter_context(
-            serving("uvicorn", options={"TICK_MS": "1000", "SETTINGS": json.dumps(SETTINGS)})
+            serving(
+                "uvicorn", options={"TICK_MS": "1000", "SETTINGS": json.dumps(SETTINGS), "LOG_LEVEL": "INFO"}
+            )
         )
         between = stack.enter_context(proxy(server))
         # One that comes and goes, for what a server has from its first client on.
@@ -99,6 +101,8 @@ def soak(minutes: float, count: int, seed: int, pause: float) -> dict[str, objec
         time.sleep(6)
         left = counts(server)
         traces = server.log().count("Traceback")
+        said = [line for line in server.log().splitlines() if "closed:" in line]
+        print(*said[:50], sep="\n", file=sys.stderr)
     return {
         "minutes": minutes,
         "clients": count,

@@ -39,7 +39,7 @@ def measure(row: str, count: int, cuts: int, every: int) -> dict[str, object]:
     name, kind, environment, options = ROWS[row]
     back: list[dict[str, int]] = []
     with (
-        serving(name, options={"TICK_MS": str(every), **environment}) as server,
+        serving(name, options={"TICK_MS": str(every), "LOG_LEVEL": "INFO", **environment}) as server,
         proxy(server) as between,
         clients(kind, between.port, count, {**options, "upMs": every}) as (talk, came),
     ):
@@ -48,6 +48,8 @@ def measure(row: str, count: int, cuts: int, every: int) -> dict[str, object]:
             between.do("reset 1")
             back.append(talk.ask("back"))
         found = compare(talk, server)
+        said = [line for line in server.log().splitlines() if "closed:" in line]
+        print(*said[:20], sep="\n", file=sys.stderr)
     return {
         "row": row,
         "sockets": count,
