@@ -53,7 +53,7 @@ _RENEWAL = 10.0
 # How many volatile events wait where the newest are wanted.
 _MOST_LATEST = 16
 # How many packets are taken before others have their turn.
-_TURN = 200
+_TURN = 100
 _CLOSED = Life.CLOSED
 # How long reading may be held up for an application that is behind, and what each message that it takes gives back of
 # that. Pongs, and the acknowledgements that handlers wait for, stand behind what is not read.

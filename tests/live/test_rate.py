@@ -34,8 +34,8 @@ async def test_messages_of_a_websocket_are_taken_at_the_pace_that_is_set(size: i
             carrier.socket.send(frame)  # type: ignore[attr-defined]
         await settled()
         counts = await heard(site, 6)
-        # A turn is 200 packets.
-        assert counts[0] <= 100 + (200 if size > 100 else size)
+        # A turn is 100 packets.
+        assert counts[0] <= 100 + (100 if size > 100 else size)
         for second, count in enumerate(counts[:4]):
             assert count >= min(500, 100 * (second + 1) - size)
             assert count <= 100 * (second + 1) + (250 if size > 100 else size + 2)

@@ -16,7 +16,6 @@ class MemoryClient:
     Attributes:
         sid: Of its socket; empty if it was refused.
         answer: What the server said to its connect.
-        missed: Events that came before that, to a client that is recovered.
     """
 
     def __init__(self, exchange: WebSocketExchange, namespace: str) -> None:
@@ -24,7 +23,6 @@ class MemoryClient:
         self.prefix = "" if namespace == "/" else f"{namespace},"
         self.sid = ""
         self.answer: tuple[str, Any] = ("", None)
-        self.missed: list[list[Any]] = []
         self._next_id = 0
 
     async def packet(self) -> tuple[str, Any]:
@@ -70,7 +68,6 @@ async def join(
     auth: dict[str, object] | None = None,
     path: str = "/socket.io/",
     headers: dict[str, str] | None = None,
-    missed: bool = False,
 ) -> MemoryClient:
     """Open a session and connect to a namespace."""
     exchange = client.websocket(f"{path}?EIO=4&transport=websocket", headers=headers)
@@ -81,9 +78,6 @@ async def join(
     peer = MemoryClient(exchange, namespace)
     exchange.send(f"40{peer.prefix}{json.dumps(auth) if auth is not None else ''}")
     peer.answer = await peer.packet()
-    while missed and peer.answer[0] == "2":
-        peer.missed.append(peer.answer[1])
-        peer.answer = await peer.packet()
     if peer.answer[0] == "0":
         peer.sid = peer.answer[1]["sid"]
     return peer
