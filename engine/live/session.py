@@ -765,6 +765,8 @@ class LiveSession:
         if self._was_open and core.life is not Life.OPEN:
             self._was_open = False
             self._latest = None
+            if self.identity is not None:
+                self.identity.end()
             self._announce_end()
         if core.life is Life.CLOSED and not self._is_ended:
             self._is_ended = True
@@ -772,8 +774,6 @@ class LiveSession:
                 self._ended.set()
             if self._timer is not None:
                 self._timer.cancel()
-            if self.identity is not None:
-                self.identity.end()
             if self._on_end is not None:
                 self._on_end(self)
             self.candidates.cut()
