@@ -4,8 +4,7 @@
 
 A third of the sessions by WebSocket, stream and polling each; the signal is SIGTERM (SIGINT for hypercorn on Trio,
 which has no handler for the other). Once drained by `drain_on_signal`, and with `--plain` once left to the server. The
-last line is JSON. hypercorn on Trio may end by itself meanwhile: where its answer to a client's close meets something
-that is being sent, it stops all of the server with a BusyResourceError.
+last line is JSON. hypercorn is measured on asyncio; on Trio it may end before all are told.
 """
 
 from __future__ import annotations
