@@ -65,7 +65,7 @@ core: $(DEV)
 
 unit: $(DEV) tests/clients/node_modules/.package-lock.json
 	@echo "== unit tests"
-	@$(PY) -m pytest -q -m "not browser and not servers and not slow" $(addprefix --ignore=,$(CORE)) $(ARGS)
+	@$(PY) -m pytest -q -n 2 --dist worksteal -m "not browser and not servers and not slow" $(addprefix --ignore=,$(CORE)) $(ARGS)
 
 rest: $(DEV) tools/node_modules/.package-lock.json tests/clients/node_modules/.package-lock.json \
     tests/runtimes/node_modules/.package-lock.json examples/node_modules/.package-lock.json
