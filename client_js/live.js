@@ -310,8 +310,9 @@ export class Live extends Emitter {
         }
       } catch (error) {
         if (!(error instanceof HoldfastError)) throw error;
-        // On what has not proved itself yet, anyone may be speaking.
-        if (carrier.isTried || !(error instanceof RemoteProtocolError)) lose(carrier, error);
+        // On what has not proved itself yet, anyone may be speaking; and of what has ended nobody counts what it still brings:
+        // not every WebSocket falls silent when it is closed.
+        if (carrier != current || carrier.ended || !(error instanceof RemoteProtocolError)) lose(carrier, error);
         else this.close("parse error", error);
       }
     };

@@ -489,3 +489,20 @@ test("beside a carrier that says something now and then, and takes nothing, not 
   }
   assert.ok(world.requests.length < 20, `${world.requests.length} WebSockets`);
 });
+
+for (let seed = 11; seed <= 20; seed++) {
+  // The package ws tells what comes until the other end has closed too; browsers do not.
+  testEach(`what a WebSocket brings after it was given up for a busy server ends nothing (seed ${seed})`, async () => {
+    const all = await start({ seed, weather: { brings: true }, ms: 1000 });
+    const { world } = all;
+    for (let n = 0; n < 8; n++) {
+      world.weather.stallMs = [0, 1500, 3000, 6000][n % 4];
+      await talk(all, 3000, 700);
+    }
+    world.weather.stallMs = 0;
+    await world.advance(8000);
+    await talk(all, 2000, 100);
+    await world.advance(3000);
+    assertLevel(all);
+  });
+}

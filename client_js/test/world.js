@@ -312,9 +312,14 @@ class FakeWebSocket {
   }
 
   async #arrive(data) {
+    const { stallMs, brings } = this.world.weather;
+    // The server is busy.
+    if (stallMs) this.#down.at = Math.max(this.#down.at ?? 0, this.world.time + this.world.random() * stallMs);
     await this.world.travel(this.#down);
     this.isMute ||= this.world.weather.black || this.world.weather.muteSockets;
-    if (this.#state == "open" && !this.isMute) this.onmessage?.({ data });
+    // Until the other end has closed too, some tell what comes and some do not.
+    const isTold = this.#state == "open" || (brings && !this.isCut);
+    if (isTold && !this.isMute) this.onmessage?.({ data });
   }
 
   /** The server writes. */

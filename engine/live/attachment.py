@@ -102,17 +102,22 @@ class Attachment:
             return
         self.busy = True
         try:
-            while packets := self.take(self._limit_bytes):
-                await self.write(packets)
+            while (write := self.write) is not None and (packets := self.take(self._limit_bytes)):
+                await write(packets)
         except OSError:
-            self.scope.cancel()
+            self._break_off()
         except BaseException:
-            self.scope.cancel()
+            self._break_off()
             raise
         finally:
             self.busy = False
             if self.over:
                 self.ring()
+
+    def _break_off(self) -> None:
+        # At once: until the coroutine that serves this carrier has ended, others may have something to write.
+        self.write = None
+        self.scope.cancel()
 
     async def flush_as_guest(self) -> None:
         """`flush` on a handler's coroutine, which goes on when this carrier is cut."""

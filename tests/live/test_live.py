@@ -131,6 +131,44 @@ async def test_write_that_a_guest_abandons_ends_the_carrier_and_loses_nothing() 
         assert await resumed.take(1) == ["abandoned"]
 
 
+async def test_nobody_writes_after_a_guest_that_was_cut_between_two_frames() -> None:
+    """The peer would take what it gets next for what is missing."""
+    async with open_site() as site:
+        peer, carrier = await site.opened()
+        live, turns = live_of(site, peer.sid), carrier.socket.slow()  # type: ignore[attr-defined]
+
+        turns.release()
+        with anyio.CancelScope() as scope:
+            site.client.tasks.start_soon(_cancel, scope)
+            await live.send_as_guest(Message("a"), Message(b"b"), Message("c"))
+        assert scope.cancelled_caught
+        for _ in range(9):
+            turns.release()
+        # Before whoever reads has heard of the end.
+        await live.send_as_guest(Message("d"))
+        await carrier.ended()
+        assert list(carrier.messages) == ["a"]
+        resumed = await peer.attach("websocket")
+        assert await resumed.take(3) == [b"b", "c", "d"]
+
+
+async def test_guest_whose_carrier_ends_while_it_writes_takes_nothing_more_for_it() -> None:
+    async with open_site() as site:
+        peer, carrier = await site.opened()
+        live, turns = live_of(site, peer.sid), carrier.socket.slow()  # type: ignore[attr-defined]
+        (attachment,) = live._attachments.values()
+        site.client.tasks.start_soon(live.send_as_guest, Message("a"))
+        await settled()
+        live.send_nowait(Message("b"))
+        await attachment.end()
+        turns.release()
+        await settled()
+        carrier.cut()
+        await settled()
+        resumed = await peer.attach("websocket")
+        assert await resumed.take(2) == ["a", "b"]
+
+
 async def test_send_that_is_given_up_costs_the_session_nothing() -> None:
     """A time limit round a send to a slow peer is the application's right."""
     async with open_site(buffer_limit=10_000) as site:

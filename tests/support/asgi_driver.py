@@ -256,6 +256,11 @@ class WebSocketExchange:
         """From now on the peer takes nothing: a send of the application waits for ever."""
         self._side.hung = True
 
+    def slow(self) -> anyio.Semaphore:
+        """From now on the peer takes one frame for each release."""
+        self._side.turns = anyio.Semaphore(0)
+        return self._side.turns
+
     async def finished(self) -> None:
         with anyio.fail_after(_PATIENCE):
             await self._side.finished.wait()
