@@ -70,7 +70,7 @@ unit: $(DEV) tests/clients/node_modules/.package-lock.json
 rest: $(DEV) tools/node_modules/.package-lock.json tests/clients/node_modules/.package-lock.json \
     tests/runtimes/node_modules/.package-lock.json examples/node_modules/.package-lock.json
 	@echo "== slow tests, real servers, Chromium, Firefox"
-	@$(PY) -m pytest -q -n 2 --dist worksteal -m "browser or servers or slow" $(ARGS)
+	@$(PY) -m pytest -q -n 3 --dist worksteal -m "browser or servers or slow" $(ARGS)
 
 js: client_js/node_modules/.package-lock.json
 	@echo "== types (JavaScript)"

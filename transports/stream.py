@@ -94,9 +94,11 @@ async def _serve(
     except OSError:
         pass  # The client left before the first byte or the last.
     finally:
-        await attachment.end()
-        session.candidates.drop(attachment)
-        session.detach(attachment)
+        try:
+            await attachment.end()
+        finally:
+            session.candidates.drop(attachment)
+            session.detach(attachment)
 
 
 class _Enough(OSError):

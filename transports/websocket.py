@@ -217,8 +217,10 @@ async def _serve(session: LiveSession, attachment: Attachment, receive: Receive,
             attachment.begin(_writer(send, counting=session.counting))
             await _read(session, attachment, receive, codes)
     finally:
-        await attachment.end()
-        session.detach(attachment)
+        try:
+            await attachment.end()
+        finally:
+            session.detach(attachment)
     if codes and codes[0] == 0:
         return
     code = codes[0] if codes else _end_code(session)

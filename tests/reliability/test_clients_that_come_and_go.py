@@ -10,4 +10,9 @@ pytestmark = pytest.mark.servers
 
 def test_nothing_is_left_of_clients_that_come_and_go() -> None:
     rows = benchmark("leaks", "--cycles=150", "--transports=+websocket,polling", "--most-mb=10")
-    assert [(row["tasks"], row["files"], row["never disconnected"]) for row in rows] == [(0, 0, 0)] * 2
+    assert len(rows) == 2
+    for row in rows:
+        # One file less than before is no leak.
+        assert row["tasks"] <= 0
+        assert row["files"] <= 0
+        assert row["never disconnected"] == 0
