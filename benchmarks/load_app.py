@@ -16,21 +16,15 @@ import time
 import tracemalloc
 from typing import Any
 
-from numbers_seen import Seen
+from load_numbers import Numbers
 from starlette.types import Receive, Scope, Send
 
 from holdfast import Disconnected, Server, Socket
 
 __all__ = ["app"]
 
-TICK_SECONDS = float(os.environ.get("TICK_MS", "0")) / 1000
-
 sent: dict[str, int] = {}
 ended: dict[str, float] = {}
-seen: dict[str, Seen] = {}
-ticks: dict[str, int] = {}
-ticking: set[asyncio.Task[None]] = set()
-counts = {"connects": 0, "disconnects": 0, "tick": 1}
 
 
 def task_count() -> int:
@@ -55,9 +49,7 @@ async def state(scope: Scope, receive: Receive, send: Send) -> None:
         "tasks": task_count(),
         "sent": sent,
         "ended": ended,
-        "up": {id: found.as_dict() for id, found in seen.items()},
-        "down": ticks,
-        **counts,
+        **numbers.state(),
     }
     if tracemalloc.is_tracing():
         body["heap"] = tracemalloc.get_traced_memory()[0]
@@ -66,7 +58,7 @@ async def state(scope: Scope, receive: Receive, send: Send) -> None:
             for line in tracemalloc.take_snapshot().statistics(os.environ.get("TRACE_BY", "lineno"))[:40]
         ]
     if scope["path"] == "/stop":
-        counts["tick"] = 0
+        numbers.stop()
     data = json.dumps(body).encode()
     status = 200 if scope["path"] in ("/state", "/stop") else 404
     headers = [(b"content-length", str(len(data)).encode()), (b"connection", b"close")]
@@ -75,34 +67,19 @@ async def state(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 app = Server(app=state, **json.loads(os.environ.get("SETTINGS", "{}")))
+numbers = Numbers(lambda id, number: app.to(f"id {id}").emit("down", number))
 
 
 @app.on("connect")
 async def connect(socket: Socket, auth: dict[str, object]) -> None:
-    counts["connects"] += 1
-    id = auth.get("id")
-    if isinstance(id, str) and TICK_SECONDS:
-        socket.join(f"id {id}")
-        seen.setdefault(id, Seen())
-        ticks.setdefault(id, 0)
-        if not ticking:
-            ticking.add(asyncio.create_task(tick()))
+    numbers.counts["connects"] += 1
+    if numbers.wants(auth.get("id")):
+        socket.join(f"id {auth['id']}")
 
 
 @app.on("disconnect")
 async def disconnect(socket: Socket) -> None:
-    counts["disconnects"] += 1
-
-
-async def tick() -> None:
-    """Send numbers to all, one after the other, so that each gets one in a period."""
-    while True:
-        began = time.monotonic()
-        for id in list(ticks):
-            if counts["tick"]:
-                ticks[id] += 1
-                await app.to(f"id {id}").emit("down", ticks[id])
-        await asyncio.sleep(max(0.0, TICK_SECONDS - (time.monotonic() - began)))
+    numbers.counts["disconnects"] += 1
 
 
 @app.on("echo")
@@ -128,7 +105,7 @@ async def chat(socket: Socket, *args: object) -> None:
 
 @app.on("up")
 async def up(socket: Socket, id: str, number: int) -> None:
-    seen[id].take(number)
+    numbers.take(id, number)
 
 
 @app.on("go", concurrent=True)

@@ -3,27 +3,13 @@
 // an answer, how long each of them took; `stop` ends the sending; `report` prints what they have seen; `leave`.
 import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
+import { Checker } from "./chaos_checker.mjs";
 
 const [kind, url, count, given] = process.argv.slice(2);
 const { transports, upMs = 1000, first = 0, spreadMs = 0 } = JSON.parse(given ?? "{}");
 const require = createRequire(import.meta.url);
 globalThis.WebSocket = require("ws");
 const { io } = kind == "holdfast" ? await import("../client_js/index.js") : await import("socket.io-client");
-
-/** Numbers from 1 on: the checker of numbers_seen.py. */
-class Seen {
-  last = 0;
-  dup = 0;
-  ooo = 0;
-  missing = new Set();
-  take(number) {
-    if (number > this.last) {
-      for (let one = this.last + 1; one < number; one++) this.missing.add(one);
-      this.last = number;
-    } else if (this.missing.delete(number)) this.ooo++;
-    else this.dup++;
-  }
-}
 
 const clients = [];
 let sending = true;
@@ -36,7 +22,7 @@ for (let index = 0; index < Number(count); index++) {
   const id = String(first + index);
   // Default options, but for a manager of its own; `transports` where a row asks for it.
   const socket = io(url, { forceNew: true, auth: { id }, ...(transports && { transports }) });
-  const client = { id, socket, seen: new Seen(), sent: 0, connects: 0, disconnects: 0, carriers: {} };
+  const client = { id, socket, seen: new Checker(), sent: 0, connects: 0, disconnects: 0, carriers: {} };
   clients.push(client);
   socket.on("connect", () => client.connects++);
   socket.on("disconnect", (reason) => (client.disconnects++, (reasons[reason] = (reasons[reason] ?? 0) + 1)));
@@ -87,7 +73,7 @@ for await (const line of createInterface(process.stdin)) {
         connects,
         disconnects,
         transport: socket.io.transport ?? socket.io.engine?.transport?.name,
-        down: { last: seen.last, missing: seen.missing.size, dup: seen.dup, ooo: seen.ooo },
+        down: seen.verdict(),
       })),
     });
     failures = {};

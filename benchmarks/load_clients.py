@@ -117,8 +117,8 @@ def compare_all(talks: Sequence[Clients], server: Process) -> dict[str, int]:
     def is_quiet() -> bool:
         nonlocal before
         now = [
-            [one["down"]["last"] for talk in talks for one in talk.ask("report")["clients"]],
-            {id: one["last"] for id, one in server.state()["up"].items()},
+            [one["down"]["received"] for talk in talks for one in talk.ask("report")["clients"]],
+            {id: one["received"] for id, one in server.state()["up"].items()},
         ]
         same, before = now == before, now
         time.sleep(2)
@@ -132,10 +132,10 @@ def compare_all(talks: Sequence[Clients], server: Process) -> dict[str, int]:
         print("disconnected:", *(report["reasons"] for report in reports), file=sys.stderr, flush=True)
     for one in [one for report in reports for one in report["clients"]]:
         up, down, sent = state["up"][one["id"]], one["down"], state["down"][one["id"]]
-        found["lost down"] += down["missing"] + sent - down["last"]
-        found["lost up"] += up["missing"] + one["sent"] - up["last"]
-        found["dup"] += up["dup"] + down["dup"]
-        found["ooo"] += up["ooo"] + down["ooo"]
+        found["lost down"] += down["lost"] + sent - down["sent"]
+        found["lost up"] += up["lost"] + one["sent"] - up["sent"]
+        found["dup"] += up["repeated"] + down["repeated"]
+        found["ooo"] += up["disordered"] + down["disordered"]
         found["down"] += sent
         found["up"] += one["sent"]
         found["connects"] += one["connects"]

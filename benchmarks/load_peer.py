@@ -10,22 +10,17 @@ import time
 from typing import Any
 
 import socketio
-from numbers_seen import Seen
+from load_numbers import Numbers
 
 __all__ = ["app"]
 
-TICK_SECONDS = float(os.environ.get("TICK_MS", "0")) / 1000
-
 sent: dict[str, int] = {}
 ended: dict[str, float] = {}
-seen: dict[str, Seen] = {}
-ticks: dict[str, int] = {}
-ticking: set[asyncio.Task[None]] = set()
-counts = {"connects": 0, "disconnects": 0, "tick": 1}
 
 # Any: python-socketio has no types.
 _ping: Any = {"ping_interval": float(os.environ["PING_SECONDS"])} if "PING_SECONDS" in os.environ else {}
 _sio: Any = socketio.AsyncServer(async_mode="asgi", cors_allowed_origins=[], **_ping)
+numbers = Numbers(lambda id, number: _sio.emit("down", number, to=f"id {id}"))
 
 
 async def state(scope: Any, receive: Any, send: Any) -> None:
@@ -34,15 +29,13 @@ async def state(scope: Any, receive: Any, send: Any) -> None:
         return
     gc.collect()
     if scope["path"] == "/stop":
-        counts["tick"] = 0
+        numbers.stop()
     body = {
         "sessions": len(_sio.eio.sockets),
         "tasks": len(asyncio.all_tasks()),
         "sent": sent,
         "ended": ended,
-        "up": {id: found.as_dict() for id, found in seen.items()},
-        "down": ticks,
-        **counts,
+        **numbers.state(),
     }
     data = json.dumps(body).encode()
     headers = [(b"content-length", str(len(data)).encode()), (b"connection", b"close")]
@@ -55,29 +48,14 @@ app = socketio.ASGIApp(_sio, state)
 
 @_sio.event
 async def connect(sid: str, environ: Any, auth: Any) -> None:
-    counts["connects"] += 1
-    id = (auth or {}).get("id")
-    if isinstance(id, str) and TICK_SECONDS:
-        await _sio.enter_room(sid, f"id {id}")
-        seen.setdefault(id, Seen())
-        ticks.setdefault(id, 0)
-        if not ticking:
-            ticking.add(asyncio.create_task(tick()))
+    numbers.counts["connects"] += 1
+    if numbers.wants((auth or {}).get("id")):
+        await _sio.enter_room(sid, f"id {auth['id']}")
 
 
 @_sio.event
 async def disconnect(sid: str) -> None:
-    counts["disconnects"] += 1
-
-
-async def tick() -> None:
-    while True:
-        began = time.monotonic()
-        for id in list(ticks):
-            if counts["tick"]:
-                ticks[id] += 1
-                await _sio.emit("down", ticks[id], to=f"id {id}")
-        await asyncio.sleep(max(0.0, TICK_SECONDS - (time.monotonic() - began)))
+    numbers.counts["disconnects"] += 1
 
 
 @_sio.event
@@ -87,7 +65,7 @@ async def echo(sid: str, *args: object) -> object:
 
 @_sio.event
 async def up(sid: str, id: str, number: int) -> None:
-    seen[id].take(number)
+    numbers.take(id, number)
 
 
 @_sio.event

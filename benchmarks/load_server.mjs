@@ -2,6 +2,7 @@
 // CSR=1 in the environment switches connection state recovery on.
 import { createServer } from "node:http";
 import { Server } from "socket.io";
+import { Checker } from "./chaos_checker.mjs";
 
 const port = Number(process.argv[2]);
 const tickMs = Number(process.env.TICK_MS ?? 0);
@@ -11,28 +12,11 @@ const seen = {};
 const ticks = {};
 const counts = { connects: 0, disconnects: 0, tick: 1 };
 
-/** Numbers from 1 on: the checker of numbers_seen.py. */
-class Seen {
-  last = 0;
-  dup = 0;
-  ooo = 0;
-  #missing = new Set();
-  take(number) {
-    if (number > this.last) {
-      for (let one = this.last + 1; one < number; one++) this.#missing.add(one);
-      this.last = number;
-    } else if (this.#missing.delete(number)) this.ooo++;
-    else this.dup++;
-  }
-  toJSON() {
-    return { last: this.last, missing: this.#missing.size, dup: this.dup, ooo: this.ooo };
-  }
-}
-
 const http = createServer((request, response) => {
   if (request.url == "/stop") counts.tick = 0;
   globalThis.gc?.();
-  const state = { sessions: io.engine.clientsCount, tasks: 0, sent, ended, up: seen, down: ticks, ...counts };
+  const up = Object.fromEntries(Object.entries(seen).map(([id, checker]) => [id, checker.verdict()]));
+  const state = { sessions: io.engine.clientsCount, tasks: 0, sent, ended, up, down: ticks, ...counts };
   response.end(JSON.stringify(state));
 });
 const options = process.env.CSR ? { connectionStateRecovery: {} } : {};
@@ -43,7 +27,7 @@ io.on("connection", (socket) => {
   const { id } = socket.handshake.auth;
   if (id && tickMs) {
     socket.join(`id ${id}`);
-    seen[id] ??= new Seen();
+    seen[id] ??= new Checker();
     ticks[id] ??= 0;
   }
   socket.on("disconnect", () => counts.disconnects++);
