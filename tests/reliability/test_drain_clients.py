@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import threading
-from pathlib import Path
 from typing import Any
 
 import pytest
+from node_program import node_command
 from real_server import free_port, running, server_command, until
 
 pytestmark = pytest.mark.servers
 
-ROOT = Path(__file__).parents[2]
 PROGRAM = """
 import { io as ours } from "ROOT/client_js/index.js";
 import { io as official } from "ROOT/tests/clients/node_modules/socket.io-client/build/esm-debug/index.js";
@@ -34,8 +32,6 @@ for (const [name, io] of Object.entries({ ours, official }))
 
 
 def test_clients_hear_of_a_drain_and_come_back() -> None:
-    node = shutil.which("node")
-    assert node is not None
     port, lines = free_port(), list[dict[str, Any]]()
     command = server_command("uvicorn", "drain_app:app", port)
 
@@ -43,10 +39,7 @@ def test_clients_hear_of_a_drain_and_come_back() -> None:
         return [line for line in list(lines) if line["what"] == what]
 
     with running(command, port) as first:
-        program = PROGRAM.replace("ROOT", ROOT.as_uri()).replace("URL", json.dumps(first.url))
-        clients = subprocess.Popen(
-            [node, "--input-type=module", "-e", program], stdout=subprocess.PIPE, text=True
-        )
+        clients = subprocess.Popen(node_command(PROGRAM, URL=first.url), stdout=subprocess.PIPE, text=True)
         output = clients.stdout
         assert output is not None
         try:

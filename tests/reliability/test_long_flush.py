@@ -3,17 +3,12 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import subprocess
-from pathlib import Path
-
 import pytest
+from node_program import run_program
 from real_server import free_port, running, server_command
 
 pytestmark = pytest.mark.servers
 
-ROOT = Path(__file__).parents[2]
 EVENTS = 30_000
 PROGRAM = """
 import { io as ours } from "ROOT/client_js/index.js";
@@ -38,19 +33,9 @@ process.exit(0);
 
 
 def test_long_flush_is_slowed_down_and_not_cut_off() -> None:
-    node = shutil.which("node")
-    assert node is not None
     port = free_port()
     with running(server_command("uvicorn", "flush_app:app", port), port) as server:
-        program = PROGRAM.replace("ROOT", ROOT.as_uri()).replace("URL", json.dumps(server.url))
-        done = subprocess.run(
-            [node, "--input-type=module", "-e", program.replace("EVENTS", str(EVENTS))],
-            capture_output=True,
-            text=True,
-            timeout=55,
-        )
-        assert done.returncode == 0, done.stderr
-        results = json.loads(done.stdout)
+        results = run_program(PROGRAM, URL=server.url, EVENTS=EVENTS, timeout=55)
         assert len(results) == 4
         assert [result for result in results if result["why"] != [EVENTS, True]] == []
         assert server.log() == ""

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from asgi_driver import Client, settled
-from counting_peer import CountingPeer, Site, open_site
+from counting_peer import CountingPeer, Site, check_unharmed, open_site
 from logged_in import TRANSPORTS, Browser, Users, open_users, peer_of
 
 from holdfast import Allowed, CloseReason, Handshake, Server, Settings
@@ -25,16 +25,6 @@ def thief_of(site: Site, victim: CountingPeer, cookie: str) -> CountingPeer:
     thief.sid, thief.key = victim.sid, victim.key
     thief._number = 100
     return thief
-
-
-async def check_unharmed(site: Site, victim: CountingPeer) -> None:
-    await site.session.send("for the victim")
-    carrier = await victim.attach("polling")
-    assert await carrier.take(1) == ["for the victim"]
-    await carrier.send("from the victim")
-    await settled()
-    assert site.received == ["from the victim"]
-    assert site.engine.session_count == 1
 
 
 @pytest.mark.parametrize("other", OTHERS)

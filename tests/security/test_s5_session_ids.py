@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import pytest
 from asgi_driver import ManualClock, settled
-from counting_peer import CountingPeer, Site, open_site
+from counting_peer import check_unharmed, open_site
 
 from holdfast import CloseReason, Handshake, Settings
 from holdfast.engine.dispatch.bare import handler_maker
@@ -93,17 +93,6 @@ async def test_id_of_a_session_that_is_over_is_not_used_again() -> None:
             exchange = site.client.request(method, f"{PLAIN}{transport}&sid={sid}")
             assert await exchange.start() == 400
         assert site.engine.session_count == 0
-
-
-async def check_unharmed(site: Site, victim: CountingPeer) -> None:
-    """The victim goes on with its session, both ways, and nobody else has said or taken anything."""
-    await site.session.send("for the victim")
-    carrier = await victim.attach("polling")
-    assert await carrier.take(1) == ["for the victim"]
-    await carrier.send("from the victim")
-    await settled()
-    assert site.received == ["from the victim"]
-    assert site.engine.session_count == 1
 
 
 KEYS = ["", "k", "\ud800", "A" * 32]

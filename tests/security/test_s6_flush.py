@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import subprocess
-from pathlib import Path
-
 import pytest
+from node_program import run_program
 from real_server import free_port, running, server_command
 
 pytestmark = pytest.mark.servers
 
-ROOT = Path(__file__).parents[2]
 PROGRAM = """
 import { io as ours } from "ROOT/client_js/index.js";
 import { io as official } from "ROOT/tests/clients/node_modules/socket.io-client/build/esm-debug/index.js";
@@ -50,20 +45,9 @@ process.exit(0);
 
 
 def test_s6_flush_of_500_events_is_accepted() -> None:
-    node = shutil.which("node")
-    assert node is not None
     port = free_port()
     with running(server_command("uvicorn", "server_app:app", port), port) as server:
-        program = PROGRAM.replace("ROOT", ROOT.as_uri()).replace("URL", json.dumps(server.url))
-        done = subprocess.run(
-            [node, "--input-type=module", "-e", program],
-            capture_output=True,
-            text=True,
-            timeout=50,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-    results = json.loads(done.stdout)
+        results = run_program(PROGRAM, URL=server.url)
     assert len(results) == 5
     for result in results:
         assert (result["right"], result["wrong"], result["why"]) == (1000, 0, "done"), result

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import subprocess
-from pathlib import Path
-
 import pytest
+from node_program import run_program
 from real_server import free_port, running, server_command
 
 pytestmark = pytest.mark.servers
 
-CLIENT = Path(__file__).parents[2] / "client_js"
 PROGRAM = """
-import { io } from "CLIENT/index.js";
-import WebSocket from "CLIENT/node_modules/ws/wrapper.mjs";
+import { io } from "ROOT/client_js/index.js";
+import WebSocket from "ROOT/client_js/node_modules/ws/wrapper.mjs";
 
 const run = async (transport) => {
   const headers = {};
@@ -55,21 +50,11 @@ process.exit(0);
 
 
 def test_s7_real_client_renews_unnoticed_and_is_put_out_with_credentials_that_have_expired() -> None:
-    node = shutil.which("node")
-    assert node is not None
     port = free_port()
     with running(server_command("uvicorn", "expiring_app:app", port), port) as server:
-        program = PROGRAM.replace("CLIENT", CLIENT.as_uri()).replace("URL", json.dumps(server.url))
-        done = subprocess.run(
-            [node, "--input-type=module", "-e", program],
-            capture_output=True,
-            text=True,
-            timeout=50,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
+        results = run_program(PROGRAM, URL=server.url)
         log = server.log()
-    for told in json.loads(done.stdout):
+    for told in results:
         assert told["soFar"] == {"connects": 1, "disconnects": 0}, told
         assert (told["echoes"], told["wrong"]) == (300, 0), told
         assert told["disconnects"] == 1, told

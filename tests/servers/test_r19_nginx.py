@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from node_program import node_command
 from real_nginx import nginx_before
 from real_server import Running, free_port, running, server_command
 
 pytestmark = pytest.mark.servers
 
-CLIENT = Path(__file__).parents[2] / "client_js"
 # Idle for longer than nginx waits for an answer.
 IDLE_MS = 5500
 BUSY = 150
 PROGRAM = """
-import { io } from "CLIENT/index.js";
-import WebSocket from "CLIENT/node_modules/ws/wrapper.mjs";
+import { io } from "ROOT/client_js/index.js";
+import WebSocket from "ROOT/client_js/node_modules/ws/wrapper.mjs";
 
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const run = async (transports) => {
@@ -56,8 +55,6 @@ process.exit(0);
 
 
 def test_r19_nothing_is_lost_behind_an_nginx_with_hostile_settings(tmp_path: Path) -> None:
-    node = shutil.which("node")
-    assert node is not None
     with ExitStack() as stack:
         servers: list[Running] = []
         clients: list[subprocess.Popen[str]] = []
@@ -68,9 +65,7 @@ def test_r19_nothing_is_lost_behind_an_nginx_with_hostile_settings(tmp_path: Pat
             folder = tmp_path / name
             folder.mkdir()
             nginx = stack.enter_context(nginx_before(server, folder))
-            program = PROGRAM.replace("CLIENT", CLIENT.as_uri()).replace("URL", json.dumps(nginx.hostile))
-            program = program.replace("IDLE_MS", str(IDLE_MS)).replace("BUSY", str(BUSY))
-            command = [node, "--input-type=module", "-e", program]
+            command = node_command(PROGRAM, URL=nginx.hostile, IDLE_MS=IDLE_MS, BUSY=BUSY)
             client = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
             stack.callback(client.kill)
             servers.append(server)

@@ -26,6 +26,7 @@ __all__ = [
     "HttpCarrier",
     "Site",
     "WebSocketCarrier",
+    "check_unharmed",
     "client_of",
     "open_site",
 ]
@@ -449,3 +450,14 @@ class CountingPeer:
         answer = Answer(status, json.loads(text[1:]))
         self.acknowledged = max(self.acknowledged, answer.value["received"])
         return answer
+
+
+async def check_unharmed(site: Site, victim: CountingPeer) -> None:
+    """The victim goes on with its session, both ways, and nobody else has said or taken anything."""
+    await site.session.send("for the victim")
+    carrier = await victim.attach("polling")
+    assert await carrier.take(1) == ["for the victim"]
+    await carrier.send("from the victim")
+    await settled()
+    assert site.received == ["from the victim"]
+    assert site.engine.session_count == 1
