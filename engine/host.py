@@ -140,19 +140,9 @@ class Host:
         return self._spawn(self._run, function, args)
 
     def spawn_aside(self, function: Callable[..., Awaitable[None]], *args: Any) -> None:
-        """`spawn` what itself waits until the others are done: `running` does not count it."""
+        """`spawn` what `running` does not count and `idle` does not wait for: it ends with what it serves, or waits
+        itself until the others are done."""
         self._spawn(self._run_aside, function, args)
-
-    def serve(self, function: Callable[[], Awaitable[None]]) -> None:
-        """`spawn` for what ends by itself with what it serves: `idle` does not wait for it."""
-        self._spawn(self._watch, function)
-
-    async def _watch(self, function: Callable[[], Awaitable[None]]) -> None:
-        try:
-            await function()
-        except BaseException as error:
-            await self.go_on_after(error)
-            logger.error("a background task failed", exc_info=error)
 
     def _spawn(self, function: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> Task | None:
         try:
@@ -183,8 +173,9 @@ class Host:
     async def _run_aside(self, function: Callable[..., Awaitable[None]], args: tuple[Any, ...]) -> None:
         try:
             await function(*args)
-        except Exception:
-            logger.exception("a background task failed")
+        except BaseException as error:
+            await self.go_on_after(error)
+            logger.error("a background task failed", exc_info=error)
 
     async def go_on_after(self, error: BaseException | None) -> None:
         """Return if an exception is the failure of what a task of ours was running, and the task can go on.

@@ -39,13 +39,7 @@ async def serve_poll(
         RequestRefused, RemoteProtocolError: before anything was answered.
     """
     if request.sid is None:
-        session = table.open(
-            "polling",
-            request.handshake,
-            counting=request.counting,
-            codecs=request.codecs,
-            identity=request.identity,
-        )
+        session = request.open(table)
         headers = opening_headers(headers, table.settings, session.sid)
         await _answer(session, session.opening(), send, headers, settings=table.settings)
         return

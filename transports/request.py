@@ -15,7 +15,8 @@ from starlette.datastructures import Headers
 from starlette.types import Scope
 
 from ..engine.errors import ErrorCode, RemoteProtocolError, RequestRefused
-from ..engine.live import Handshake, Identity, RequestHeaders
+from ..engine.live import Handshake, Identity, LiveSession, RequestHeaders
+from ..engine.server import SessionTable
 from ..engine.settings import Forwarded, Network, Settings, forwarded
 from ..engine.wire.handshake import TRANSPORTS, Attach, decode_attach
 
@@ -61,6 +62,20 @@ class Request:
     subprotocol: str | None
     handshake: Handshake
     identity: Identity | None = None
+
+    def open(self, table: SessionTable) -> LiveSession:
+        """The session that it asks for.
+
+        Raises:
+            RequestRefused: as `SessionTable.open`.
+        """
+        return table.open(
+            self.transport,
+            self.handshake,
+            counting=self.counting,
+            codecs=self.codecs,
+            identity=self.identity,
+        )
 
     def attach(self) -> Attach:
         """The client's attach in the header of a GET.

@@ -39,9 +39,7 @@ async def serve_stream(
         RequestRefused, RemoteProtocolError: before anything was answered.
     """
     if request.sid is None:
-        session = table.open(
-            "stream", request.handshake, counting=True, codecs=request.codecs, identity=request.identity
-        )
+        session = request.open(table)
         attachment = session.opening()
         headers = opening_headers(headers, table.settings, session.sid)
     else:

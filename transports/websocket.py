@@ -53,13 +53,7 @@ async def serve_websocket(table: SessionTable, request: Request, receive: Receiv
     await receive()  # websocket.connect
     try:
         if request.sid is None:
-            session = table.open(
-                "websocket",
-                request.handshake,
-                counting=request.counting,
-                codecs=request.codecs,
-                identity=request.identity,
-            )
+            session = request.open(table)
             attachment = session.opening()
             try:
                 await _accept(send, request, opening_headers({}, table.settings, session.sid))

@@ -229,7 +229,7 @@ class Attachment:
             bell()
         elif self._may_write and not self._awake and not self.busy:
             self._awake = True
-            self._session.host.serve(self._work)
+            self._session.host.spawn_aside(self._work)
 
     @property
     def _may_write(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 from starlette.types import Receive, Scope, Send
 
@@ -16,7 +17,9 @@ ended: list[str] = []
 
 async def report(scope: Scope, receive: Receive, send: Send) -> None:
     assert scope["type"] == "http"
-    body = json.dumps({"sent": sent, "ended": ended, "sessions": app.session_count}).encode()
+    body = json.dumps(
+        {"pid": os.getpid(), "sent": sent, "ended": ended, "sessions": app.session_count}
+    ).encode()
     headers = [(b"content-length", str(len(body)).encode()), (b"connection", b"close")]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
+from node_program import node_command
 
 from holdfast.demo.checker import Acks, Checker, Payloads
-
-CHECKER = Path(__file__).parents[2] / "benchmarks" / "chaos_checker.mjs"
 
 # What came, of how many, and what that is: lost, repeated, disordered.
 CASES: list[tuple[list[int], int, tuple[int, int, int]]] = [
@@ -88,7 +85,7 @@ def test_each_acknowledgement_is_to_come_once() -> None:
 
 SCRIPT = """
 import { createHash } from "node:crypto";
-import { Acks, Checker, payloads } from %s;
+import { Acks, Checker, payloads } from "ROOT/benchmarks/chaos_checker.mjs";
 const { cases, plan } = JSON.parse(process.argv[1]);
 const verdicts = cases.map(([numbers, sent]) => {
   const checker = new Checker();
@@ -101,7 +98,7 @@ const checker = new Checker(of);
 for (let number = 1; number <= 300; number++) {
   const data = of(number);
   hash.update(typeof data == "string" ? "text" : "bytes").update(data);
-  checker.take(number, number %% 100 ? (typeof data == "string" ? data : new Uint8Array(data)) : "damaged");
+  checker.take(number, number % 100 ? (typeof data == "string" ? data : new Uint8Array(data)) : "damaged");
 }
 const acks = new Acks();
 for (const number of [1, 2, 3, 4]) acks.ask(number);
@@ -114,10 +111,7 @@ console.log(JSON.stringify({ verdicts, hash: hash.digest("hex"), damaged: checke
 
 
 def javascript(cases: object, plan: object) -> Any:
-    node = shutil.which("node")
-    assert node is not None
-    script = SCRIPT % json.dumps(CHECKER.as_uri())
-    command = [node, "--input-type=module", "--eval", script, json.dumps({"cases": cases, "plan": plan})]
+    command = [*node_command(SCRIPT), json.dumps({"cases": cases, "plan": plan})]
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True, timeout=30).stdout)
 
 
