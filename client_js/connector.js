@@ -15,6 +15,8 @@ const SLOW_RACE_MS = 1000;
 const SETTLE_MS = 100;
 /** How long a verdict counts when the next page begins. */
 const REMEMBER_MS = 600_000;
+/** Pauses grow so often where the last resort is had each time: what is cut off so soon still brings something. */
+const MOST_LIVES = 3;
 
 /**
  * @typedef {object} Verdict What is known of one kind of transport.
@@ -118,7 +120,7 @@ export class Connector extends Attempts {
       // The last resort is all there is: a second of it is worth another one.
       verdict.lives = now - since < usefulMs / (isLast ? 5 : 1) && (isLast || !clean) ? verdict.lives + 1 : 0;
       // What is good for a moment each time must not be had again and again without a pause.
-      if (verdict.lives > 1) verdict.until = now + (isLast ? pause(verdict.lives - 2, random) : demoteMs);
+      if (verdict.lives > 1) verdict.until = now + (isLast ? pause(Math.min(verdict.lives - 2, MOST_LIVES), random) : demoteMs);
       else if (isLast) verdict.until = 0;
       race(now, clean ? verdict : allowed.find((other) => other.until <= now && !isSuspect(other)));
     };

@@ -4,11 +4,14 @@
 import { HoldfastError, RefusedError } from "./errors.js";
 import { pause } from "./options.js";
 import { encodePost, takeAnswer } from "./session/posts.js";
+import { FRAME_LENGTH } from "./session/session.js";
 import { post } from "./transports/post.js";
 import { SEPARATOR, decodeObject } from "./wire/packet.js";
 
 /** Said by somebody on the way: what the server does not take is known beforehand. */
 export const TOO_LARGE = "HTTP 413";
+/** A POST that takes longer, in ms, has too much to bring for a network that may break at any time. */
+const FAST = 500;
 
 /**
  * @param {import("./options.js").Options} options
@@ -27,8 +30,10 @@ export const createPoster = (options, session, connector, control, url) => {
   /** How many in a row came to nothing, and when the next may go; Infinity while one is in flight. */
   let failures = 0;
   let nextAt = 0;
+  /** How much one brings: twice as much after each that was fast, if more waits. */
+  let most = FRAME_LENGTH;
   /** Somebody on the way takes no more at once. */
-  let most = Infinity;
+  let limit = Infinity;
 
   /**
    * One POST: its answer is taken.
@@ -54,10 +59,12 @@ export const createPoster = (options, session, connector, control, url) => {
       await bring(body);
       // That nothing of it was taken is as good as a failure, for when to try again.
       if (outbox.acked > acked || last == acked) failures = 0;
+      most = Math.min(limit, outbox.last > outbox.acked && /** @type {number} */ (connector.rtt) < FAST ? most * 2 : FRAME_LENGTH);
     } catch (error) {
       control.unshift(...sent);
+      most = Math.min(most, FRAME_LENGTH);
       if (!session.plain && /** @type {Error} */ (error).message == TOO_LARGE) {
-        most = Math.min(most, body.length) / 2;
+        limit = most = Math.min(most, body.length) / 2;
         failures = 0;
         // With one message alone it is not less any more.
         if (most > 1) return await pump();

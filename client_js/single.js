@@ -232,7 +232,7 @@ export class Single extends Emitter {
         limit = now + session.grace;
         if (now - carriedSince >= options.usefulMs / 5) short = 0;
         // What is good for a moment each time must not be had again and again without a pause.
-        failures = short++;
+        failures = Math.min(short++, 4);
       }
       drop(message);
       if (reason) this.close(reason, error);

@@ -11,14 +11,14 @@ import { joinPayload } from "../wire/payload.js";
  * @param {Session} session
  * @param {string[]} control Encoded packets that go with it.
  * @param {number} now
- * @param {number} most How much of messages fits, if that is less than the server takes. One goes in any case.
+ * @param {number} most So much of messages, if the server takes it. One goes in any case.
  * @returns {string}
  */
 export const encodePost = (session, control, now, most) => {
   const { outbox, plain } = session;
   const packets = control.splice(0);
   if (!plain) packets.unshift("7" + session.attachment());
-  let left = Math.min(session.room(), most);
+  let left = session.room(most);
   let number = outbox.acked;
   for (const { data } of outbox.after(0)) {
     const part = encodeMessage(data, plain);

@@ -23,8 +23,8 @@ import { Outbox } from "./outbox.js";
 
 /** What a POST says before its one message: the attach and the number. */
 const ENVELOPE_BYTES = 200;
-/** A WebSocket message is not filled beyond this; one message may be longer. */
-const FRAME_LENGTH = 16384;
+/** A WebSocket message is not filled beyond this, nor a POST without proof that more is fast; one message may be longer. */
+export const FRAME_LENGTH = 16384;
 /** A slow network takes so many characters in a ms. */
 const SLOW = 30;
 
@@ -227,8 +227,8 @@ export class Session {
       return frames;
     };
 
-    /** @returns {number} Characters that are surely within the server's limit, whatever they are. */
-    this.room = () => Math.min(FRAME_LENGTH, this.maxPayload / 3 - ENVELOPE_BYTES);
+    /** @returns {number} At most so many characters, which are surely within the server's limit, whatever they are. */
+    this.room = (most = FRAME_LENGTH) => Math.min(most, this.maxPayload / 3 - ENVELOPE_BYTES);
 
     /**
      * @param {number} ms How long the oldest message may stay unacknowledged, beyond the time that a slow network needs for

@@ -188,7 +188,7 @@ row(8, "a transport that is allowed alone is tried again and again, but not with
     connector.carries("websocket", now);
     connector.lost("websocket", ++now, false);
   }
-  assert.deepEqual(pauses, [0, 0, 50, 100, 200, 400, 800, 1000, 1000]);
+  assert.deepEqual(pauses, [0, 0, 50, 100, 200, 400, 400, 400, 400]);
 });
 
 row(8, "one that has carried for a second is had again at once, however often it is lost", () => {

@@ -115,14 +115,14 @@ for (const transports of BY_EACH) {
   });
 }
 
-test("by WebSocket alone, what is cut again and again is had again after ever longer pauses", async () => {
+test("by WebSocket alone, what is cut again and again is had again after pauses that grow to 400 ms", async () => {
   const all = await start({ options: { transports: SINGLE }, ms: 100 });
   const { world } = all;
   for (const end = world.time + 20_000; world.time < end; ) {
     await talk(all, 50);
     if (all.live.writable) world.cut();
   }
-  assert.ok(world.requests.length < 40, `${world.requests.length} tries in 20 s`);
+  assert.ok(world.requests.length < 60, `${world.requests.length} tries in 20 s`);
   await world.advance(3000);
   assertLevel(all);
   // One that carried for a second is replaced at once, each time.

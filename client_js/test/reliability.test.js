@@ -16,8 +16,9 @@ const serve = (world) => {
   world.onMessage = (session, data) => world.say(session, data[0] == "0" ? `0{"sid":"${++connects}"}` : data);
 };
 
-const open = async ({ seed, weather, options, ms = 1000 } = {}) => {
+const open = async ({ seed, weather, options, maxPayload = 1e5, ms = 1000 } = {}) => {
   const world = new World(seed);
+  world.maxPayload = maxPayload;
   Object.assign(world.weather, weather);
   const live = createDriver(URL, { ...world.options, ...options });
   const log = { messages: [], changes: [], closed: [] };
@@ -27,6 +28,17 @@ const open = async ({ seed, weather, options, ms = 1000 } = {}) => {
   live.open();
   await world.advance(ms);
   return { world, live, log, session: [...world.sessions.values()][0] };
+};
+
+/** The messages' bytes of each POST of one session, as they leave. */
+const postsOf = (world) => {
+  const sizes = [];
+  const { fetch } = world;
+  world.fetch = function (url, init) {
+    if (init.method == "POST") sizes.push(init.body.length);
+    return fetch.call(this, url, init);
+  };
+  return sizes;
 };
 
 const count = (world, request) => world.requests.filter((one) => one == request).length;
@@ -168,6 +180,42 @@ test("the answer of what was replaced, when it comes, is not why the next one ca
 });
 
 for (const transports of [["stream"], ["polling"]]) {
+  test(`R2: POSTs bring more each time, as long as they are answered soon (${transports})`, async () => {
+    const { world, live, log, session } = await open({ options: { transports }, maxPayload: 1e6 });
+    const sizes = postsOf(world);
+    const sent = Array.from({ length: 3000 }, (_, n) => n + "x".repeat(500));
+    for (const message of sent) live.send(message);
+    await world.advance(100);
+    // Nearly what each may have: the last message that would not fit begins the next one.
+    const near = (size, most) => assert.ok(size < most * 1.02 && size > most * 0.95, `${size} of ${most}`);
+    [16384, 32768, 65536, 131072, 262144].forEach((most, at) => near(sizes[at], most));
+    near(sizes[5], 1e6 / 3);
+    await world.advance(1000);
+    assert.deepEqual([session.server.heard, log.changes.length], [sent, 1]);
+    // All was brought: the next one begins anew.
+    sizes.length = 0;
+    for (const message of sent) live.send(message);
+    await world.advance(20);
+    near(sizes[0], 16384);
+  });
+
+  test(`R2: a POST that fails, or that is slow, is followed by a small one (${transports})`, async () => {
+    const { world, live, session } = await open({ options: { transports }, maxPayload: 1e6 });
+    const sizes = postsOf(world);
+    const sent = Array.from({ length: 3000 }, (_, n) => n + "x".repeat(500));
+    for (const message of sent) live.send(message);
+    await world.advance(45);
+    assert.ok(sizes.at(-1) > 100_000, `${sizes}`);
+    const before = sizes.length;
+    world.cut();
+    world.weather.latencyMs = 300;
+    await world.advance(4000);
+    assert.ok(sizes.length > before + 3 && Math.max(...sizes.slice(before)) < 17_000, `${sizes}`);
+    world.weather.latencyMs = 5;
+    await world.advance(5000);
+    assert.deepEqual(session.server.heard, sent);
+  });
+
   test(`R19: who takes no more than 1 kB at once is brought less at once (${transports})`, async () => {
     const { world, live, log, session } = await open({ options: { transports }, weather: { maxBody: 1000 } });
     const sent = Array.from({ length: 300 }, (_, n) => n + "x".repeat((n * 7) % 600));
@@ -220,6 +268,16 @@ for (const [retry, least, most] of [[3000, 3000, 3100], [1e15, 600_000, 600_100]
     });
   }
 }
+
+test("R19: a POST that has grown too large for somebody on the way is halved, and grows no more", async () => {
+  const { world, live, session } = await open({ options: { transports: ["polling"] }, weather: { maxBody: 50_000 }, maxPayload: 1e6 });
+  const sizes = postsOf(world);
+  const sent = Array.from({ length: 1000 }, (_, n) => n + "x".repeat(500));
+  for (const message of sent) live.send(message);
+  await world.advance(3000);
+  assert.deepEqual(session.server.heard, sent);
+  assert.equal(sizes.filter((size) => size > 50_000).length, 1, `${sizes}`);
+});
 
 test("R11: half of all clients are back within a second of a server that was killed and is there again, and 99 % within two", async (t) => {
   const times = [];

@@ -24,6 +24,7 @@ export class World {
   /** Called with each message that a session has heard. */
   onMessage = (session, data) => {};
   grace = 120000;
+  maxPayload = 100_000;
 
   constructor(seed = 1) {
     this.random = randomFrom(seed);
@@ -91,7 +92,7 @@ export class World {
   }
 
   openPacket({ sid, server }) {
-    return "0" + JSON.stringify({ sid, upgrades: ["websocket"], pingInterval: 10000, pingTimeout: 5000, maxPayload: 100000, holdfast: { version: 1, key: server.key, codec: this.codec ?? "json", transports: ["websocket", "stream", "polling"], grace: this.grace } });
+    return "0" + JSON.stringify({ sid, upgrades: ["websocket"], pingInterval: 10000, pingTimeout: 5000, maxPayload: this.maxPayload, holdfast: { version: 1, key: server.key, codec: this.codec ?? "json", transports: ["websocket", "stream", "polling"], grace: this.grace } });
   }
 
   /** The server says something. */

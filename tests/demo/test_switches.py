@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import anyio
 import httpx
 import pytest
 
@@ -20,12 +21,14 @@ def client(proxy: MisbehavingProxy, base_url: str = "http://localhost") -> httpx
 
 async def test_a_switch_changes_the_faults_and_the_answer_shows_them() -> None:
     async with MisbehavingProxy("127.0.0.1", 9) as proxy, client(proxy) as http:
+        before = anyio.current_time()
         answer = await http.post("/set", json={"refuse_websocket": True, "delay_ms": 250})
         assert proxy.faults == Faults(refuse_websocket=True, delay_up=0.25, delay_down=0.25)
         assert answer.json()["faults"]["refuse_websocket"] is True
         assert answer.json()["delayMs"] == 250
         again = (await http.get("/state")).json()
-        assert again.pop("changedMsAgo") >= answer.json()["changedMsAgo"] == 0
+        since = (anyio.current_time() - before) * 1000
+        assert 0 <= answer.json()["changedMsAgo"] <= again.pop("changedMsAgo") <= since + 1
         assert again.items() <= answer.json().items()
         assert answer.json()["events"] == 7
         await http.post("/clear", json={})
