@@ -2,7 +2,7 @@
 
 An ASGI application gets a task per request and nothing else. A handler must outlive the carrier that brought its event,
 and a session waits for its next carrier while no request is there. So such tasks run on the event loop itself: an
-asyncio task that we hold a reference to, or a Trio system task. Neither needs a lifespan.
+asyncio task that we hold a reference to (see `Hands`), or a Trio system task. Neither needs a lifespan.
 
 All timers of a server share one heap and one sleeping task, which exists only while a timer does.
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
+from collections.abc import Callable, Coroutine, Generator, Iterable
 from contextlib import contextmanager
 from itertools import count
 from time import monotonic
@@ -20,11 +20,14 @@ from typing import Any, Protocol, cast
 
 import anyio
 
+from .hands import Hands
+
 __all__ = ["Clock", "Event", "Host", "LoopClock", "Task", "Timer", "make_event", "running_task"]
 
 logger = logging.getLogger("holdfast.host")
 
 Task = asyncio.Task[Any]
+Finish = Callable[[Any], Coroutine[Any, Any, None]]
 
 
 class Clock(Protocol):
@@ -91,6 +94,10 @@ def _is_failure_on_trio(error: BaseException) -> bool:
     return not isinstance(error, trio.Cancelled)
 
 
+async def _raise(error: BaseException) -> None:
+    raise error
+
+
 class Timer:
     """One pending call. `cancel` is idempotent and allowed after the call."""
 
@@ -118,6 +125,8 @@ class Host:
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock: Clock = clock or LoopClock()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._hands: Hands | None = None
+        self._due: list[Callable[[], Coroutine[Any, Any, None]]] = []
         self._heap: list[tuple[float, int, Timer]] = []
         self._order = count()
         self._compact_at = 64
@@ -130,52 +139,103 @@ class Host:
         """Seconds on the host's clock."""
         return self._clock.now()
 
-    def spawn(self, function: Callable[..., Awaitable[None]], *args: Any) -> Task | None:
+    def spawn(self, function: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> Task | None:
         """Start a coroutine that nobody waits for. What it raises is logged, once, with its traceback.
 
         Returns:
             Its asyncio task; None on Trio.
         """
         self._running += 1
-        return self._spawn(self._run, function, args)
+        return self._start(self._finish, function(*args))
 
-    def spawn_aside(self, function: Callable[..., Awaitable[None]], *args: Any) -> None:
+    def spawn_aside(self, function: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> None:
         """`spawn` what `running` does not count and `idle` does not wait for: it ends with what it serves, or waits
         itself until the others are done."""
-        self._spawn(self._run_aside, function, args)
+        self._start(self._finish_aside, function(*args))
 
-    def _spawn(self, function: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> Task | None:
+    def begin(self, function: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> None:
+        """`spawn`, but on asyncio the coroutine runs until it waits for the first time before this returns."""
+        self._running += 1
+        if self._begin(self._finish, function(*args)):
+            self._ended()
+
+    def begin_aside(self, function: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> None:
+        """`spawn_aside`, as `begin`."""
+        self._begin(self._finish_aside, function(*args))
+
+    @property
+    def begins_at_once(self) -> bool:
+        """Whether a coroutine that does not wait costs no task."""
+        return self._get_hands() is not None
+
+    def soon(self, function: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """`begin_aside`, together with all that are to begin soon, when their turn comes."""
+        if self._due:
+            self._due.append(function)
+        else:
+            self._due = [function]
+            self._start(self._finish_aside, self._begin_due())
+
+    async def _begin_due(self) -> None:
+        due, self._due = self._due, []
+        for function in due:
+            self._begin(self._finish_aside, function())
+
+    def _begin(self, finish: Finish, coroutine: Coroutine[Any, Any, None]) -> bool:
+        hands = self._get_hands()
+        if hands is None:
+            self._start(finish, coroutine)
+            return False
+        try:
+            return hands.begin(coroutine, finish)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            hands.start(_raise(error), finish)
+            return False
+
+    def _start(self, finish: Finish, coroutine: Coroutine[Any, Any, None]) -> Task | None:
+        hands = self._get_hands()
+        if hands is None:
+            import trio
+
+            trio.lowlevel.spawn_system_task(finish, coroutine)
+            return None
+        return hands.start(coroutine, finish)
+
+    def _get_hands(self) -> Hands | None:
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
-            import trio
-
-            trio.lowlevel.spawn_system_task(function, *args)
             return None
-        task = loop.create_task(function(*args))
+        hands = self._hands
+        if hands is None or hands.loop is not loop:
+            self._hands = hands = Hands(loop, self._made)
+        return hands
+
+    def _made(self, task: asyncio.Task[None]) -> None:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        return task
 
-    async def _run(self, function: Callable[..., Awaitable[None]], args: tuple[Any, ...]) -> None:
+    async def _finish(self, coroutine: Coroutine[Any, Any, None]) -> None:
         try:
-            await function(*args)
+            await self._finish_aside(coroutine)
+        finally:
+            self._ended()
+
+    async def _finish_aside(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        try:
+            await coroutine
         except BaseException as error:
             # Nobody awaits this task, so this is the last place where its failure can be seen; on Trio an
             # exception that left here would end the program, and so would `SystemExit` on asyncio.
             await self.go_on_after(error)
             logger.error("a background task failed", exc_info=error)
-        finally:
-            self._running -= 1
-            if self._idle is not None and not self._running:
-                self._idle.set()
 
-    async def _run_aside(self, function: Callable[..., Awaitable[None]], args: tuple[Any, ...]) -> None:
-        try:
-            await function(*args)
-        except BaseException as error:
-            await self.go_on_after(error)
-            logger.error("a background task failed", exc_info=error)
+    def _ended(self) -> None:
+        self._running -= 1
+        if self._idle is not None and not self._running:
+            self._idle.set()
 
     async def go_on_after(self, error: BaseException | None) -> None:
         """Return if an exception is the failure of what a task of ours was running, and the task can go on.
@@ -238,7 +298,7 @@ class Host:
         heapq.heappush(self._heap, (when, next(self._order), timer))
         if self._changed is None:
             self._changed = anyio.Event()
-            self._spawn(self._keep_time)
+            self._start(self._finish_aside, self._keep_time())
         elif when < self._sleeping_until:
             self._changed.set()
         return timer

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Hashable, Iterator
+from collections.abc import Callable, Coroutine, Hashable, Iterator
 from enum import Enum
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from ... import Socket
@@ -42,7 +42,7 @@ class Peer:
         self.socket = socket
         self.environ = environ
         self.stage = Stage.CONNECTING
-        self.later: list[Callable[[], Awaitable[None]]] = []
+        self.later: list[Callable[[], Coroutine[Any, Any, None]]] = []
 
 
 class PeerTable:

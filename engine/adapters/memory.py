@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import replace
+from typing import Any
 
 import anyio
 from anyio.lowlevel import checkpoint
@@ -46,7 +47,7 @@ class MemoryHub:
             adapters.append(adapter)
         return adapters
 
-    def spawn(self, function: Callable[..., Awaitable[None]], *args: object) -> None:
+    def spawn(self, function: Callable[..., Coroutine[Any, Any, None]], *args: object) -> None:
         """Run what nobody waits for."""
         self._host.spawn(function, *args)
 

@@ -298,16 +298,19 @@ class Membership:
         elif self.life is Life.PENDING:
             self._hold(messages)
 
-    async def send_ack(self, messages: list[Message], *, as_guest: bool = False) -> None:
+    async def send_ack(self, messages: list[Message], *, as_guest: bool = False, more: bool = False) -> None:
         """Send an acknowledgement; nobody misses it when the peer is gone.
 
         Args:
-            as_guest: This coroutine is not the application's: see `LiveSession.send_as_guest`.
+            as_guest: This coroutine is not the application's: see `LiveSession.send_as_guest`; `more` too.
         """
         if self.life is Life.CONNECTED:
             live = self.session.live
             try:
-                await (live.send_as_guest if as_guest else live.send)(*messages)
+                if as_guest:
+                    await live.send_as_guest(*messages, more=more)
+                else:
+                    await live.send(*messages)
             except SessionClosed:
                 return
 

@@ -129,7 +129,7 @@ class Runner:
             self._running = True
             # A namespace does not end under the handlers of the last that left it.
             self._member.registry.hold()
-            self._task = self._member.session.live.host.spawn(self._run)
+            self._member.session.live.begin(self._run)
 
     async def _done(self) -> None:
         while self._running:
@@ -139,6 +139,7 @@ class Runner:
 
     async def _run(self) -> None:
         session = self._member.session
+        self._task = running_task()
         try:
             if self._before is not None:
                 before, self._before = self._before, None
@@ -300,7 +301,8 @@ class Runner:
             # It has not come to its handler, or that failed and middleware answers in its stead.
             ack.given = True
         try:
-            await self._member.send_ack(self._member.encode_ack(event.ack_id, _answer(result)), as_guest=True)
+            messages = self._member.encode_ack(event.ack_id, _answer(result))
+            await self._member.send_ack(messages, as_guest=True, more=bool(self._queue))
         except LocalProtocolError as error:
             if ack is not None:
                 ack.given = False

@@ -10,6 +10,7 @@ import anyio
 from ..host import Event, Host, make_event
 from ..session import Carrier, Life, Role
 from ..wire.message import Message
+from .stopper import Stopper
 
 __all__ = ["Attachable", "Attachment"]
 
@@ -35,8 +36,8 @@ class Attachment:
     """A carrier and the coroutine that serves it.
 
     That coroutine reads, or waits for the client to leave. Writing is done by a task that exists only while there is
-    something to write; and where much is written, from one heartbeat to the next, because waking it costs less than
-    making it. Of idle sessions there are many, and a task that waits costs several kilobytes.
+    something to write; and on Trio, where much is written, from one heartbeat to the next, because waking it costs less
+    than making it. Of idle sessions there are many, and a task that waits costs several kilobytes.
 
     Attributes:
         busy: Whether something is being written to it at this moment.
@@ -66,8 +67,8 @@ class Attachment:
         self.write: Callable[[list[str | Message]], Awaitable[None]] | None = None
         self._session = session
         self._bell: Callable[[], object] | None = None
-        self._guest: anyio.CancelScope | None = None
-        self._pen: anyio.CancelScope | None = None
+        self._guest: Stopper | None = None
+        self._pen: Stopper | None = None
         self._limit_bytes: int | None = None
         # Whether there is a task that writes; how far was written at the last heartbeat.
         self._awake = False
@@ -90,7 +91,7 @@ class Attachment:
         """End whoever serves this carrier or writes to it, wherever they wait."""
         self.scope.cancel()
         if self._guest is not None:
-            self._guest.cancel()
+            self._guest.stop()
 
     async def flush(self) -> None:
         """Write all that waits, on this coroutine; returns at once if another one is writing already.
@@ -104,6 +105,8 @@ class Attachment:
         try:
             while (write := self.write) is not None and (packets := self.take(self._limit_bytes)):
                 await write(packets)
+                if not self._session.has_packets(self):
+                    break
         except OSError:
             self._break_off()
         except BaseException:
@@ -123,9 +126,11 @@ class Attachment:
         """`flush` on a handler's coroutine, which goes on when this carrier is cut."""
         if self.busy or self.write is None:
             return
-        with anyio.CancelScope() as self._guest:
-            await self.flush()
-        self._guest = None
+        self._guest = guest = Stopper()
+        try:
+            await guest.run(self.flush)
+        finally:
+            self._guest = None
 
     def begin(
         self,
@@ -152,14 +157,14 @@ class Attachment:
         if self._awake:
             self._ended = ended = make_event()
             if self._pen is not None:
-                self._pen.cancel()
+                self._pen.stop()
             with anyio.CancelScope(shield=True):
                 await ended.wait()
 
     async def _work(self) -> None:
+        self._pen = pen = Stopper()
         try:
-            with anyio.CancelScope() as self._pen:
-                await self._write_on()
+            await pen.run(self._write_on)
         finally:
             self._awake, self._pen = False, None
             if self._ended is not None:
@@ -175,7 +180,9 @@ class Attachment:
                 if self._ends or self._session.life is Life.CLOSED:
                     self.cut()
                 return
-            if self.carrier.written - self._written < _FEW and not self._is_due():
+            if self._is_due():
+                continue
+            if self._session.host.begins_at_once or self.carrier.written - self._written < _FEW:
                 return
             await self.wait()
 
@@ -221,15 +228,23 @@ class Attachment:
         self._bell = bell.set
         await bell.wait()
 
-    def ring(self) -> None:
-        """Let whoever waits look again; where nobody does and there is a way to write, somebody is sent for."""
+    def ring(self, *, now: bool = False) -> None:
+        """Let whoever waits look again; where nobody does and there is a way to write, somebody is sent for.
+
+        Args:
+            now: To write at once. Otherwise it is done soon, with what else there is to be written then.
+        """
         bell = self._bell
         if bell is not None:
             self._bell = None
             bell()
         elif self._may_write and not self._awake and not self.busy:
             self._awake = True
-            self._session.host.spawn_aside(self._work)
+            host = self._session.host
+            if now:
+                host.begin_aside(self._work)
+            else:
+                host.soon(self._work)
 
     @property
     def _may_write(self) -> bool:

@@ -10,9 +10,9 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import anyio
 from anyio.lowlevel import checkpoint
@@ -131,12 +131,14 @@ class LiveSession:
         "__weakref__",
         "_arrivals",
         "_attachments",
+        "_begins",
         "_caught_up",
         "_core",
         "_counters",
         "_ended",
         "_is_ended",
         "_is_lost",
+        "_is_receiving",
         "_latest",
         "_on_end",
         "_pace",
@@ -200,6 +202,9 @@ class LiveSession:
         # A counting session that has lost its carrier; between two polls it has not.
         self._is_lost = False
         self._attachments: dict[Carrier, Attachment] = {}
+        # While messages are handed on, nothing is written: all that they lead to at once goes out together.
+        self._is_receiving = False
+        self._begins: list[Callable[[], Coroutine[Any, Any, None]]] | None = None
         self._timer: Timer | None = None
         self._timer_at: float | None = None
         self._room: Event | None = None
@@ -375,14 +380,20 @@ class LiveSession:
         self._put(messages, size)
         self._settle()
 
-    async def send_as_guest(self, *messages: Message) -> None:
+    async def send_as_guest(self, *messages: Message, more: bool = False) -> None:
         """`send`, and write on this coroutine if none is writing, which saves waking the carrier's own.
 
         Not for one that the application may cancel: a frame that is cut short in the middle ends the carrier.
+
+        Args:
+            more: Something else is sent at once: what arrived together is answered together.
         """
         size = kept_bytes(messages)
-        await self.wait_for_room(size)
+        if not self.has_room_for(size):
+            await self.wait_for_room(size)
         self._put(messages, size)
+        if more and self._is_receiving:
+            return
         writer = self._core.writer
         attachment = None if writer is None else self._attachments.get(writer)
         if attachment is None or attachment.write is None or not self.is_open:
@@ -550,6 +561,7 @@ class LiveSession:
         core, handler = self._core, self.handler
         now = self.host.now()
         taken, idle, more = 0, 0, False
+        self._is_receiving = True
         try:
             for packet in packets:
                 taken += 1
@@ -570,14 +582,34 @@ class LiveSession:
             rate.spare -= idle
             if (rate.left < 0 or rate.spare < 0) and core.life is not _CLOSED:
                 rate.renew(now)
-        except MissingMessages:
-            self._settle()
-            raise
         except RemoteProtocolError as error:
-            self._refuse(error)
+            self._is_receiving = False
+            if isinstance(error, MissingMessages):
+                self._settle()
+            else:
+                self._refuse(error)
             raise
-        self._settle()
+        finally:
+            if self._begins is not None:
+                self._begin_all()
+            self._is_receiving = False
+        self._settle(now=True)
         return not more
+
+    def begin(self, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Let a coroutine of the application's begin: after what is being taken from the peer, or in its turn."""
+        if not self._is_receiving:
+            self.host.spawn(run)
+        elif self._begins is None:
+            self._begins = [run]
+        else:
+            self._begins.append(run)
+
+    def _begin_all(self) -> None:
+        while begins := self._begins:
+            self._begins = None
+            for run in begins:
+                self.host.begin(run)
 
     async def pace(self) -> None:
         """Before more is read: let an application that is behind catch up, so that a quick peer is no reason to close.
@@ -747,14 +779,16 @@ class LiveSession:
 
     # -- after every change
 
-    def _settle(self) -> None:
+    def _settle(self, *, now: bool = False) -> None:
         core = self._core
+        if self._is_receiving and core.life is Life.OPEN:
+            return
         writer = core.writer
         attachments = self._attachments
         if writer is not None:
             attachment = attachments.get(writer)
             if attachment is not None and self.has_packets(attachment):
-                attachment.ring()
+                attachment.ring(now=now)
         if len(attachments) > 1 or core.life is Life.CLOSED:
             for attachment in attachments.values():
                 if not attachment.writes or core.life is Life.CLOSED:

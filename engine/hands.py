@@ -1,0 +1,199 @@
+"""Coroutines that begin at once, on asyncio.
+
+A task costs more to make than most handlers take to run, and most of them end without ever waiting. So a coroutine is
+begun by whoever asks for it, on the spot, until it waits for the first time; only then does a task go on with it. What
+it sees is the same all the time: ``asyncio.current_task()`` is that task from the first line on, and its context
+variables are a copy of the caller's, as those of any task that the caller would have made.
+
+The tasks are used again; there are as many as have waited at the same time. One that somebody has kept, for whatever
+reason, is not: who cancels it later means the coroutine that he has seen. The functions that say which task runs are
+those that asyncio documents for such purposes ("Extending", "Task lifetime support").
+"""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio.tasks import _enter_task, _leave_task  # pyright: ignore
+from collections.abc import Callable, Coroutine, Generator
+from contextvars import Context, copy_context
+from sys import getrefcount
+from typing import Any, cast
+from weakref import getweakrefcount
+
+from anyio import CancelScope
+
+__all__ = ["Hands"]
+
+# How many idle tasks are kept.
+_MOST_IDLE = 16
+# How many may have begun inside of one another: each needs room on the stack.
+_DEEPEST = 8
+
+Finish = Callable[[Any], Coroutine[Any, Any, None]]
+_enter = cast("Callable[[asyncio.AbstractEventLoop, asyncio.Task[Any]], None]", _enter_task)
+_leave = cast("Callable[[asyncio.AbstractEventLoop, asyncio.Task[Any]], None]", _leave_task)
+
+
+class _Hand(asyncio.Task[None]):
+    """A task that waits to be given something to go on with."""
+
+    rest: _Rest | None = None
+    wanted: asyncio.Future[None]
+    is_watched = False
+
+    def add_done_callback(self, *args: Any, **more: Any) -> None:
+        self.is_watched = True
+        super().add_done_callback(*args, **more)
+
+    @property
+    def holders(self) -> int:
+        """Changes when somebody begins to keep it."""
+        return getrefcount(self) + getweakrefcount(self)
+
+
+# In the place of what it waits for: it has not begun.
+_FRESH = object()
+
+
+class _Rest:
+    """What is left of a coroutine that waits for something, or all of it."""
+
+    __slots__ = ("context", "coroutine", "finish", "is_cancelled", "waits_for")
+
+    def __init__(
+        self, coroutine: Coroutine[Any, Any, None], finish: Finish, waits_for: Any, context: Context
+    ) -> None:
+        self.coroutine = coroutine
+        self.finish = finish
+        self.waits_for = waits_for
+        self.context = context
+        # Before its task could know what it waits for.
+        self.is_cancelled = False
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        run, coroutine, waits_for = self.context.run, self.coroutine, self.waits_for
+        try:
+            if waits_for is _FRESH:
+                if self.is_cancelled:
+                    coroutine.close()
+                    raise asyncio.CancelledError
+                waits_for = run(coroutine.send, None)
+            elif self.is_cancelled and (waits_for is None or not waits_for.cancel()):
+                waits_for = run(coroutine.throw, asyncio.CancelledError())
+            while True:
+                try:
+                    yield waits_for
+                except BaseException as error:
+                    waits_for = run(coroutine.throw, error)
+                else:
+                    waits_for = run(coroutine.send, None)
+        except StopIteration:
+            pass
+
+
+class Hands:
+    """The tasks of one event loop that go on with what has begun.
+
+    Args:
+        made: Told of each task.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, made: Callable[[asyncio.Task[None]], object]) -> None:
+        self.loop = loop
+        self._made = made
+        self._idle: list[_Hand] = []
+        self._depth = 0
+
+    def begin(self, coroutine: Coroutine[Any, Any, None], finish: Finish) -> bool:
+        """Run a coroutine until it waits for the first time.
+
+        Args:
+            finish: A task runs this with what is left then.
+
+        Returns:
+            Whether nothing is left.
+
+        Raises:
+            BaseException: what the coroutine has raised before it waited.
+        """
+        hand = self._idle_one() if self._depth < _DEEPEST else None
+        if hand is None:
+            self.start(coroutine, finish)
+            return False
+        loop, context = self.loop, copy_context()
+        before = asyncio.current_task(loop)
+        holders = hand.holders
+        if before is not None:
+            _leave(loop, before)
+        _enter(loop, hand)
+        self._depth += 1
+        rest = None
+        try:
+            rest = _Rest(coroutine, finish, context.run(coroutine.send, None), context)
+        except StopIteration:
+            return True
+        finally:
+            self._depth -= 1
+            _leave(loop, hand)
+            if before is not None:
+                _enter(loop, before)
+            if rest is not None:
+                self._give(hand, rest)
+            elif hand.holders == holders and not hand.is_watched:
+                self._idle.append(hand)
+            elif not hand.wanted.done():
+                hand.wanted.cancel()
+        return False
+
+    def start(self, coroutine: Coroutine[Any, Any, None], finish: Finish) -> asyncio.Task[None]:
+        """Let a task run a coroutine from its beginning, when its turn comes."""
+        rest = _Rest(coroutine, finish, _FRESH, copy_context())
+        hand = self._idle_one()
+        if hand is None:
+            # One that has never run could not be cancelled in order, so nothing begins on it.
+            hand = _Hand(self._work(rest), loop=self.loop, context=Context())
+            self._made(hand)
+            hand.is_watched = False
+        else:
+            self._give(hand, rest)
+        return hand
+
+    @staticmethod
+    def _give(hand: _Hand, rest: _Rest) -> None:
+        hand.rest = rest
+        if not hand.wanted.done():
+            hand.wanted.set_result(None)
+
+    def _idle_one(self) -> _Hand | None:
+        while self._idle:
+            hand = self._idle.pop()
+            # An event loop that closes cancels all tasks.
+            if not hand.wanted.done():
+                return hand
+        return None
+
+    async def _work(self, first: _Rest) -> None:
+        hand, rest = cast("_Hand", asyncio.current_task()), first
+        del first
+        # From now on anyio knows this task, so that it does not seem to be kept by somebody later.
+        CancelScope().__enter__().__exit__(None, None, None)
+        while True:
+            holders = hand.holders
+            await rest.finish(rest)
+            del rest
+            hand.rest = None
+            is_free = hand.holders == holders and not hand.is_watched and not hand.cancelling()
+            if not is_free or len(self._idle) >= _MOST_IDLE:
+                return
+            hand.wanted = self.loop.create_future()
+            # What is idle may be thrown away with its server.
+            hand._log_destroy_pending = False  # pyright: ignore
+            self._idle.append(hand)
+            try:
+                await hand.wanted
+            except asyncio.CancelledError:
+                if hand.rest is None:
+                    raise
+                hand.rest.is_cancelled = True
+            hand._log_destroy_pending = True  # pyright: ignore
+            rest = cast("_Rest", hand.rest)

@@ -1,0 +1,274 @@
+"""Coroutines that begin at once: what they see is what they would see in a task of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+
+import anyio
+import pytest
+
+from holdfast.engine.host import Host
+from holdfast.engine.live.stopper import Stopper
+
+pytestmark = pytest.mark.anyio
+
+PLACE: ContextVar[str] = ContextVar("PLACE", default="nowhere")
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """On Trio a task is started instead."""
+    return "asyncio"
+
+
+async def ready_host() -> Host:
+    """A host with a task that waits for something to do."""
+    host = Host()
+    host.begin(asyncio.sleep, 0)
+    await host.idle()
+    await asyncio.sleep(0)
+    return host
+
+
+async def test_what_does_not_wait_is_done_when_begin_returns() -> None:
+    host, done = await ready_host(), list[int]()
+
+    async def work(number: int) -> None:
+        done.append(number)
+
+    tasks = len(asyncio.all_tasks())
+    for number in range(50):
+        host.begin(work, number)
+    assert done == list(range(50))
+    assert (host.running, len(asyncio.all_tasks())) == (0, tasks)
+
+
+async def test_the_current_task_and_the_context_stay_the_same_across_waits() -> None:
+    host = await ready_host()
+    seen: dict[str, set[asyncio.Task[object] | None]] = {}
+    go = asyncio.Event()
+
+    async def work(name: str) -> None:
+        assert PLACE.get() == name
+        PLACE.set(name + "!")
+        for _ in range(3):
+            seen.setdefault(name, set()).add(asyncio.current_task())
+            await asyncio.sleep(0)
+            assert PLACE.get() == name + "!"
+        await go.wait()
+        seen[name].add(asyncio.current_task())
+        assert PLACE.get() == name + "!"
+
+    me = asyncio.current_task()
+    for name in ("a", "b", "c"):
+        PLACE.set(name)
+        host.begin(work, name)
+        assert asyncio.current_task() is me
+        assert PLACE.get() == name
+    go.set()
+    await host.idle()
+    assert [len(tasks) for tasks in seen.values()] == [1, 1, 1]
+    assert len({*seen["a"], *seen["b"], *seen["c"], me}) == 4
+
+
+@pytest.mark.parametrize("wait", [asyncio.timeout, anyio.move_on_after])
+async def test_timeouts_work_from_the_first_line_on(wait: Callable[[float], object]) -> None:
+    host, ended = await ready_host(), list[str]()
+
+    async def work() -> None:
+        try:
+            if wait is asyncio.timeout:
+                async with asyncio.timeout(0.01):
+                    await asyncio.sleep(60)
+            else:
+                with anyio.move_on_after(0.01):
+                    await anyio.sleep(60)
+        except TimeoutError:
+            pass
+        ended.append("in time")
+        await asyncio.sleep(0)
+        ended.append("and goes on")
+
+    host.begin(work)
+    await host.idle()
+    assert ended == ["in time", "and goes on"]
+
+
+async def wait_for_future() -> None:
+    await asyncio.get_running_loop().create_future()
+
+
+@pytest.mark.parametrize("wait", [lambda: asyncio.sleep(0), wait_for_future, lambda: asyncio.sleep(60)])
+async def test_who_cancels_itself_before_it_first_waits_is_cancelled_there(
+    wait: Callable[[], Awaitable[None]], caplog: pytest.LogCaptureFixture
+) -> None:
+    host, ended = await ready_host(), list[int]()
+
+    async def work() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        try:
+            await wait()
+        except asyncio.CancelledError:
+            ended.append(task.uncancel())
+
+    host.begin(work)
+    await host.idle()
+    assert ended == [0]
+    assert caplog.records == []
+
+
+async def test_a_task_that_somebody_kept_is_not_used_again() -> None:
+    host, kept, done = await ready_host(), list[asyncio.Task[object] | None](), list[int]()
+
+    async def keep() -> None:
+        kept.append(asyncio.current_task())
+
+    async def work(number: int) -> None:
+        assert asyncio.current_task() not in kept
+        await asyncio.sleep(0)
+        done.append(number)
+
+    for waits in (False, True):
+        host.begin(keep)
+        if waits:
+            await asyncio.sleep(0)
+        for task in kept:
+            assert task is not None
+            task.cancel()
+        host.begin(work, waits)
+        await host.idle()
+    assert done == [False, True]
+
+
+async def test_who_is_told_of_a_tasks_end_is_told() -> None:
+    host, told = await ready_host(), asyncio.Event()
+
+    async def work() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.add_done_callback(lambda _: told.set())
+
+    host.begin(work)
+    with anyio.fail_after(5):
+        await told.wait()
+
+
+async def test_a_failure_is_logged_once_and_the_next_one_runs(caplog: pytest.LogCaptureFixture) -> None:
+    host, done = await ready_host(), list[int]()
+
+    async def fail(waits: bool) -> None:
+        if waits:
+            await asyncio.sleep(0)
+        raise ValueError("on purpose")
+
+    async def work() -> None:
+        done.append(1)
+
+    for waits in (False, True):
+        host.begin(fail, waits)
+    await host.idle()
+    host.begin(work)
+    await host.idle()
+    assert done == [1]
+    assert [record.levelno for record in caplog.records] == [logging.ERROR] * 2
+
+
+async def test_one_inside_of_another_and_so_on_without_end() -> None:
+    host, depth = await ready_host(), list[int]()
+
+    async def work(level: int) -> None:
+        if level < 200:
+            host.begin(work, level + 1)
+        depth.append(level)
+
+    host.begin(work, 0)
+    await host.idle()
+    assert sorted(depth) == list(range(201))
+
+
+async def test_what_is_to_begin_soon_begins_together_and_in_order() -> None:
+    host, done = await ready_host(), list[int]()
+
+    async def work(number: int) -> None:
+        done.append(number)
+
+    for number in range(5):
+        host.soon(lambda number=number: work(number))
+    assert done == []
+    await anyio.wait_all_tasks_blocked()
+    assert done == [0, 1, 2, 3, 4]
+
+
+async def test_a_loop_that_ends_ends_what_has_begun() -> None:
+    ended: list[str] = []
+
+    async def wait() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.append("waiting")
+
+    async def main() -> None:
+        host = await ready_host()
+        host.begin(wait)
+        host.spawn(wait)
+        await asyncio.sleep(0)
+
+    with anyio.fail_after(10):
+        await anyio.to_thread.run_sync(lambda: asyncio.run(main()))
+    assert ended == ["waiting"] * 2
+
+
+async def test_a_stopper_stops_and_the_task_goes_on() -> None:
+    stopper = Stopper()
+
+    async def stop() -> None:
+        stopper.stop()
+        stopper.stop()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(stop)
+        await stopper.run(wait_for_future)
+    task = asyncio.current_task()
+    assert task is not None
+    assert not task.cancelling()
+    await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("error", [None, ValueError("on purpose")])
+async def test_a_stopper_that_comes_too_late_leaves_nothing_behind(error: Exception | None) -> None:
+    stopper = Stopper()
+
+    async def work() -> None:
+        stopper.stop()
+        if error is not None:
+            raise error
+
+    try:
+        await stopper.run(work)
+    except ValueError as raised:
+        assert raised is error
+    await asyncio.sleep(0)
+
+
+async def test_another_cancellation_is_not_swallowed_by_a_stopper() -> None:
+    stopper = Stopper()
+
+    async def cancelled_too() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        stopper.stop()
+        await asyncio.sleep(60)
+
+    async def run() -> None:
+        await stopper.run(cancelled_too)
+
+    task = asyncio.create_task(run())
+    with pytest.raises(asyncio.CancelledError):
+        await task
