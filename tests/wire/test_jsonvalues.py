@@ -32,9 +32,11 @@ VALUES = st.recursive(
     max_leaves=20,
 )
 # What is nearly JSON.
-TOKENS = st.sampled_from(
-    '[ ] { } : , " - 0 -0 1 12 .5 1. e5 E+2 e-400 e400 01 true null NaN Infinity "a" "_placeholder"'.split()
-) | st.sampled_from(["9" * 30, "1" + "0" * 400, '"\\ud800"', '"\\u0000"', '"\\x"', " ", "\n", "\v"])
+TOKENS = st.one_of(
+    st.sampled_from('[]{}:,"-01 \n\v'),
+    st.sampled_from(["-0", "12", ".5", "1.", "e5", "E+2", "e-400", "e400", "01", "9" * 30, "1" + "0" * 400]),
+    st.sampled_from(["true", "null", "NaN", "Infinity", '"a"', '"\\ud800"', '"\\u0000"', '"\\x"']),
+)
 
 
 def outcome(decode, text: str, start: int = 0) -> object:
