@@ -284,23 +284,34 @@ class Membership:
 
     def deliver(self, messages: list[Message], packet: SocketPacket, *, volatile: bool = False) -> None:
         """See `Recipient.deliver`."""
-        if self.listeners.outgoing():
+        if (self.registry.listeners if self._own is None else self._own).outgoing():
             name, *args = cast("list[object]", packet.data)
             self._tell(cast("str", name), tuple(args))
         if self.log is not None and not volatile:
             self.log.note(messages)
-        if volatile and self.life is Life.CONNECTED and not self.session.live.writable:
+        if self.life is not _CONNECTED:
+            self._put_or_end(messages)
+        elif volatile and not self.session.live.writable:
             self.session.live.send_latest(*messages)
         else:
-            self._put_or_end(messages)
+            try:
+                self.session.live.send_nowait(*messages)
+            except SessionClosed:
+                # It is over; its end is announced to us separately.
+                return
+            except LocalProtocolError as error:
+                self._end_for(error)
 
     def _put_or_end(self, messages: list[Message]) -> None:
         try:
             self.put(messages)
         except LocalProtocolError as error:
-            # Nobody is there to be told, and to go on without it would be a gap.
-            logger.warning("session %s closed: %s", self.session.live.name, error)
-            self.session.live.fail(CloseReason.BUFFER_FULL, message="too much at once")
+            self._end_for(error)
+
+    def _end_for(self, error: LocalProtocolError) -> None:
+        # Nobody is there to be told, and to go on without it would be a gap.
+        logger.warning("session %s closed: %s", self.session.live.name, error)
+        self.session.live.fail(CloseReason.BUFFER_FULL, message="too much at once")
 
     def put(self, messages: list[Message]) -> None:
         """Send without waiting; who is gone misses it."""

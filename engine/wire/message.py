@@ -82,7 +82,7 @@ class Message:
         return self._base64
 
     def frame(self) -> bytes:
-        """The WebSocket frame that carries it alone to a plain peer; to a counting one too, unless it is quoted there."""
+        """The WebSocket frame that carries it alone to a plain peer."""
         if self._frame is None:
             data = self.data
             self._frame = encode_frame(data if isinstance(data, bytes) else f"4{data}")
