@@ -330,7 +330,7 @@ class Membership:
         Args:
             as_guest: This coroutine is not the application's: see `LiveSession.send_as_guest`.
         """
-        if self.life is _CONNECTED:
+        if self.life is Life.CONNECTED:
             live = self.session.live
             try:
                 await (live.send_as_guest if as_guest else live.send)(*messages)
