@@ -66,7 +66,7 @@ class BroadcastOperator:
     async def emit(self, event: str, *args: object) -> None:
         """Send an event to all of them, encoded once. Waits for nobody: who is too slow is closed ("buffer full").
 
-        More than a hundred or so are served in turns with everything else. Two broadcasts in a namespace come to everybody
+        Many are served in turns with everything else. Two broadcasts in one namespace come to everybody
         in the same order. It may be cancelled: then all have got it, or nobody.
 
         Raises:
