@@ -72,7 +72,7 @@ class MemoryHub:
 class MemoryAdapter:
     """The `Adapter` of a single process."""
 
-    __slots__ = ("_adapters", "_everyone", "_hub", "_node", "_rooms", "_rooms_of", "_turns")
+    __slots__ = ("_adapters", "_at_home", "_everyone", "_hub", "_node", "_rooms", "_rooms_of", "_turns")
 
     def __init__(self, node: Node, hub: MemoryHub) -> None:
         self._node = node
@@ -82,6 +82,8 @@ class MemoryAdapter:
         self._turns = Turns()
         # Dicts as ordered sets: who came first is served first.
         self._everyone: dict[str, Recipient] = {}
+        # Who is in the room of his own id. Most are in no other, so that takes no container for each.
+        self._at_home: dict[str, Recipient] = {}
         self._rooms: dict[str, dict[str, Recipient]] = {}
         self._rooms_of: dict[str, set[str]] = {}
 
@@ -90,18 +92,20 @@ class MemoryAdapter:
     def add(self, recipient: Recipient, room: str) -> int:
         id = recipient.id
         self._everyone[id] = recipient
-        members = self._rooms.get(room)
-        is_new = members is None
-        if members is None:
-            members = self._rooms[room] = {}
-        members[id] = recipient
-        rooms = self._rooms_of.setdefault(id, set())
-        if room not in rooms:
+        is_new = room not in self._rooms and room not in self._at_home
+        if room == id:
+            joins = id not in self._at_home
+            self._at_home[id] = recipient
+        else:
+            rooms = self._rooms_of.setdefault(id, set())
+            joins = room not in rooms
             rooms.add(room)
+            self._rooms.setdefault(room, {})[id] = recipient
+        if joins:
             if is_new:
                 self._node.room_changed("create-room", room, id)
             self._node.room_changed("join-room", room, id)
-        return len(rooms)
+        return len(self._rooms_of.get(id, ())) + (id in self._at_home)
 
     def remove(self, recipient: Recipient, room: str) -> None:
         self._rooms_of.get(recipient.id, set[str]()).discard(room)
@@ -112,31 +116,44 @@ class MemoryAdapter:
             # Another one has taken its place.
             return
         del self._everyone[recipient.id]
-        for room in self._rooms_of.pop(recipient.id, ()):
+        for room in (recipient.id, *self._rooms_of.pop(recipient.id, ())):
             self._drop(recipient.id, room)
 
     def _drop(self, id: str, room: str) -> None:
-        members = self._rooms.get(room)
-        if members is None or members.pop(id, None) is None:
+        if room == id:
+            was_there = self._at_home.pop(id, None)
+        elif (members := self._rooms.get(room)) is not None:
+            was_there = members.pop(id, None)
+            if not members:
+                del self._rooms[room]
+        else:
+            was_there = None
+        if was_there is None:
             return
-        is_empty = not members
-        if is_empty:
-            del self._rooms[room]
+        is_empty = room not in self._rooms and room not in self._at_home
         self._node.room_changed("leave-room", room, id)
         if is_empty:
             self._node.room_changed("delete-room", room, id)
 
     def rooms(self, recipient: Recipient) -> frozenset[str]:
-        return frozenset(self._rooms_of.get(recipient.id, ()))
+        id = recipient.id
+        return frozenset((*self._rooms_of.get(id, ()), *((id,) if id in self._at_home else ())))
 
     def all_rooms(self) -> dict[str, frozenset[str]]:
-        return {room: frozenset(members) for room, members in self._rooms.items()}
+        found = {id: frozenset((id,)) for id in self._at_home}
+        for room, members in self._rooms.items():
+            found[room] = found.get(room, frozenset[str]()).union(members)
+        return found
 
     def members(self, target: Target) -> list[Recipient]:
         found = self._everyone.copy() if target.rooms is None else {}
         for room in target.rooms or ():
+            if room in self._at_home:
+                found[room] = self._at_home[room]
             found.update(self._rooms.get(room, {}))
         for room in target.except_:
+            if room in self._at_home:
+                found.pop(room, None)
             for id in self._rooms.get(room, ()):
                 found.pop(id, None)
         if target.volatile:
