@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..engine.drain import Drained
 from ..engine.errors import RemoteProtocolError, RequestRefused
-from ..engine.live import AllowRequest, Identity, Permission, Stats
+from ..engine.live import AllowRequest, Attachment, Identity, LiveSession, Permission, Stats
 from ..engine.server import SessionTable
 from . import client_files
 from .http import (
@@ -30,7 +30,7 @@ from .polling import serve_poll, serve_post
 from .request import Request, check_head, check_origin, cors_headers, host_of, parse_request
 from .signals import SignalDrain
 from .stream import serve_stream
-from .websocket import serve_websocket
+from .websocket import serve_carrier, serve_websocket
 
 __all__ = ["Endpoint", "overhear_lifespan"]
 
@@ -115,7 +115,10 @@ class Endpoint:
         elif rest:
             await self._serve_file(scope, receive, send, rest)
         else:
-            await self._answer(scope, receive, send)
+            carried = await self._answer(scope, receive, send)
+            if carried is not None:
+                # Nothing else of the request stays on the stack for as long as the WebSocket is there.
+                await serve_carrier(*carried, receive, send)
 
     def _rest(self, scope: Scope) -> str | None:
         """What stands behind our own path; None for a path that is not ours."""
@@ -235,7 +238,10 @@ class Endpoint:
         if self._signals is not None:
             self._signals.disarm()
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _answer(
+        self, scope: Scope, receive: Receive, send: Send
+    ) -> tuple[LiveSession, Attachment] | None:
+        """Serve a request; what comes after it, if it was a WebSocket that carries a session now."""
         headers, settings = Headers(scope=scope), self.table.settings
         try:
             check_origin(headers, settings, host=host_of(scope, headers, settings))
@@ -244,7 +250,7 @@ class Endpoint:
             self._warn_once(error)
             self.table.counters.refuse(error)
             await _refuse(scope, send, error, {})
-            return
+            return None
         cors = cors_headers(headers, settings)
         if self.table.is_closing and scope.get("http_version", "1.1").startswith("1"):
             # Or the client's next session would come by the same TCP connection, past the load balancer.
@@ -253,16 +259,20 @@ class Endpoint:
             if scope["type"] == "http" and scope["method"] == "OPTIONS":
                 answer = {**_PREFLIGHT, **cors} if settings.cors == "own" else {"allow": "GET, POST"}
                 await send_response(send, b"", headers=answer, status=200, content_type="text/plain")
-                return
+                return None
             check_head(scope, settings)
             request = parse_request(scope, settings)
             if request.sid is None:
                 self.table.check_room(request.handshake)
                 request = await self._permitted(request)
+            if request.method == "WEBSOCKET":
+                # CORS does not apply to a WebSocket; the origin has been checked.
+                return await serve_websocket(self.table, request, receive, send)
             await self._serve(request, receive, send, cors)
         except (RequestRefused, RemoteProtocolError) as error:
             self.table.counters.refuse(error)
             await _refuse(scope, send, refusal_of(error), cors)
+        return None
 
     async def _permitted(self, request: Request) -> Request:
         allowed = await self._permission.ask(request.handshake)
@@ -281,10 +291,7 @@ class Endpoint:
     async def _serve(
         self, request: Request, receive: Receive, send: Send, headers: Mapping[str, str]
     ) -> None:
-        if request.method == "WEBSOCKET":
-            # CORS does not apply to a WebSocket; the origin has been checked.
-            await serve_websocket(self.table, request, receive, send)
-        elif request.method == "POST":
+        if request.method == "POST":
             await serve_post(self.table, request, receive, send, headers)
         elif request.transport == "stream":
             await serve_stream(self.table, request, receive, send, headers)

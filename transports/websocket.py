@@ -5,11 +5,11 @@ Engine.IO 4, "WebSocket" and "Upgrade"; docs/protocol.md, sections 5 and 7.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import anyio
-from starlette.types import Receive, Send
+from starlette.types import Message, Receive, Send
 
 from ..engine.errors import (
     ErrorCode,
@@ -23,13 +23,13 @@ from ..engine.live import Arrival, Attachment, Handshake, LiveSession
 from ..engine.server import SessionTable
 from ..engine.session import CloseReason, Life, Verdict, admit_plain
 from ..engine.wire.handshake import Closing, decode_attach, encode_closing
-from ..engine.wire.message import Message
+from ..engine.wire.message import Message as SessionMessage
 from ..engine.wire.packet import Packet, PacketType, decode_packet, decode_ping
 from ..engine.wire.payload import decode_payload, encode_frames
 from .http import encode_headers, opening_headers
 from .request import Request
 
-__all__ = ["serve_websocket"]
+__all__ = ["serve_carrier", "serve_websocket"]
 
 # An attach has a key and two numbers.
 _MOST_ATTACH = 4_096
@@ -37,6 +37,7 @@ _MOST_ATTACH = 4_096
 _NOT_COMPLETED = {"type": "websocket.close", "code": 1002, "reason": "the upgrade was not completed"}
 _CROWDED_OUT = {"type": "websocket.close", "code": 1008, "reason": "too many carriers (setting max_carriers)"}
 _RESTART = 1012
+_CLOSED = Life.CLOSED
 _REPLACED = 4000 + ErrorCode.ATTACH_OUT_OF_DATE
 
 
@@ -44,8 +45,10 @@ class _Gone(Exception):
     """The client has left."""
 
 
-async def serve_websocket(table: SessionTable, request: Request, receive: Receive, send: Send) -> None:
-    """Serve one WebSocket, from its handshake to its end.
+async def serve_websocket(
+    table: SessionTable, request: Request, receive: Receive, send: Send
+) -> tuple[LiveSession, Attachment] | None:
+    """Serve a WebSocket until it carries a session: what `serve_carrier` goes on with. None if it does not.
 
     Raises:
         RequestRefused, RemoteProtocolError: before the WebSocket was accepted.
@@ -62,24 +65,22 @@ async def serve_websocket(table: SessionTable, request: Request, receive: Receiv
                 session.detach(attachment)
                 session.fail(CloseReason.TRANSPORT_ERROR)
                 raise
-            await _serve(session, attachment, receive, send)
-        elif request.counting:
+            return session, attachment
+        if request.counting:
             await _accept(send, request, {})
-            await _serve_attach(table, request.sid, request.handshake, receive, send)
-        else:
-            session = await table.recognise(request.sid, request.handshake, transport="websocket")
-            if not table.settings.allow_upgrades:
-                message = "Bad request: this server takes no upgrades (setting allow_upgrades)"
-                raise RequestRefused(ErrorCode.BAD_REQUEST, message)
-            await _accept(send, request, {})
-            await _serve_upgrade(table, session, receive, send)
-    except _Gone:
-        pass
-    except OSError:
-        pass  # The client left while we wrote to it.
+            return await _join(table, request.sid, request.handshake, receive, send)
+        session = await table.recognise(request.sid, request.handshake, transport="websocket")
+        if not table.settings.allow_upgrades:
+            message = "Bad request: this server takes no upgrades (setting allow_upgrades)"
+            raise RequestRefused(ErrorCode.BAD_REQUEST, message)
+        await _accept(send, request, {})
+        return await _upgrade(table, session, receive, send)
+    except (_Gone, OSError):
+        pass  # The client left, or did so while we wrote to it.
     except RuntimeError as error:
         if not _is_closed(error):
             raise
+    return None
 
 
 def _is_closed(error: RuntimeError) -> bool:
@@ -113,9 +114,9 @@ async def _receive_message(receive: Receive) -> dict[str, Any]:
     return dict(message)
 
 
-async def _serve_attach(
+async def _join(
     table: SessionTable, sid: str, handshake: Handshake, receive: Receive, send: Send
-) -> None:
+) -> tuple[LiveSession, Attachment] | None:
     """A counting peer's WebSocket: not a carrier until its attach arrives."""
     code, closing = ErrorCode.BAD_REQUEST, Closing(message="no attach came in time")
     joined: tuple[LiveSession, Attachment] | None = None
@@ -131,7 +132,7 @@ async def _serve_attach(
                 text = (await _receive_message(receive)).get("text") or ""
                 if len(text) > _MOST_ATTACH:
                     await send({"type": "websocket.close", "code": 1009, "reason": "too long for an attach"})
-                    return
+                    return None
                 packet = decode_packet(text, counting=True)
                 if packet.type is PacketType.PING:
                     await send({"type": "websocket.send", "text": f"3{decode_ping(packet.data)}"})
@@ -139,7 +140,7 @@ async def _serve_attach(
                 joined = await _attach(table, sid, handshake, packet)
         if arrival.crowded_out:
             await send(_CROWDED_OUT)
-            return
+            return None
     except (RemoteProtocolError, RequestRefused) as error:
         table.counters.refuse(error)
         code = error.code
@@ -147,12 +148,12 @@ async def _serve_attach(
     if timer is not None:
         timer.cancel()
     if joined is not None:
-        await _serve(*joined, receive, send)
-        return
+        return joined
     with table.host.move_on_after(1):
         if closing.code is not None and code is not ErrorCode.ATTACH_OUT_OF_DATE:
             await send({"type": "websocket.send", "text": f"1{encode_closing(closing)}"})
         await send({"type": "websocket.close", "code": 4000 + code, "reason": (closing.message or "")[:100]})
+    return None
 
 
 async def _attach(
@@ -167,7 +168,9 @@ async def _attach(
     return session, session.attach("websocket", number=attach.carrier, received=attach.received)
 
 
-async def _serve_upgrade(table: SessionTable, session: LiveSession, receive: Receive, send: Send) -> None:
+async def _upgrade(
+    table: SessionTable, session: LiveSession, receive: Receive, send: Send
+) -> tuple[LiveSession, Attachment] | None:
     """A plain peer's WebSocket beside its polling (Engine.IO 4, "Upgrade").
 
     Until the upgrade packet arrives this socket is not a carrier: the session has not heard of it, and a failed probe
@@ -188,9 +191,9 @@ async def _serve_upgrade(table: SessionTable, session: LiveSession, receive: Rec
     except RequestRefused:
         pass  # A WebSocket carries this session already; this one is closed and nothing else.
     if attachment is not None:
-        await _serve(session, attachment, receive, send)
-    else:
-        await send(close)
+        return session, attachment
+    await send(close)
+    return None
 
 
 async def _probe(session: LiveSession, receive: Receive, send: Send) -> Attachment | None:
@@ -204,73 +207,110 @@ async def _probe(session: LiveSession, receive: Receive, send: Send) -> Attachme
         return session.upgrade()
 
 
-async def _serve(session: LiveSession, attachment: Attachment, receive: Receive, send: Send) -> None:
-    codes: list[int] = []
+async def serve_carrier(session: LiveSession, attachment: Attachment, receive: Receive, send: Send) -> None:
+    """Serve a WebSocket that carries a session, to its end.
+
+    All of it stays in memory for as long as the WebSocket is there, and of idle ones there are many: so this is one
+    coroutine, and keeps nothing while it waits.
+    """
+    code: int | None = None
+    message: Message | None = None
     try:
-        with attachment.scope:
-            attachment.begin(_writer(send, counting=session.counting))
-            await _read(session, attachment, receive, codes)
-    finally:
         try:
-            await attachment.end()
+            with attachment.scope:
+                attachment.begin(_Writer(send, counting=session.counting))
+                while session.life is not _CLOSED:
+                    message = await receive()
+                    if message["type"] == "websocket.disconnect":
+                        # By the client: there is nobody to close it for.
+                        code = 0
+                        break
+                    try:
+                        packets = _packets(session, message)
+                        message = None
+                        await session.receive_at_pace(attachment.carrier, packets)
+                    except (MissingMessages, StaleAttach) as error:
+                        code = 4000 + error.code
+                        break
+                    except RemoteProtocolError as error:
+                        if isinstance(error, _TooLarge):
+                            code = 1009
+                        session.fail(CloseReason.PARSE_ERROR, code=int(error.code), message=str(error))
+                    packets = None
+                else:
+                    # The writer says why and ends this. What a peer still sends to a session that is over stays on the
+                    # network.
+                    await anyio.sleep_forever()
         finally:
-            session.detach(attachment)
-    if codes and codes[0] == 0:
-        return
-    code = codes[0] if codes else _end_code(session)
-    close: dict[str, Any] = {"type": "websocket.close", "code": code}
+            try:
+                await attachment.end()
+            finally:
+                session.detach(attachment)
+        if code != 0:
+            await _close(session, send, code)
+    except OSError:
+        pass  # The client left while we wrote to it.
+    except RuntimeError as error:
+        if not _is_closed(error):
+            raise
+
+
+async def _close(session: LiveSession, send: Send, code: int | None) -> None:
+    close: dict[str, Any] = {
+        "type": "websocket.close",
+        "code": _end_code(session) if code is None else code,
+    }
     if session.end_message is not None:
         close["reason"] = session.end_message[:100]
     with session.host.move_on_after(1):
         await send(close)
 
 
-def _writer(send: Send, *, counting: bool) -> Callable[[list[str | Message]], Awaitable[None]]:
-    async def write(packets: list[str | Message]) -> None:
+class _Writer:
+    """Writes packets to a WebSocket."""
+
+    __slots__ = ("_counting", "_send")
+
+    def __init__(self, send: Send, *, counting: bool) -> None:
+        self._send = send
+        self._counting = counting
+
+    async def __call__(self, packets: list[str | SessionMessage]) -> None:
+        send = self._send
         try:
-            for frame in encode_frames(packets, counting=counting):
-                key = "text" if isinstance(frame, str) else "bytes"
-                await send({"type": "websocket.send", key: frame})
+            for frame in encode_frames(packets, counting=self._counting):
+                if isinstance(frame, str):
+                    await send({"type": "websocket.send", "text": frame})
+                else:
+                    await send({"type": "websocket.send", "bytes": frame})
         except RuntimeError as error:
             if _is_closed(error):
                 raise OSError("the server has closed the WebSocket") from error
             raise
 
-    return write
+
+class _TooLarge(RemoteProtocolError):
+    """A WebSocket message is longer than ``maxPayload``."""
 
 
-async def _read(session: LiveSession, attachment: Attachment, receive: Receive, codes: list[int]) -> None:
-    """Read until the end; ``codes`` gets the code to close with, 0 when the client has closed."""
-    counting, carrier = session.counting, attachment.carrier
-    while session.life is not Life.CLOSED:
-        message = await receive()
-        if message["type"] == "websocket.disconnect":
-            codes.append(0)
-            return
-        try:
-            text = message.get("text")
-            if text is None:
-                size = len(message["bytes"])
-            else:
-                size = len(text) if text.isascii() else len(text.encode())
-            if size > session.max_payload:
-                codes.append(1009)
-                raise RemoteProtocolError(f"a message has {size} bytes; maxPayload is {session.max_payload}")
-            packets: Iterable[Packet]
-            if text is None:
-                packets = (Packet(PacketType.MESSAGE, message["bytes"]),)
-            elif counting:
-                packets = decode_payload(text, counting=True)
-            else:
-                packets = (decode_packet(text, counting=False),)
-            await session.receive_at_pace(carrier, iter(packets))
-        except (MissingMessages, StaleAttach) as error:
-            codes.append(4000 + error.code)
-            return
-        except RemoteProtocolError as error:
-            session.fail(CloseReason.PARSE_ERROR, code=int(error.code), message=str(error))
-    # The writer says why and ends this reader. What a peer still sends to a session that is over stays on the network.
-    await anyio.sleep_forever()
+def _packets(session: LiveSession, message: Message) -> Iterator[Packet]:
+    """What a message of the ASGI server brings.
+
+    Raises:
+        RemoteProtocolError: at once, or where they are taken from it.
+    """
+    text: str | None = message.get("text")
+    if text is None:
+        size = len(message["bytes"])
+    else:
+        size = len(text) if text.isascii() else len(text.encode())
+    if size > session.max_payload:
+        raise _TooLarge(f"a message has {size} bytes; maxPayload is {session.max_payload}")
+    if text is None:
+        return iter((Packet(PacketType.MESSAGE, message["bytes"]),))
+    if session.counting:
+        return decode_payload(text, counting=True)
+    return iter((decode_packet(text, counting=False),))
 
 
 def _end_code(session: LiveSession) -> int:

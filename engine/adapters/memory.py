@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import anyio
 from anyio.lowlevel import checkpoint
 
-from ..errors import AckTimeout, LocalProtocolError, MessageTooLarge
+from ..errors import AckTimeout, Disconnected, LocalProtocolError, MessageTooLarge
 from ..host import Host, make_event
 from ..session import kept_bytes
 from ..wire.codec import Codec
 from ..wire.message import Message
-from ..wire.socketio import SocketPacket
+from ..wire.socketio import SocketPacket, SocketPacketType
 from .base import Answers, Node, NoHandler, Recipient, SocketInfo, Target
+from .turns import Turns
 
-__all__ = ["MemoryAdapter", "MemoryHub"]
+__all__ = ["SLICE", "MemoryAdapter", "MemoryHub", "deliver"]
 
 logger = logging.getLogger("holdfast.adapters")
+
+SLICE = 128
+"""How many members are served before others have their turn: with what writes to them, two milliseconds or three."""
 
 
 class MemoryHub:
@@ -32,6 +36,7 @@ class MemoryHub:
 
     def __init__(self) -> None:
         self._adapters: dict[str, list[MemoryAdapter]] = {}
+        self._turns: dict[str, Turns] = {}
         self._host = Host()
 
     def __call__(self, node: Node) -> MemoryAdapter:
@@ -58,20 +63,28 @@ class MemoryHub:
             adapters.remove(adapter)
         if not adapters:
             self._adapters.pop(name, None)
+            self._turns.pop(name, None)
+
+    def turns(self, name: str) -> Turns:
+        """Those of a namespace."""
+        return self._turns.setdefault(name, Turns())
 
 
 class MemoryAdapter:
     """The `Adapter` of a single process."""
 
-    __slots__ = ("_adapters", "_everyone", "_hub", "_node", "_rooms", "_rooms_of")
+    __slots__ = ("_adapters", "_at_home", "_everyone", "_hub", "_node", "_rooms", "_rooms_of", "_turns")
 
     def __init__(self, node: Node, hub: MemoryHub) -> None:
         self._node = node
         self._hub = hub
         # Of the same namespace: this one and those of the other servers.
         self._adapters: list[MemoryAdapter] = []
+        self._turns = Turns()
         # Dicts as ordered sets: who came first is served first.
         self._everyone: dict[str, Recipient] = {}
+        # Who is in the room of his own id. Most are in no other, so that takes no container for each.
+        self._at_home: dict[str, Recipient] = {}
         self._rooms: dict[str, dict[str, Recipient]] = {}
         self._rooms_of: dict[str, set[str]] = {}
 
@@ -80,18 +93,20 @@ class MemoryAdapter:
     def add(self, recipient: Recipient, room: str) -> int:
         id = recipient.id
         self._everyone[id] = recipient
-        members = self._rooms.get(room)
-        is_new = members is None
-        if members is None:
-            members = self._rooms[room] = {}
-        members[id] = recipient
-        rooms = self._rooms_of.setdefault(id, set())
-        if room not in rooms:
+        is_new = room not in self._rooms and room not in self._at_home
+        if room == id:
+            joins = id not in self._at_home
+            self._at_home[id] = recipient
+        else:
+            rooms = self._rooms_of.setdefault(id, set())
+            joins = room not in rooms
             rooms.add(room)
+            self._rooms.setdefault(room, {})[id] = recipient
+        if joins:
             if is_new:
                 self._node.room_changed("create-room", room, id)
             self._node.room_changed("join-room", room, id)
-        return len(rooms)
+        return len(self._rooms_of.get(id, ())) + (id in self._at_home)
 
     def remove(self, recipient: Recipient, room: str) -> None:
         self._rooms_of.get(recipient.id, set[str]()).discard(room)
@@ -102,31 +117,44 @@ class MemoryAdapter:
             # Another one has taken its place.
             return
         del self._everyone[recipient.id]
-        for room in self._rooms_of.pop(recipient.id, ()):
+        for room in (recipient.id, *self._rooms_of.pop(recipient.id, ())):
             self._drop(recipient.id, room)
 
     def _drop(self, id: str, room: str) -> None:
-        members = self._rooms.get(room)
-        if members is None or members.pop(id, None) is None:
+        if room == id:
+            was_there = self._at_home.pop(id, None)
+        elif (members := self._rooms.get(room)) is not None:
+            was_there = members.pop(id, None)
+            if not members:
+                del self._rooms[room]
+        else:
+            was_there = None
+        if was_there is None:
             return
-        is_empty = not members
-        if is_empty:
-            del self._rooms[room]
+        is_empty = room not in self._rooms and room not in self._at_home
         self._node.room_changed("leave-room", room, id)
         if is_empty:
             self._node.room_changed("delete-room", room, id)
 
     def rooms(self, recipient: Recipient) -> frozenset[str]:
-        return frozenset(self._rooms_of.get(recipient.id, ()))
+        id = recipient.id
+        return frozenset((*self._rooms_of.get(id, ()), *((id,) if id in self._at_home else ())))
 
     def all_rooms(self) -> dict[str, frozenset[str]]:
-        return {room: frozenset(members) for room, members in self._rooms.items()}
+        found = {id: frozenset((id,)) for id in self._at_home}
+        for room, members in self._rooms.items():
+            found[room] = found.get(room, frozenset[str]()).union(members)
+        return found
 
     def members(self, target: Target) -> list[Recipient]:
         found = self._everyone.copy() if target.rooms is None else {}
         for room in target.rooms or ():
+            if room in self._at_home:
+                found[room] = self._at_home[room]
             found.update(self._rooms.get(room, {}))
         for room in target.except_:
+            if room in self._at_home:
+                found.pop(room, None)
             for id in self._rooms.get(room, ()):
                 found.pop(id, None)
         if target.volatile:
@@ -141,31 +169,62 @@ class MemoryAdapter:
     def _meant(self, target: Target) -> list[MemoryAdapter]:
         return [self] if target.local else self._adapters.copy()
 
+    def _everywhere(self, target: Target) -> list[Recipient]:
+        if target.local or len(self._adapters) == 1:
+            return self.members(target)
+        return [member for adapter in self._meant(target) for member in adapter.members(target)]
+
     async def broadcast(self, packet: SocketPacket, target: Target) -> None:
-        deliver(
-            [member for adapter in self._meant(target) for member in adapter.members(target)], packet, target
-        )
-        # It waits for no member, but those who write to them must have their turn between two broadcasts.
-        await checkpoint()
+        turns = self._turns
+        if not turns.are_taken:
+            members = self._everywhere(target)
+            if len(members) <= SLICE:
+                hand_over(members, encode_for(members, packet), packet, target)
+                # It waits for no member, but those who write to them must have their turn between two broadcasts.
+                await checkpoint()
+                return
+        async with turns:
+            members = self._everywhere(target)
+            encoded = encode_for(members, packet)
+
+            def serve(some: Sequence[Recipient]) -> None:
+                if target.volatile:
+                    # Others may have become slow since they were looked through.
+                    some = [member for member in some if member.writable]
+                hand_over(some, encoded, packet, target)
+
+            await _in_slices(members, serve)
 
     async def ask(
         self, name: str, args: tuple[object, ...], target: Target, answers: Answers
     ) -> Callable[[], None]:
-        asked = [(adapter, adapter._connected(target)) for adapter in self._meant(target)]
-        answers.expect(sum(len(members) for _, members in asked))
         ends: list[Callable[[], None]] = []
 
         def end() -> None:
             for each in ends:
                 each()
 
-        try:
-            for adapter, members in asked:
-                if members:
-                    ends.append(adapter._node.ask(name, args, members, answers))
-        except LocalProtocolError:
-            end()
-            raise
+        async with self._turns:
+            asked = [(adapter, adapter._connected(target)) for adapter in self._meant(target)]
+            answers.expect(sum(len(members) for _, members in asked))
+            if any(len(members) > SLICE for _, members in asked):
+                # Each slice is encoded for itself: it must not turn out at the second that one cannot be.
+                packet = SocketPacket(SocketPacketType.EVENT, self._node.name, [name, *args], 0)
+                encode_for([member for _, members in asked for member in members], packet)
+            try:
+                for adapter, members in asked:
+
+                    def serve(some: Sequence[Recipient], node: Node = adapter._node) -> None:
+                        here = [member for member in some if member.connected]
+                        for _ in range(len(some) - len(here)):
+                            answers.fail(Disconnected("the socket left before it was asked"))
+                        ends.append(node.ask(name, args, here, answers))
+
+                    if members:
+                        await _in_slices(members, serve)
+            except BaseException:
+                end()
+                raise
         return end
 
     async def fetch(self, target: Target) -> list[SocketInfo]:
@@ -248,31 +307,61 @@ class MemoryAdapter:
 
     def open(self) -> None:
         self._adapters = self._hub.join(self, self._node.name)
+        self._turns = self._hub.turns(self._node.name)
 
     def close(self) -> None:
         self._hub.forget(self, self._node.name)
 
 
-def deliver(members: Iterable[Recipient], packet: SocketPacket, target: Target) -> None:
-    """Encode once per codec, and hand the same messages to everybody.
+def deliver(members: Sequence[Recipient], packet: SocketPacket, target: Target) -> None:
+    """Encode once per codec, and hand the same messages to everybody at once.
 
     Raises:
         LocalProtocolError: the packet cannot be encoded, or is larger than what may be kept; nobody got it.
     """
-    members = list(members)
-    # All codecs first: a packet that one of them cannot carry reaches nobody.
+    hand_over(members, encode_for(members, packet), packet, target)
+
+
+def encode_for(members: Sequence[Recipient], packet: SocketPacket) -> dict[Codec, list[Message]]:
+    """The messages of a packet by codec: all of them first, so that what one cannot carry reaches nobody.
+
+    Raises:
+        LocalProtocolError: as `deliver`.
+    """
     encoded: dict[Codec, list[Message]] = {}
     for member in members:
         if member.codec not in encoded:
-            encoded[member.codec] = _encode(packet, member)
+            messages = member.codec.encode(packet)
+            size = kept_bytes(messages)
+            if size > member.limit_bytes:
+                raise MessageTooLarge(size, member.limit_bytes)
+            encoded[member.codec] = messages
+    return encoded
+
+
+def hand_over(
+    members: Sequence[Recipient],
+    encoded: Mapping[Codec, list[Message]],
+    packet: SocketPacket,
+    target: Target,
+) -> None:
+    """Let everybody have the messages of his codec."""
     volatile = target.volatile
     for member in members:
         member.deliver(encoded[member.codec], packet, volatile=volatile)
 
 
-def _encode(packet: SocketPacket, member: Recipient) -> list[Message]:
-    messages = member.codec.encode(packet)
-    size = kept_bytes(messages)
-    if size > member.limit_bytes:
-        raise MessageTooLarge(size, member.limit_bytes)
-    return messages
+async def _in_slices(members: Sequence[Recipient], serve: Callable[[Sequence[Recipient]], None]) -> None:
+    """Serve some, then let others have their turn. It serves all, even if it is cancelled: half of a room that has
+    heard something is worse than one moment without a turn.
+    """
+    for start in range(0, len(members), SLICE):
+        serve(members[start : start + SLICE])
+        try:
+            await checkpoint()
+        except GeneratorExit:
+            # The event loop is gone, and everybody with it.
+            raise
+        except BaseException:
+            serve(members[start + SLICE :])
+            raise

@@ -66,6 +66,9 @@ class BroadcastOperator:
     async def emit(self, event: str, *args: object) -> None:
         """Send an event to all of them, encoded once. Waits for nobody: who is too slow is closed ("buffer full").
 
+        Many are served in turns with everything else. Two broadcasts in one namespace come to everybody
+        in the same order. It may be cancelled: then all have got it, or nobody.
+
         Raises:
             LocalProtocolError: a reserved name, or a value that a codec cannot carry or that is too large; nobody got
                 it. Of the namespaces of a pattern, those before the one whose peers' codec it was did.

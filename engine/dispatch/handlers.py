@@ -7,9 +7,9 @@ import inspect
 import re
 import types
 import typing
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from anyio import to_thread
 
@@ -148,28 +148,32 @@ class Handler:
         number = f"{most}" if least == most else f"{least} to {most}"
         return f"{number} argument{'' if most == 1 else 's'}"
 
-    async def call(self, args: list[object], ack: Ack | None = None) -> object:
+    def call(self, args: list[object], ack: Ack | None = None) -> Coroutine[Any, Any, object]:
         """Run it; what is not ``async def`` runs in a worker thread.
 
         Raises:
-            WrongArguments: it takes more or fewer; it has not run.
+            WrongArguments: it takes more or fewer; it has not run. At once, and not where it is awaited.
         """
-        if not self.takes(len(args)):
+        number = len(args)
+        if number < self.least or (self.most is not None and number > self.most):
             raise WrongArguments(
                 f"the handler of {self.event!r} takes {self._takes()}{' after the socket' * self._leading}; "
                 f"{len(args) - self._leading} came"
             )
-        if self._ack_at is not None and self._ack_at <= len(args):
-            args = [*args[: self._ack_at], ack, *args[self._ack_at :]]
-            function = self.function
-        elif self._ack_name is not None:
-            function = partial(self.function, **{self._ack_name: ack})
-        else:
-            function = self.function
+        function = self.function
+        if self.wants_ack:
+            if self._ack_at is not None and self._ack_at <= number:
+                args = [*args[: self._ack_at], ack, *args[self._ack_at :]]
+            else:
+                function = partial(function, **{cast("str", self._ack_name): ack})
         if self.is_async:
-            return await guarded(cast("Awaitable[object]", function(*args)))
-        (result,) = await to_thread.run_sync(_in_thread, function, args)
-        return await cast("Awaitable[object]", result) if inspect.isawaitable(result) else result
+            return guarded(cast("Awaitable[object]", function(*args)))
+        return _run_in_thread(function, args)
+
+
+async def _run_in_thread(function: Function, args: list[object]) -> object:
+    (result,) = await to_thread.run_sync(_in_thread, function, args)
+    return await cast("Awaitable[object]", result) if inspect.isawaitable(result) else result
 
 
 def _in_thread(function: Function, args: list[object]) -> list[object]:

@@ -10,6 +10,7 @@ from .handlers import Function, Handler
 __all__ = ["ANY_EVENT", "CONNECT_EVENTS", "Listeners"]
 
 ANY_EVENT = "*"
+_NOBODY: list[Handler] = []
 CONNECT_EVENTS = ("connect", "connection")
 _ALIASES = {"connection": "connect"}
 _NEVER_CALLED = frozenset(("connect_error", "newListener", "removeListener"))
@@ -146,12 +147,16 @@ class Listeners:
             )
         if handler.wants_ack:
             raise LocalProtocolError("middleware has no `Ack`: what it returns is the acknowledgement")
-        self._middleware.setdefault(kind, []).append(handler)
+        # A new list each time: an event may be in the middle of the old one.
+        self._middleware[kind] = [*self._middleware.get(kind, ()), handler]
 
     def middleware(self, kind: str) -> list[Handler]:
-        """In the order in which it runs: outermost first."""
-        above = [] if self.parent is None else self.parent.middleware(kind)
-        return above + self._middleware.get(kind, [])
+        """In the order in which it runs: outermost first. Not to be changed."""
+        own = self._middleware.get(kind, _NOBODY)
+        if self.parent is None:
+            return own
+        above = self.parent.middleware(kind)
+        return [*above, *own] if above else own
 
     def add_any(self, function: Function, *, first: bool = False) -> None:
         """Let a function hear every event that comes: (socket, event, *args)."""
@@ -188,11 +193,17 @@ class Listeners:
 
     def any(self) -> list[Handler]:
         """Who hears every event that comes."""
-        return self._any if self.parent is None else self.parent.any() + self._any
+        if self.parent is None:
+            return self._any
+        above = self.parent.any()
+        return above + self._any if above else self._any
 
     def outgoing(self) -> list[Handler]:
         """Who hears every event that is sent."""
-        return self._outgoing if self.parent is None else self.parent.outgoing() + self._outgoing
+        if self.parent is None:
+            return self._outgoing
+        above = self.parent.outgoing()
+        return above + self._outgoing if above else self._outgoing
 
     # -- rooms
 

@@ -23,6 +23,7 @@ from ..session.budget import kept_bytes
 from ..session.reason import CloseReason
 from ..wire.codec import Codec
 from ..wire.message import Message
+from ..wire.packet import new_tuple
 from ..wire.socketio import SocketPacket, SocketPacketType
 from .acks import PendingAck
 from .handlers import Handler
@@ -40,6 +41,9 @@ __all__ = ["Life", "Membership"]
 
 logger = logging.getLogger("holdfast.dispatch")
 
+# An enum's members take long to look up, where that is done for every event.
+_EVENT, _ACK = SocketPacketType.EVENT, SocketPacketType.ACK
+
 
 class Life(Enum):
     """Where a membership is (rule 1)."""
@@ -47,6 +51,9 @@ class Life(Enum):
     PENDING = "pending"
     CONNECTED = "connected"
     GONE = "gone"
+
+
+_CONNECTED = Life.CONNECTED
 
 
 class Membership:
@@ -187,10 +194,10 @@ class Membership:
     # -- sending
 
     def encode_event(self, name: str, args: tuple[object, ...], id: int | None = None) -> list[Message]:
-        return self.codec.encode(SocketPacket(SocketPacketType.EVENT, self.registry.name, [name, *args], id))
+        return self.codec.encode(new_tuple(SocketPacket, (_EVENT, self.registry.name, [name, *args], id)))
 
     def encode_ack(self, id: int, args: tuple[object, ...]) -> list[Message]:
-        return self.codec.encode(SocketPacket(SocketPacketType.ACK, self.registry.name, list(args), id))
+        return self.codec.encode(new_tuple(SocketPacket, (_ACK, self.registry.name, list(args), id)))
 
     def encode_failure(self, id: int) -> list[Message]:
         """The answer of last resort."""
@@ -207,8 +214,16 @@ class Membership:
         """
         if self.log is not None and id is None:
             await self._emit_numbered(self.log, name, args)
-        else:
-            await self.emit_encoded(self.encode_event(name, args, id), name, args)
+            return
+        messages = self.encode_event(name, args, id)
+        self._tell(name, args)
+        if self.life is not _CONNECTED:
+            await self._send(messages)
+            return
+        try:
+            await self.session.live.send(*messages)
+        except SessionClosed as error:
+            raise Disconnected("the socket is not connected any more") from error
 
     async def emit_encoded(self, messages: list[Message], name: str, args: tuple[object, ...]) -> None:
         """`emit` of an event with an id, by what `encode_event` has made of it."""
@@ -269,27 +284,38 @@ class Membership:
 
     def deliver(self, messages: list[Message], packet: SocketPacket, *, volatile: bool = False) -> None:
         """See `Recipient.deliver`."""
-        if self.listeners.outgoing():
+        if (self.registry.listeners if self._own is None else self._own).outgoing():
             name, *args = cast("list[object]", packet.data)
             self._tell(cast("str", name), tuple(args))
         if self.log is not None and not volatile:
             self.log.note(messages)
-        if volatile and self.life is Life.CONNECTED and not self.session.live.writable:
+        if self.life is not _CONNECTED:
+            self._put_or_end(messages)
+        elif volatile and not self.session.live.writable:
             self.session.live.send_latest(*messages)
         else:
-            self._put_or_end(messages)
+            try:
+                self.session.live.send_nowait(*messages)
+            except SessionClosed:
+                # It is over; its end is announced to us separately.
+                return
+            except LocalProtocolError as error:
+                self._end_for(error)
 
     def _put_or_end(self, messages: list[Message]) -> None:
         try:
             self.put(messages)
         except LocalProtocolError as error:
-            # Nobody is there to be told, and to go on without it would be a gap.
-            logger.warning("session %s closed: %s", self.session.live.name, error)
-            self.session.live.fail(CloseReason.BUFFER_FULL, message="too much at once")
+            self._end_for(error)
+
+    def _end_for(self, error: LocalProtocolError) -> None:
+        # Nobody is there to be told, and to go on without it would be a gap.
+        logger.warning("session %s closed: %s", self.session.live.name, error)
+        self.session.live.fail(CloseReason.BUFFER_FULL, message="too much at once")
 
     def put(self, messages: list[Message]) -> None:
         """Send without waiting; who is gone misses it."""
-        if self.life is Life.CONNECTED:
+        if self.life is _CONNECTED:
             try:
                 self.session.live.send_nowait(*messages)
             except SessionClosed:

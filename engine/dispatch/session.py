@@ -108,13 +108,16 @@ class EventSession:
         """
         if self._closed:
             return
-        self._incoming_bytes += len(data)
         received = self.protocol.receive(data)
         if received is None:
+            self._incoming_bytes += len(data)
             if self.protocol.is_incomplete:
                 self._part_came()
             return
-        size, self._incoming_bytes = self._incoming_bytes, 0
+        size = len(data)
+        if self._incoming_bytes:
+            size += self._incoming_bytes
+            self._incoming_bytes = 0
         if isinstance(received, EventReceived):
             self._event(received, size)
         elif isinstance(received, AckReceived):
@@ -131,21 +134,25 @@ class EventSession:
                 self._searching.pop(received.namespace, None)
 
     def _event(self, event: EventReceived, size_bytes: int) -> None:
-        member = self._members[event.namespace]
-        if not member.runner.wants(event.name):
+        runner = self._members[event.namespace].runner
+        if not runner.wants(event.name):
             return
         self._waiting += 1
         self._waiting_bytes += size_bytes
-        settings = self.settings
-        if (
-            self._waiting > settings.max_pending_events
-            or self._waiting_bytes > settings.max_pending_event_bytes
-        ):
+        # What is too much is many, and that is known without the settings.
+        if (self._waiting > self._many or self._waiting_bytes > self._many_bytes) and self._is_too_much():
             self._fail(
                 "too many events wait for their handlers (settings max_pending_events and max_pending_event_bytes)"
             )
             return
-        member.runner.push_event(event, size_bytes)
+        runner.push_event(event, size_bytes)
+
+    def _is_too_much(self) -> bool:
+        settings = self.settings
+        return (
+            self._waiting > settings.max_pending_events
+            or self._waiting_bytes > settings.max_pending_event_bytes
+        )
 
     def _fail(self, message: str) -> None:
         logger.warning("session %s closed: %s", self.live.name, message)
@@ -190,7 +197,7 @@ class EventSession:
 
     def event_taken(self, size_bytes: int) -> None:
         """A handler begins with an event that waited."""
-        was_behind = self.is_behind
+        was_behind = self._waiting > self._many or self._waiting_bytes > self._many_bytes
         self.live.message_taken()
         self._waiting -= 1
         self._waiting_bytes -= size_bytes

@@ -154,8 +154,7 @@ class ServerSession(Session):
             super()._receive_ping(self.writer, data)
 
     def _owe_ack(self, size_bytes: int, now: float) -> None:
-        if self.counting:
-            self._heartbeat.heard(now)
+        self._heartbeat.heard(now)
         super()._owe_ack(size_bytes, now)
 
     def detach(

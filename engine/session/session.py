@@ -21,6 +21,7 @@ The rules are those of docs/protocol.md, section 2.
 from __future__ import annotations
 
 from enum import Enum
+from typing import cast
 
 from ..errors import LocalProtocolError, RemoteProtocolError, SessionClosed
 from ..wire.message import SEPARATOR, Message
@@ -61,6 +62,10 @@ class Life(Enum):
     OPEN = "open"
     CLOSING = "closing"
     CLOSED = "closed"
+
+
+# An enum's members take long to look up, where that is done for every message.
+_OPEN, _WRITER, _MESSAGE = Life.OPEN, Role.WRITER, PacketType.MESSAGE
 
 
 class Session:
@@ -109,7 +114,7 @@ class Session:
             LocalProtocolError: a plain peer on polling cannot be sent U+001E (Engine.IO 4, "Payload"); or the numbers
                 of the session are used up.
         """
-        if self.life is not Life.OPEN:
+        if self.life is not _OPEN:
             raise SessionClosed("the session is closed")
         if not self.counting and self.transport == "polling":
             _check_separator(message)
@@ -125,6 +130,27 @@ class Session:
         elif budget.used_bytes > budget.limit_bytes and outbox.size_bytes > budget.share_bytes:
             self._overrun("more waits for all clients than the server keeps (setting total_buffer_limit)")
         return number
+
+    def write_through(self, count: int = 1) -> bool:
+        """Count so many messages as sent, and as written by the carrier that writes now, without having them: if nobody
+        can ask for them again, because the peer is a plain one on a WebSocket, and nothing waits before them.
+
+        Returns:
+            Whether it did; the caller writes them now, before anything else. If not, nothing has changed: `send` them.
+        """
+        writer, outbox = self.writer, self.outbox
+        if (
+            writer is None
+            or self.counting
+            or self.life is not _OPEN
+            or writer.control
+            or writer.written != outbox.last
+            or writer.transport == "polling"
+            or outbox.last + count > HIGHEST_NUMBER
+        ):
+            return False
+        writer.written = outbox.pass_through(count)
+        return True
 
     def _overrun(self, message: str) -> None:
         self._end(Life.CLOSED, CloseReason.BUFFER_FULL)
@@ -159,13 +185,19 @@ class Session:
         the writer (rule 2). As a payload they have at most ``limit_bytes``, or one message; what has to be repeated, at
         most a piece.
         """
-        if carrier.role is not Role.WRITER:
+        if carrier.role is not _WRITER:
             return []
+        outbox = self.outbox
+        if self.life is _OPEN and self._ack_at is None and not carrier.control:
+            if carrier.written == outbox.last:
+                return []
+            if not self.counting and carrier.transport != "polling":
+                carrier.written = outbox.last
+                return cast("list[str | Message]", outbox.take_all())
         control, carrier.control, carrier.held = carrier.control, [], 0
         packets: list[str | Message] = [*control]
         if self.life is Life.CLOSED:
             return packets
-        outbox = self.outbox
         plain_poll = not self.counting and carrier.transport == "polling"
         lags = carrier.written < outbox.last
         if self._ack_at is not None and (lags or packets or self._ack_due(now)):
@@ -216,9 +248,12 @@ class Session:
             RemoteProtocolError: close the session.
         """
         kind, data = packet
-        if kind is PacketType.MESSAGE:
-            if self.life is not Life.OPEN:
+        if kind is _MESSAGE:
+            if self.life is not _OPEN:
                 return None
+            if not self.counting:
+                self.inbox.received += 1
+                return data
             taken = self._take(carrier)
             # For a repeat too: who repeats has not heard our acknowledgement, and would wait for it without end.
             self._owe_ack(len(data), now)
@@ -228,9 +263,6 @@ class Session:
         return None
 
     def _take(self, carrier: Carrier) -> bool:
-        if not self.counting:
-            self.inbox.received += 1
-            return True
         number = carrier.next_in
         if number is None:
             raise RemoteProtocolError("a message came before the carrier's next number was stated")
@@ -262,8 +294,6 @@ class Session:
         self._forget()
 
     def _owe_ack(self, size_bytes: int, now: float) -> None:
-        if not self.counting:
-            return
         self._untold_bytes += size_bytes
         if self._ack_at is None:
             self._ack_at = now + ACK_DELAY

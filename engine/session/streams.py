@@ -63,6 +63,26 @@ class Outbox:
                 return messages[:count]
         return messages
 
+    def take_all(self) -> list[Message]:
+        """What is kept, all of it: written, acknowledged and forgotten with this call."""
+        messages = self._messages[self._head :] if self._head else self._messages
+        freed = self.size_bytes
+        for message in messages:
+            message.holders = holders = message.holders - 1
+            if holders:
+                freed -= message.size_bytes + MESSAGE_OVERHEAD
+        self._budget.used_bytes -= freed
+        self._messages = []
+        self._head = self.size_bytes = 0
+        self._floor = self.written = self.acknowledged = self.last
+        return messages
+
+    def pass_through(self, count: int) -> int:
+        """So many messages that need not be kept, behind nothing that is; return the number of the last one."""
+        self.last = last = self.last + count
+        self._floor = self.written = self.acknowledged = last
+        return last
+
     def mark_written(self, position: int) -> None:
         """A carrier has written up to ``position``."""
         if position > self.written:

@@ -32,6 +32,7 @@ from typing import NamedTuple, cast
 
 from ..errors import LimitExceeded, RemoteProtocolError
 from ..wire.codec import Codec
+from ..wire.packet import new_tuple
 from ..wire.socketio import BinaryHeader, SocketPacket, SocketPacketType
 
 __all__ = [
@@ -96,6 +97,9 @@ _CAUSES = {
     SocketPacketType.EVENT: _Cause.SPEAK,
     SocketPacketType.ACK: _Cause.SPEAK,
 }
+
+# In the module, because an enum's members take long to look up.
+_EVENT, _ACK, _CONNECTED = SocketPacketType.EVENT, SocketPacketType.ACK, _State.CONNECTED
 
 # What is not here ends the session.
 _TRANSITIONS = {
@@ -175,6 +179,12 @@ class SocketIOState:
                 raise RemoteProtocolError("no codec of this server recognises the first message")
             self.codec = codec
         packet = codec.decode(data)
+        if packet.__class__ is SocketPacket:
+            type, namespace, content, id = cast("SocketPacket", packet)
+            if type is _EVENT and self._states.get(namespace) is _CONNECTED:
+                # What most are, without a look at the table.
+                name, *args = cast("list[object]", content)
+                return new_tuple(EventReceived, (namespace, name, args, id))
         state = self._next_state(packet.namespace, packet.type)
         if isinstance(packet, BinaryHeader):
             self._header = packet
@@ -222,18 +232,15 @@ class SocketIOState:
     def _value(self, packet: SocketPacket, state: _State) -> Received | None:
         if state is _State.LEFT:
             return None
-        match packet.type:
-            case SocketPacketType.CONNECT:
-                return ConnectRequested(packet.namespace, cast("dict[str, object]", packet.data or {}))
-            case SocketPacketType.DISCONNECT:
-                return DisconnectReceived(packet.namespace)
-            case SocketPacketType.EVENT:
-                name, *args = cast("list[object]", packet.data)
-                return EventReceived(packet.namespace, cast("str", name), args, packet.id)
-            case _:
-                return AckReceived(
-                    packet.namespace, cast("int", packet.id), cast("list[object]", packet.data)
-                )
+        type, namespace, content, id = packet
+        if type is _ACK:
+            return AckReceived(namespace, cast("int", id), cast("list[object]", content))
+        if type is _EVENT:
+            name, *args = cast("list[object]", content)
+            return EventReceived(namespace, cast("str", name), args, id)
+        if type is SocketPacketType.CONNECT:
+            return ConnectRequested(namespace, cast("dict[str, object]", content or {}))
+        return DisconnectReceived(namespace)
 
     def accept(self, namespace: str) -> None:
         """We answer the peer's CONNECT with ours: it may speak now (rule 1)."""

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
+from struct import Struct
 
 from ..errors import LocalProtocolError
 
-__all__ = ["MESSAGE_OVERHEAD", "SEPARATOR", "Message"]
+__all__ = ["MESSAGE_OVERHEAD", "SEPARATOR", "Message", "encode_frame"]
 
 SEPARATOR = "\x1e"
 # What a message costs besides its bytes where it is kept, the object and its places in lists: an empty one is not free.
 MESSAGE_OVERHEAD = 150
+_MIDDLE, _LONG = Struct("!BBH"), Struct("!BBQ")
 
 
 class Message:
@@ -30,7 +32,7 @@ class Message:
         holders: How many buffers keep it now; theirs to change.
     """
 
-    __slots__ = ("_base64", "_counting", "data", "holders", "size_bytes")
+    __slots__ = ("_base64", "_counting", "_frame", "data", "holders", "size_bytes")
 
     def __init__(self, data: str | bytes | bytearray | memoryview) -> None:
         if isinstance(data, str):
@@ -48,6 +50,7 @@ class Message:
         self.holders = 0
         self._counting: str | None = None
         self._base64: str | None = None
+        self._frame: bytes | None = None
 
     @property
     def is_text(self) -> bool:
@@ -77,3 +80,21 @@ class Message:
             assert isinstance(self.data, bytes)
             self._base64 = "b" + b64encode(self.data).decode("ascii")
         return self._base64
+
+    def frame(self) -> bytes:
+        """The WebSocket frame that carries it alone to a plain peer."""
+        if self._frame is None:
+            data = self.data
+            self._frame = encode_frame(data if isinstance(data, bytes) else f"4{data}")
+        return self._frame
+
+
+def encode_frame(data: str | bytes) -> bytes:
+    """A server's frame (RFC 6455, section 5.2): a whole message, not masked and not compressed."""
+    first, payload = (0x82, data) if isinstance(data, bytes) else (0x81, data.encode())
+    size = len(payload)
+    if size < 126:
+        return bytes((first, size)) + payload
+    if size < 65_536:
+        return _MIDDLE.pack(first, 126, size) + payload
+    return _LONG.pack(first, 127, size) + payload

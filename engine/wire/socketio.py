@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from enum import IntEnum
 from math import isfinite
 from typing import NamedTuple, cast
 
 from ..errors import LimitExceeded, LocalProtocolError, RemoteProtocolError
-from .packet import HIGHEST_NUMBER
+from .jsonvalues import decode_json, encode_json, refuse_constant
+from .packet import HIGHEST_NUMBER, new_tuple
 from .structure import MAX_CONTAINERS, MAX_DEPTH, check_structure
 
 __all__ = [
@@ -94,11 +95,15 @@ class BinaryHeader(NamedTuple):
 
 
 _TYPES = {str(type.value): type for type in SocketPacketType}
+_PREFIXES = {type: digit for digit, type in _TYPES.items()}
 _BINARY = {
     SocketPacketType.BINARY_EVENT: SocketPacketType.EVENT,
     SocketPacketType.BINARY_ACK: SocketPacketType.ACK,
 }
 _BINARY_OF = {type: binary for binary, type in _BINARY.items()}
+_NO_JSON = "a packet is not JSON"
+# An enum's members take long to look up.
+_EVENT = SocketPacketType.EVENT
 _NOT_DIGIT = re.compile(r"[^0-9]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -181,30 +186,44 @@ def decode_socket_packet(
         raise RemoteProtocolError("unknown packet type of Socket.IO")
     at = 1
     attachments = 0
-    if type in _BINARY:
+    if type is not _EVENT and type in _BINARY:
         attachments, at = _decode_attachments(text, max_attachments)
     namespace = "/"
-    if text.startswith("/", at):
+    mark = text[at : at + 1]
+    if mark == "/":
         comma = text.find(",", at)
         end = len(text) if comma < 0 else comma
         namespace = text[at:end]
         if not is_namespace(namespace):
             raise RemoteProtocolError("a packet does not name its namespace")
         at = end + 1
+        mark = text[at : at + 1]
     id: int | None = None
-    if "0" <= text[at : at + 1] <= "9":
+    if mark != "[" and "0" <= mark <= "9":
         id, at = _decode_id(text, at)
     # What is shorter is neither deep nor many, unless even less is allowed.
     if len(text) > 2 * max_depth or max_containers < max_depth:
         check_structure(text, max_depth, max_containers)
     if attachments:
         return _decode_header(_BINARY[type], namespace, id, attachments, text[at:])
-    data = _decode_json(text[at:]) if at < len(text) else None
-    # `null` is not the same as nothing: no type allows it.
-    if data is None and at < len(text):
-        raise RemoteProtocolError("a packet holds what its type does not allow")
-    check_data(type, data, id)
-    return SocketPacket(type, namespace, data, id)
+    data: object = None
+    if at < len(text):
+        try:
+            data = decode_json(text, at)
+        except (ValueError, RecursionError) as error:
+            raise RemoteProtocolError(_NO_JSON) from error
+        # `null` is not the same as nothing: no type allows it.
+        if data is None:
+            raise RemoteProtocolError("a packet holds what its type does not allow")
+    if (
+        type is not _EVENT
+        or data.__class__ is not list
+        or not (parts := cast("list[object]", data))
+        or parts[0].__class__ is not str
+        or parts[0] in RESERVED_EVENTS
+    ):
+        check_data(type, data, id)
+    return new_tuple(SocketPacket, (type, namespace, data, id))
 
 
 def _decode_attachments(text: str, limit: int) -> tuple[int, int]:
@@ -219,26 +238,21 @@ def _decode_attachments(text: str, limit: int) -> tuple[int, int]:
 
 
 def _decode_id(text: str, at: int) -> tuple[int, int]:
-    found = _NOT_DIGIT.search(text, at)
-    end = found.start() if found else len(text)
+    end = text.find("[", at, at + 17)
+    if end < 0 or not (digits := text[at:end]).isdigit() or not digits.isascii():
+        found = _NOT_DIGIT.search(text, at)
+        end = found.start() if found else len(text)
     # 16 digits first: Python's int() takes quadratic time, and refuses more than 4,300 digits.
     if end - at > 16 or (id := int(text[at:end])) > HIGHEST_NUMBER:
         raise RemoteProtocolError("the id of an acknowledgement is out of range")
     return id, end
 
 
-def _refuse_constant(name: str) -> object:
-    raise ValueError(name)
-
-
-_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
-
-
-def _decode_json(text: str, decoder: json.JSONDecoder = _DECODER) -> object:
+def _decode_json(text: str, decoder: json.JSONDecoder) -> object:
     try:
         return decoder.decode(text)
     except (ValueError, RecursionError) as error:
-        raise RemoteProtocolError("a packet is not JSON") from error
+        raise RemoteProtocolError(_NO_JSON) from error
 
 
 def _decode_header(
@@ -252,7 +266,7 @@ def _decode_header(
             return None
         return value
 
-    decoder = json.JSONDecoder(parse_constant=_refuse_constant, object_hook=note)
+    decoder = json.JSONDecoder(parse_constant=refuse_constant, object_hook=note)
     check_data(type, _decode_json(text, decoder), id)
     # A bool is an int in Python, and 1.0 == 1: only the exact type is a number here.
     if any(number.__class__ is not int for number in numbers) or sorted(cast("list[int]", numbers)) != list(
@@ -275,7 +289,46 @@ def encode_socket_packet(
         LocalProtocolError: a value that JSON cannot carry, too many attachments, or one in a packet that is neither an
             EVENT nor an ACK: the format has no binary type for others.
     """
+    type, namespace, data, id = packet
     attachments: list[bytes] = []
+    body = ""
+    if data is not None:
+        try:
+            body = encode_json(data)
+        except Exception:
+            # Mostly bytes.
+            body = _encode_json(data, attachments)
+        if not body.isascii():
+            body = _escape_surrogates(body)
+    prefix = _PREFIXES[type]
+    if attachments:
+        binary = _BINARY_OF.get(type)
+        if binary is None:
+            raise LocalProtocolError(
+                "JSON cannot carry this: bytes travel in events and acknowledgements only"
+            )
+        if len(attachments) > max_attachments:
+            raise LocalProtocolError(f"an event carries at most {max_attachments} binary attachments")
+        prefix = f"{binary.value}{len(attachments)}-"
+    if namespace != "/":
+        prefix += namespace + ","
+    return f"{prefix}{body}" if id is None else f"{prefix}{id}{body}", attachments
+
+
+def _escape_surrogates(text: str) -> str:
+    """JSON.stringify escapes a lone surrogate; UTF-8 could not carry it."""
+    try:
+        # Quicker than to look for one.
+        text.encode()
+    except UnicodeEncodeError:
+        pass
+    else:
+        return text
+    return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def _encode_json(data: object, attachments: list[bytes]) -> str:
+    """What is not as simple as that: it has bytes, times or infinite numbers in it, or cannot be sent."""
 
     def default(value: object) -> object:
         if isinstance(value, bytes | bytearray | memoryview):
@@ -285,27 +338,6 @@ def encode_socket_packet(
             return _javascript_date(value)
         raise TypeError(f"{value.__class__.__name__} cannot be sent")
 
-    body = ""
-    if packet.data is not None:
-        body = _encode_json(packet.data, default, attachments)
-    prefix = str(packet.type.value)
-    if attachments:
-        binary = _BINARY_OF.get(packet.type)
-        if binary is None:
-            raise LocalProtocolError(
-                "JSON cannot carry this: bytes travel in events and acknowledgements only"
-            )
-        if len(attachments) > max_attachments:
-            raise LocalProtocolError(f"an event carries at most {max_attachments} binary attachments")
-        prefix = f"{binary.value}{len(attachments)}-"
-    if packet.namespace != "/":
-        prefix += packet.namespace + ","
-    if packet.id is not None:
-        prefix += str(packet.id)
-    return prefix + body, attachments
-
-
-def _encode_json(data: object, default: Callable[[object], object], attachments: list[bytes]) -> str:
     try:
         try:
             text = json.dumps(
@@ -320,9 +352,6 @@ def _encode_json(data: object, default: Callable[[object], object], attachments:
     except Exception as error:
         # Whatever the application's own values raise while they are read.
         raise LocalProtocolError(f"JSON cannot carry this: {error}") from error
-    if not text.isascii():
-        # JSON.stringify escapes a lone surrogate; UTF-8 could not carry it.
-        text = _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
     return text
 
 

@@ -4,13 +4,24 @@ import pytest
 from session_pair import NOW, Pair, data_of, make_server
 
 from holdfast.engine.errors import LocalProtocolError, RemoteProtocolError, SessionClosed
-from holdfast.engine.session import MAX_CONTROL_PACKETS, Carrier, CloseReason, Life, Role, ServerSession
+from holdfast.engine.session import (
+    MAX_CONTROL_PACKETS,
+    Budget,
+    Carrier,
+    CloseReason,
+    Life,
+    Role,
+    ServerSession,
+    kept_bytes,
+)
 from holdfast.engine.wire.message import Message
-from holdfast.engine.wire.packet import Packet, PacketType
+from holdfast.engine.wire.packet import HIGHEST_NUMBER, Packet, PacketType
 
 
-def plain(transport: str = "websocket", *, limit_bytes: int = 1_000_000) -> ServerSession:
-    return make_server(transport, counting=False, limit_bytes=limit_bytes)
+def plain(
+    transport: str = "websocket", *, limit_bytes: int = 1_000_000, budget: Budget | None = None
+) -> ServerSession:
+    return make_server(transport, counting=False, limit_bytes=limit_bytes, budget=budget)
 
 
 def written(
@@ -513,6 +524,52 @@ def test_ping_with_long_or_broken_data_is_refused(data: str) -> None:
     session = make_server("websocket")
     with pytest.raises(RemoteProtocolError, match="ping"):
         session.receive(session.opening, Packet(PacketType.PING, data), now=NOW)
+
+
+def test_what_nothing_stands_before_passes_through_a_plain_websocket() -> None:
+    session = plain("websocket")
+    assert session.write_through()
+    assert session.write_through(2)
+    assert session.send(Message("4"), now=NOW) == 4
+    assert [message.data for message in session.packets_to_send(session.opening, now=NOW)] == ["4"]
+    assert session.packets_to_send(session.opening, now=NOW) == []
+    assert session.write_through()
+    assert (session.outbox.last, session.outbox.written, session.outbox.kept) == (5, 5, 0)
+
+
+def test_nothing_passes_what_waits_or_may_be_asked_for_again() -> None:
+    for session in (plain("polling"), make_server("websocket")):
+        assert not session.write_through()
+    waits = plain("websocket")
+    waits.send(Message("1"), now=NOW)
+    pinged = plain("websocket")
+    pinged.opening.control.append("2")
+    detached = plain("websocket")
+    detached.detach(detached.opening, now=NOW)
+    ending = plain("websocket")
+    ending.close(CloseReason.FORCED_SERVER_CLOSE, now=NOW)
+    used_up = plain("websocket")
+    used_up.outbox.last = used_up.opening.written = HIGHEST_NUMBER - 1
+    for session in (waits, pinged, detached, ending):
+        before = session.outbox.last
+        assert not session.write_through()
+        assert session.outbox.last == before
+    assert not used_up.write_through(2)
+    assert used_up.write_through()
+
+
+def test_plain_websocket_frees_what_it_writes_for_all_sessions() -> None:
+    budget = Budget()
+    one, other = plain("websocket", budget=budget), plain("websocket", budget=budget)
+    shared, own = Message("both"), Message("one")
+    for session, messages in ((one, [shared, own]), (other, [shared])):
+        for message in messages:
+            session.send(message, now=NOW)
+    assert budget.used_bytes == kept_bytes([shared, own])
+    assert one.packets_to_send(one.opening, now=NOW) == [shared, own]
+    assert (budget.used_bytes, one.outbox.size_bytes) == (kept_bytes([shared]), 0)
+    assert other.packets_to_send(other.opening, now=NOW) == [shared]
+    assert budget.used_bytes == 0
 
 
 def test_plain_poll_takes_sixteen_packets_and_a_websocket_all() -> None:

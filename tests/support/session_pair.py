@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from holdfast.engine.session import Carrier, ClientSession, Role, ServerSession
+from holdfast.engine.session import Budget, Carrier, ClientSession, Role, ServerSession
 from holdfast.engine.wire.handshake import Attach, decode_attach
 from holdfast.engine.wire.message import Message
 from holdfast.engine.wire.packet import Packet, PacketType
@@ -18,7 +18,12 @@ Frames = list[str | bytes]
 
 
 def make_server(
-    transport: str = "websocket", *, counting: bool = True, limit_bytes: int = 1_000_000, grace: float = 60.0
+    transport: str = "websocket",
+    *,
+    counting: bool = True,
+    limit_bytes: int = 1_000_000,
+    grace: float = 60.0,
+    budget: Budget | None = None,
 ) -> ServerSession:
     """A server's session that was opened at `NOW`: it pings every 10 s and waits 5 s for the answer."""
     return ServerSession(
@@ -29,6 +34,7 @@ def make_server(
         grace=grace,
         limit_bytes=limit_bytes,
         now=NOW,
+        budget=budget,
     )
 
 

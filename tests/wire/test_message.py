@@ -5,9 +5,11 @@ from array import array
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from wsproto.connection import Connection, ConnectionType
+from wsproto.events import BytesMessage, TextMessage
 
 from holdfast.engine.errors import LocalProtocolError
-from holdfast.engine.wire.message import SEPARATOR, Message
+from holdfast.engine.wire.message import SEPARATOR, Message, encode_frame
 from holdfast.engine.wire.packet import encode_message
 
 SURROGATE = "\ud83d"
@@ -68,3 +70,23 @@ def test_size_in_a_payload_is_exact_between_counting_peers_and_enough_for_plain_
     assert message.payload_bytes() == len(counting.encode())
     plain = encode_message(message, counting=False) + SEPARATOR
     assert message.payload_bytes() >= len(plain.encode())
+
+
+def read_frames(data: bytes) -> list[str | bytes]:
+    """By an implementation that is not ours."""
+    connection = Connection(ConnectionType.CLIENT)
+    connection.receive_data(data)
+    return [event.data for event in connection.events() if isinstance(event, TextMessage | BytesMessage)]
+
+
+@pytest.mark.parametrize("size", [0, 1, 123, 124, 125, 126, 65_534, 65_535, 65_536])
+def test_frame_is_what_a_client_of_websocket_reads_as_the_packet(size: int) -> None:
+    text, binary = Message("x" * size), Message(b"\xff" * size)
+    assert read_frames(text.frame() + binary.frame()) == ["4" + "x" * size, b"\xff" * size]
+    assert text.frame() is text.frame()
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_frame_of_any_text_is_its_packet(text: str) -> None:
+    assert read_frames(Message(text).frame()) == ["4" + text]
+    assert read_frames(encode_frame(text)) == [text]
