@@ -126,7 +126,7 @@ class Host:
         self._clock: Clock = clock or LoopClock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._hands: Hands | None = None
-        self._due: list[Callable[[], Coroutine[Any, Any, None]]] = []
+        self._due: list[Callable[[], Coroutine[Any, Any, None] | None]] = []
         self._heap: list[tuple[float, int, Timer]] = []
         self._order = count()
         self._compact_at = 64
@@ -168,8 +168,8 @@ class Host:
         """Whether a coroutine that does not wait costs no task."""
         return self._get_hands() is not None
 
-    def soon(self, function: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """`begin_aside`, together with all that are to begin soon, when their turn comes."""
+    def soon(self, function: Callable[[], Coroutine[Any, Any, None] | None]) -> None:
+        """`begin_aside`, or a call of what does not wait, together with all that are to begin soon, in their turn."""
         if self._due:
             self._due.append(function)
         else:
@@ -179,7 +179,13 @@ class Host:
     async def _begin_due(self) -> None:
         due, self._due = self._due, []
         for function in due:
-            self._begin(self._finish_aside, function())
+            try:
+                coroutine = function()
+            except Exception:
+                logger.exception("a carrier failed")
+                continue
+            if coroutine is not None:
+                self._begin(self._finish_aside, coroutine)
 
     def _begin(self, finish: Finish, coroutine: Coroutine[Any, Any, None]) -> bool:
         hands = self._get_hands()

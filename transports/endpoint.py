@@ -115,7 +115,7 @@ class Endpoint:
         elif rest:
             await self._serve_file(scope, receive, send, rest)
         else:
-            carried = await self._answer(scope, receive, send)
+            carried = await self.answer(scope, receive, send)
             if carried is not None:
                 # Nothing else of the request stays on the stack for as long as the WebSocket is there.
                 await serve_carrier(*carried, receive, send)
@@ -238,7 +238,7 @@ class Endpoint:
         if self._signals is not None:
             self._signals.disarm()
 
-    async def _answer(
+    async def answer(
         self, scope: Scope, receive: Receive, send: Send
     ) -> tuple[LiveSession, Attachment] | None:
         """Serve a request; what comes after it, if it was a WebSocket that carries a session now."""

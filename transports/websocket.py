@@ -29,7 +29,7 @@ from ..engine.wire.payload import decode_payload, encode_frames
 from .http import encode_headers, opening_headers
 from .request import Request
 
-__all__ = ["serve_carrier", "serve_websocket"]
+__all__ = ["end_code", "packets_of", "serve_carrier", "serve_websocket"]
 
 # An attach has a key and two numbers.
 _MOST_ATTACH = 4_096
@@ -226,8 +226,9 @@ async def serve_carrier(session: LiveSession, attachment: Attachment, receive: R
                         code = 0
                         break
                     try:
-                        packets = _packets(session, message)
-                        message = None
+                        text: str | None = message.get("text")
+                        packets = packets_of(session, message["bytes"] if text is None else text)
+                        message = text = None
                         await session.receive_at_pace(attachment.carrier, packets)
                     except (MissingMessages, StaleAttach) as error:
                         code = 4000 + error.code
@@ -258,7 +259,7 @@ async def serve_carrier(session: LiveSession, attachment: Attachment, receive: R
 async def _close(session: LiveSession, send: Send, code: int | None) -> None:
     close: dict[str, Any] = {
         "type": "websocket.close",
-        "code": _end_code(session) if code is None else code,
+        "code": end_code(session) if code is None else code,
     }
     if session.end_message is not None:
         close["reason"] = session.end_message[:100]
@@ -293,27 +294,26 @@ class _TooLarge(RemoteProtocolError):
     """A WebSocket message is longer than ``maxPayload``."""
 
 
-def _packets(session: LiveSession, message: Message) -> Iterator[Packet]:
-    """What a message of the ASGI server brings.
+def packets_of(session: LiveSession, message: str | bytes) -> Iterator[Packet]:
+    """What a WebSocket message brings.
 
     Raises:
         RemoteProtocolError: at once, or where they are taken from it.
     """
-    text: str | None = message.get("text")
-    if text is None:
-        size = len(message["bytes"])
+    if isinstance(message, bytes):
+        size = len(message)
     else:
-        size = len(text) if text.isascii() else len(text.encode())
+        size = len(message) if message.isascii() else len(message.encode())
     if size > session.max_payload:
         raise _TooLarge(f"a message has {size} bytes; maxPayload is {session.max_payload}")
-    if text is None:
-        return iter((Packet(PacketType.MESSAGE, message["bytes"]),))
+    if isinstance(message, bytes):
+        return iter((Packet(PacketType.MESSAGE, message),))
     if session.counting:
-        return decode_payload(text, counting=True)
-    return iter((decode_packet(text, counting=False),))
+        return decode_payload(message, counting=True)
+    return iter((decode_packet(message, counting=False),))
 
 
-def _end_code(session: LiveSession) -> int:
+def end_code(session: LiveSession) -> int:
     if session.life is not Life.CLOSED:
         return _REPLACED
     # Codes of our own are for those who know them; a standard client gets "protocol error" from the RFC.

@@ -32,6 +32,18 @@ class Attachable(Protocol):
     def take(self, attachment: Attachment, limit_bytes: int | None = None) -> list[str | Message]: ...
 
 
+class Direct(Protocol):
+    """What a carrier is served by that needs no coroutine."""
+
+    def flush(self) -> None:
+        """Write what there is to be written, and end if nothing will be."""
+        ...
+
+    def cut(self) -> None:
+        """End, wherever it stands."""
+        ...
+
+
 class Attachment:
     """A carrier and the coroutine that serves it.
 
@@ -47,6 +59,7 @@ class Attachment:
     __slots__ = (
         "_awake",
         "_bell",
+        "_direct",
         "_ended",
         "_ends",
         "_guest",
@@ -67,6 +80,7 @@ class Attachment:
         self.write: Callable[[list[str | Message]], Awaitable[None]] | None = None
         self._session = session
         self._bell: Callable[[], object] | None = None
+        self._direct: Direct | None = None
         self._guest: Stopper | None = None
         self._pen: Stopper | None = None
         self._limit_bytes: int | None = None
@@ -92,6 +106,8 @@ class Attachment:
         self.scope.cancel()
         if self._guest is not None:
             self._guest.stop()
+        if self._direct is not None:
+            self._direct.cut()
 
     async def flush(self) -> None:
         """Write all that waits, on this coroutine; returns at once if another one is writing already.
@@ -124,6 +140,9 @@ class Attachment:
 
     async def flush_as_guest(self) -> None:
         """`flush` on a handler's coroutine, which goes on when this carrier is cut."""
+        if self._direct is not None:
+            self._direct.flush()
+            return
         if self.busy or self.write is None:
             return
         self._guest = guest = Stopper()
@@ -150,6 +169,20 @@ class Attachment:
         self._limit_bytes = limit_bytes
         self._ends = ends
         self.ring()
+
+    def begin_direct(self, direct: Direct) -> None:
+        """`begin`, where writing never waits and takes no coroutine: whoever does it says so by `busy`."""
+        self._direct = direct
+        self.ring()
+
+    def end_direct(self) -> None:
+        """Nothing is written any more."""
+        self._direct = None
+
+    @property
+    def may_flush(self) -> bool:
+        """Whether there is a way to write."""
+        return self._direct is not None or self.write is not None
 
     async def end(self) -> None:
         """Nothing is written any more; returns when nobody is at it. A guest goes on, until it is cut."""
@@ -238,6 +271,12 @@ class Attachment:
         if bell is not None:
             self._bell = None
             bell()
+        elif self._direct is not None:
+            if now:
+                self._direct.flush()
+            elif not self._awake:
+                self._awake = True
+                self._session.host.soon(self._flush_direct)
         elif self._may_write and not self._awake and not self.busy:
             self._awake = True
             host = self._session.host
@@ -245,6 +284,11 @@ class Attachment:
                 host.begin_aside(self._work)
             else:
                 host.soon(self._work)
+
+    def _flush_direct(self) -> None:
+        self._awake = False
+        if self._direct is not None:
+            self._direct.flush()
 
     @property
     def _may_write(self) -> bool:

@@ -396,7 +396,7 @@ class LiveSession:
             return
         writer = self._core.writer
         attachment = None if writer is None else self._attachments.get(writer)
-        if attachment is None or attachment.write is None or not self.is_open:
+        if attachment is None or not attachment.may_flush or not self.is_open:
             self._settle()
         else:
             await attachment.flush_as_guest()
@@ -529,6 +529,17 @@ class LiveSession:
         packets = iter(packets)
         while not self._receive(carrier, packets, stop=False):
             pass
+
+    def receive_now(self, carrier: Carrier, packets: Iterator[Packet]) -> bool:
+        """`receive_at_pace`, as far as there is nothing to wait for.
+
+        Returns:
+            Whether that was all. If not, call `receive_at_pace` with the same packets before more are taken.
+
+        Raises:
+            MissingMessages, RemoteProtocolError: as `receive`.
+        """
+        return self._receive(carrier, packets, stop=self._pace > 0) and self._rate.left >= 0
 
     async def receive_at_pace(self, carrier: Carrier, packets: Iterator[Packet]) -> None:
         """`receive`, and `pace` wherever the application is behind; others have their turn between many packets.

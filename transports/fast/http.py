@@ -1,0 +1,303 @@
+"""HTTP connections of uvicorn on which the requests of one endpoint are answered without its detours.
+
+A subclass of uvicorn's own protocol: between two requests it looks what comes next. A whole and plain request to the
+endpoint is answered here; all other bytes go where they always went, so that an application's pages and an endpoint's
+requests may share a connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from time import monotonic
+from typing import Any, ClassVar
+from urllib.parse import unquote
+
+from starlette.types import Message, Scope
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from ..endpoint import Endpoint
+from .head import Head, read_head
+from .response import encode_head
+from .websocket import FastWebSocket
+
+__all__ = ["FastHttp"]
+
+logger = logging.getLogger("holdfast.fast")
+
+_EMPTY_LINE = b"\r\n\r\n"
+# What a client may have said while its last request is still being answered.
+_MOST_AHEAD = 65_536
+
+
+class FastHttp(HttpToolsProtocol):
+    """See the module. A subclass names the endpoint."""
+
+    endpoint: ClassVar[Endpoint]
+    path: ClassVar[bytes]
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._begun = 0
+        self._completed = 0
+        self._exchange: Exchange | None = None
+        # What has come while that is under way.
+        self._ahead = b""
+        self._used_at = 0.0
+        self.is_paused = False
+
+    def on_message_begin(self) -> None:
+        self._begun += 1
+        super().on_message_begin()
+
+    def on_message_complete(self) -> None:
+        self._completed += 1
+        super().on_message_complete()
+
+    def data_received(self, data: bytes) -> None:
+        if self._exchange is not None:
+            self._ahead += data
+            if len(self._ahead) > _MOST_AHEAD:
+                self.transport.pause_reading()
+            return
+        cycle = self.cycle
+        if self._begun == self._completed and (
+            cycle is None or (cycle.response_complete and not self.pipeline)
+        ):
+            head, end = self._read(data)
+            if head is not None:
+                if head.upgrade:
+                    self._upgrade(head, data[end:])
+                else:
+                    self._answer(head, data[end : end + head.length])
+                return
+        super().data_received(data)
+
+    def _read(self, data: bytes) -> tuple[Head | None, int]:
+        """The head of a request that is ours and whole, and where it ends."""
+        at = data.find(b"/", 0, 9)
+        if at < 0 or not data.startswith(self.path, at) or self.limit_concurrency is not None:
+            return None, 0
+        end = data.find(_EMPTY_LINE)
+        head = read_head(data[:end]) if end > 0 else None
+        end += len(_EMPTY_LINE)
+        if head is None or head.path.rstrip(b"/") != self.path:
+            return None, 0
+        if head.upgrade:
+            names = [name for name, _ in head.headers]
+            plain = (
+                head.upgrade == b"websocket"
+                and head.method == "GET"
+                and not head.length
+                and (b"sec-websocket-version", b"13") in head.headers
+                and b"sec-websocket-key" in names
+            )
+            return (head if plain else None), end
+        return (head if len(data) - end == head.length else None), end
+
+    def _scope(self, head: Head, kind: str) -> Scope:
+        path = head.path.decode()
+        return {
+            "type": kind,
+            "asgi": {"version": self.asgi_version, "spec_version": "2.4"},
+            "http_version": "1.1",
+            "method": head.method,
+            "scheme": self.scheme if kind == "http" else "wss" if self.scheme == "https" else "ws",
+            "server": self.server,
+            "client": self.client,
+            "root_path": self.root_path,
+            "path": unquote(path) if "%" in path else path,
+            "raw_path": head.path,
+            "query_string": head.query,
+            "headers": head.headers,
+            "state": self.app_state.copy(),
+            "extensions": {},
+        }
+
+    def _upgrade(self, head: Head, rest: bytes) -> None:
+        self._unset_keepalive_if_required()
+        self.connections.discard(self)
+        scope = self._scope(head, "websocket")
+        scope["extensions"] = {"websocket.http.response": {}}
+        offered = b",".join([value for name, value in head.headers if name == b"sec-websocket-protocol"])
+        scope["subprotocols"] = (
+            [part.strip().decode("latin-1") for part in offered.split(b",")] if offered else []
+        )
+        key = next(value for name, value in head.headers if name == b"sec-websocket-key")
+        socket = FastWebSocket(
+            self.endpoint, self.transport, key, self.server_state.default_headers, self.connections
+        )
+        self.transport.set_protocol(socket)
+        self.endpoint.table.host.begin_aside(socket.serve, scope)
+        if rest:
+            socket.data_received(rest)
+
+    def _answer(self, head: Head, body: bytes) -> None:
+        self._exchange = exchange = Exchange(self, head, body)
+        self.endpoint.table.host.begin_aside(exchange.run, self._scope(head, "http"))
+
+    def exchanged(self, *, keeps: bool) -> None:
+        """An answer is written."""
+        exchange, self._exchange = self._exchange, None
+        self.server_state.total_requests += 1
+        if exchange is None or self.transport.is_closing():
+            return
+        if not keeps:
+            self.transport.close()
+            return
+        self._used_at = monotonic()
+        if self.timeout_keep_alive_task is None:
+            self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self._check_idle)
+        if self._ahead:
+            data, self._ahead = self._ahead, b""
+            self.transport.resume_reading()
+            self.data_received(data)
+
+    def _check_idle(self) -> None:
+        self.timeout_keep_alive_task = None
+        left = self._used_at + self.timeout_keep_alive - monotonic()
+        if self._exchange is None and left <= 0:
+            self.timeout_keep_alive_handler()
+        else:
+            self.timeout_keep_alive_task = self.loop.call_later(
+                max(left, 0.1) if self._exchange is None else self.timeout_keep_alive, self._check_idle
+            )
+
+    def log_access(self, scope: Scope, status: int) -> None:
+        """As uvicorn does."""
+        if self.access_log:
+            path = scope["raw_path"] + (b"?" + scope["query_string"] if scope["query_string"] else b"")
+            client = "%s:%d" % self.client if self.client else ""
+            self.access_logger.info(
+                '%s - "%s %s HTTP/%s" %d', client, scope["method"], path.decode("latin-1"), "1.1", status
+            )
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._unset_keepalive_if_required()
+        if self._exchange is not None:
+            self._exchange.gone()
+
+    def pause_writing(self) -> None:
+        self.is_paused = True
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        self.is_paused = False
+        super().resume_writing()
+        if self._exchange is not None:
+            self._exchange.wake()
+
+    def shutdown(self) -> None:
+        """The server goes away."""
+        if self._exchange is not None:
+            self._exchange.keeps = False
+        else:
+            super().shutdown()
+
+
+class Exchange:
+    """One request and its answer: what an ASGI server's `receive` and `send` do for it."""
+
+    __slots__ = (
+        "_body",
+        "_chunked",
+        "_head",
+        "_is_gone",
+        "_is_over",
+        "_protocol",
+        "_waiter",
+        "keeps",
+        "scope",
+        "started",
+    )
+
+    def __init__(self, protocol: FastHttp, head: Head, body: bytes) -> None:
+        self._protocol = protocol
+        self._body: bytes | None = body
+        self._head: bytes | None = None
+        self._chunked = False
+        self._is_gone = False
+        self._is_over = False
+        self._waiter: asyncio.Future[None] | None = None
+        self.keeps = head.keeps
+        self.started = False
+
+    async def run(self, scope: Scope) -> None:
+        """Let the endpoint answer."""
+        self.scope = scope
+        protocol = self._protocol
+        try:
+            await protocol.endpoint.answer(scope, self._receive, self._send)
+        except Exception:
+            logger.exception("a request failed")
+            if not self.started and not self._is_gone:
+                self.keeps = False
+                headers = [(b"content-length", b"0"), (b"connection", b"close")]
+                protocol.transport.write(encode_head(500, headers))
+        if not self._is_over:
+            # It is not whole: that is to be seen.
+            self._is_over, self.keeps = True, False
+            protocol.exchanged(keeps=False)
+
+    async def _receive(self) -> Message:
+        if self._body is not None:
+            body, self._body = self._body, None
+            return {"type": "http.request", "body": body, "more_body": False}
+        while not self._is_gone and not self._is_over:
+            await self._wait()
+        return {"type": "http.disconnect"}
+
+    async def _wait(self) -> None:
+        self._waiter = waiter = self._protocol.loop.create_future()
+        try:
+            await waiter
+        finally:
+            self._waiter = None
+
+    def wake(self) -> None:
+        """Look again."""
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def gone(self) -> None:
+        """The connection is lost."""
+        self._is_gone = True
+        self.wake()
+
+    async def _send(self, message: Message) -> None:
+        if self._is_gone:
+            raise OSError("the client has left")
+        protocol = self._protocol
+        if message["type"] == "http.response.start":
+            self._start(message["status"], message["headers"])
+            return
+        body: bytes = message.get("body", b"")
+        more = message.get("more_body", False)
+        if self._chunked:
+            body = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+            if not more:
+                body += b"0\r\n\r\n"
+        if self._head is not None:
+            body, self._head, self.started = self._head + body, None, True
+        if body:
+            protocol.transport.write(body)
+        if not more:
+            self._is_over = True
+            protocol.exchanged(keeps=self.keeps)
+        while protocol.is_paused and not self._is_gone and more:
+            await self._wait()
+
+    def _start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        protocol = self._protocol
+        protocol.log_access(self.scope, status)
+        names = dict(headers)
+        all_headers = [*protocol.server_state.default_headers, *headers]
+        if names.get(b"connection", b"").lower() == b"close":
+            self.keeps = False
+        elif not self.keeps:
+            all_headers.append((b"connection", b"close"))
+        if b"content-length" not in names and status not in (204, 304):
+            self._chunked = True
+            all_headers.append((b"transfer-encoding", b"chunked"))
+        self._head = encode_head(status, all_headers)
