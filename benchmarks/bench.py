@@ -21,6 +21,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import uvloop
+from bench_bars import bar_table
+from bench_chart import chart
 from bench_report import Measured, client_share, machine, ratio_table, table, to_json
 from bench_servers import SERVERS, USUAL, Running, Subject, available, cores, raise_file_limit, running
 from bench_wire import WrongAnswer
@@ -94,6 +96,7 @@ def arguments() -> argparse.Namespace:
     add("--rounds", type=int, default=5, help="that count, for each server and workload (default: 5)")
     add("--quick", action="store_true", help="a quarter of the operations, 3 rounds, fewer servers")
     add("--json", type=Path, help="write all figures there")
+    add("--chart", type=Path, help="write a chart there (SVG)")
     return parser.parse_args()
 
 
@@ -114,11 +117,14 @@ def main() -> None:
         found[workload.name] = measure(workload, subjects, rounds=rounds, share=share)
     titles = {name: workload.title for name, workload in WORKLOADS.items()}
     print(table(found, titles))
-    for own in [name for name in wanted if name.startswith("holdfast") and SERVERS[name] in subjects]:
+    for own in [name for name in ("holdfast", "holdfast-fast") if SERVERS[name] in subjects]:
         print(f"\n{ratio_table(found, own)}")
+    print(f"\n{bar_table(found)}")
     print(f"\n{client_share(found)}; {machine()}")
     if options.json:
         options.json.write_text(to_json(found, {"rounds": rounds}))
+    if options.chart:
+        options.chart.write_text(chart(found, titles))
 
 
 if __name__ == "__main__":

@@ -20,12 +20,13 @@ from bench_wire import (
     Stream,
     WrongAnswer,
     client_frame,
+    masked_frame,
 )
 
 __all__ = ["EventStream", "Http", "Link", "Peer", "dial"]
 
 HEARTBEAT = client_frame("3")
-GOODBYE = client_frame("", opcode=CLOSE)
+GOODBYE = masked_frame(CLOSE, b"")
 
 
 class Link(asyncio.Protocol):
@@ -151,7 +152,7 @@ class Peer(Link):
                 for packet in body.decode().split(SEPARATOR):
                     self._take(packet)
             elif opcode == PING:
-                self.transport.write(client_frame(body.decode(), opcode=PONG))
+                self.transport.write(masked_frame(PONG, body))
             elif opcode == CLOSE and not self._is_closing:
                 raise WrongAnswer(f"the server has closed the WebSocket: {body!r}")
         self.on_batch()
@@ -170,6 +171,7 @@ class Peer(Link):
     async def close(self, *last: str) -> None:
         """Say goodbye, and wait until the server has closed the connection."""
         self._is_closing = True
+        self.partner = None
         self.expected = b""
         self.on_item, self.on_batch = _ignore, _nothing
         self.transport.write(b"".join(map(client_frame, last)) + GOODBYE)

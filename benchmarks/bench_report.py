@@ -57,7 +57,8 @@ def _spread(runs: Sequence[Measured]) -> str:
     return f"{rounded(median(runs))} ({rounded(min(found))}–{rounded(max(found))})"
 
 
-def _markdown(rows: Iterable[Sequence[str]]) -> str:
+def markdown(rows: Iterable[Sequence[str]]) -> str:
+    """A table; the first row is its head."""
     lines = list(rows)
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     texts = ["| " + " | ".join(map(str.ljust, line, widths)) + " |" for line in lines]
@@ -76,7 +77,7 @@ def table(figures: Figures, titles: Mapping[str, str]) -> str:
         [titles[name], *(_spread(servers[column]) if column in servers else "–" for column in columns)]
         for name, servers in figures.items()
     )
-    return _markdown([head, *body])
+    return markdown([head, *body])
 
 
 def ratio_table(figures: Figures, server: str) -> str:
@@ -89,7 +90,7 @@ def ratio_table(figures: Figures, server: str) -> str:
             rows.append(
                 [name, *(f"{own / median(servers[it]):.2f}" if it in servers else "–" for it in columns)]
             )
-    return _markdown(rows)
+    return markdown(rows)
 
 
 def client_share(figures: Figures) -> str:

@@ -64,7 +64,6 @@ def _node(kind: str) -> tuple[str, ...]:
     return ("node", str(HERE / "bench_server.mjs"), kind, "{port}")
 
 
-_LANE = ("--http=bench_app:lane.http",)
 _SANSIO = "websockets-sansio"
 
 SERVERS = {
@@ -74,8 +73,7 @@ SERVERS = {
         Subject(
             "holdfast-fast",
             "holdfast",
-            _uvicorn("bench_app", _SANSIO, *_LANE),
-            {"BENCH_LANE": "1"},
+            _uvicorn("bench_app_lane", _SANSIO, "--http=bench_app_lane:lane.http"),
             needs="holdfast.fast",
         ),
         Subject("holdfast-wsproto", "holdfast", _uvicorn("bench_app", "wsproto")),

@@ -18,6 +18,7 @@ __all__ = [
     "client_frame",
     "get",
     "handshake",
+    "masked_frame",
     "post",
     "server_frame",
 ]
@@ -32,9 +33,13 @@ class WrongAnswer(Exception):
     """A server said something else than it had to, or left."""
 
 
-def client_frame(text: str, *, opcode: int = TEXT) -> bytes:
-    """One masked frame. A mask of zeros would spare some servers their work, so there is none."""
-    data = text.encode()
+def client_frame(text: str) -> bytes:
+    """One masked frame."""
+    return masked_frame(TEXT, text.encode())
+
+
+def masked_frame(opcode: int, data: bytes) -> bytes:
+    """One of any kind. A mask of zeros would spare some servers their work, so there is none."""
     mask = _masks.randbytes(3) + b"\x5a"
     size = len(data)
     key = (mask * (size // 4 + 1))[:size]
