@@ -23,6 +23,7 @@ from pathlib import Path
 import uvloop
 from bench_bars import bar_table
 from bench_chart import chart
+from bench_peers import hang_up
 from bench_report import Measured, client_share, machine, ratio_table, table, to_json
 from bench_servers import SERVERS, USUAL, Running, Subject, available, cores, raise_file_limit, running
 from bench_wire import WrongAnswer
@@ -34,13 +35,22 @@ __all__ = ["measure", "run_once"]
 PATIENCE = 120.0
 
 
-def run_once(workload: Workload, server: Running, operations: int) -> Measured:
-    """One run of a workload. Exits if the server answers wrongly, or not at all."""
+def run_once(workload: Workload, server: Running, *, share: float = 1.0, scale: float = 1.0) -> Measured:
+    """One run of a workload. Exits if the server answers wrongly, or not at all.
+
+    Args:
+        share: Of the usual number of operations.
+        scale: Of the usual number of clients.
+    """
+    operations = max(1, int(workload.operations * share))
 
     async def work() -> Measured:
-        meter = Meter(server)
-        async with asyncio.timeout(PATIENCE):
-            done = await workload.work(meter, operations)
+        meter = Meter(server, scale)
+        try:
+            async with asyncio.timeout(PATIENCE):
+                done = await workload.work(meter, operations)
+        finally:
+            await hang_up()
         return Measured(done, meter.cpu, meter.own_cpu, meter.wall)
 
     try:
@@ -52,12 +62,7 @@ def run_once(workload: Workload, server: Running, operations: int) -> Measured:
 def measure(
     workload: Workload, subjects: list[Subject], *, rounds: int, share: float = 1.0
 ) -> dict[str, list[Measured]]:
-    """So many runs with each server that can do this, by the servers' names.
-
-    Args:
-        share: Of the usual number of operations.
-    """
-    operations = max(1, int(workload.operations * share))
+    """So many runs with each server that can do this, by the servers' names."""
     pair = cores()
     found: dict[str, list[Measured]] = {}
     with ExitStack() as stack:
@@ -67,10 +72,10 @@ def measure(
             if subject.protocol in workload.protocols
         ]
         for server in servers:
-            run_once(workload, server, operations)
+            run_once(workload, server, share=share)
         for _ in range(rounds):
             for server in servers:
-                found.setdefault(server.name, []).append(run_once(workload, server, operations))
+                found.setdefault(server.name, []).append(run_once(workload, server, share=share))
     return found
 
 

@@ -21,7 +21,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import uvloop
-from bench_peers import Peer
+from bench_peers import Peer, hang_up
 from bench_report import machine, markdown, rounded
 from bench_servers import SERVERS, Running, available, cores, raise_file_limit, running
 from bench_sessions import crowd, expect, leave, websocket
@@ -46,8 +46,9 @@ Found = dict[str, list[float]]
 class Growth:
     """A server whose sessions become more. One client asks for everything, and is in no room itself."""
 
-    def __init__(self, server: Running, rounds: int) -> None:
+    def __init__(self, server: Running, rounds: int, share: float) -> None:
         self.server = server
+        self.share = share
         self.rounds = rounds
         self.peers: list[Peer] = []
         self.asker: Peer
@@ -90,7 +91,7 @@ class Growth:
         await asyncio.gather(*(ask(peer, f'["join","{room}"]') for peer in peers))
 
     async def _delivery(self, size: int) -> float:
-        casts = min(CASTS, max(2, DELIVERIES // size))
+        casts = max(2, int(min(CASTS, DELIVERIES // size) * self.share))
         base = await self._spent(self._cast("nobody", [], casts))
         return (await self._spent(self._cast(f"room of {size}", self.peers[:size], casts)) - base) / (
             casts * size
@@ -153,11 +154,15 @@ async def ask(peer: Peer, event: str) -> str:
     return answer.removeprefix("437")
 
 
-def growth(server: Running, sessions: Sequence[int], rounds: int) -> dict[int, Found]:
-    """What is measured at each number of sessions."""
+def growth(server: Running, sessions: Sequence[int], rounds: int, share: float = 1.0) -> dict[int, Found]:
+    """What is measured at each number of sessions.
+
+    Args:
+        share: Of the usual number of deliveries.
+    """
 
     async def work() -> dict[int, Found]:
-        steps = Growth(server, rounds)
+        steps = Growth(server, rounds, share)
         await steps.begin()
         found: dict[int, Found] = {}
         for count in sessions:
@@ -167,8 +172,11 @@ def growth(server: Running, sessions: Sequence[int], rounds: int) -> dict[int, F
         return found
 
     async def bounded() -> dict[int, Found]:
-        async with asyncio.timeout(PATIENCE):
-            return await work()
+        try:
+            async with asyncio.timeout(PATIENCE):
+                return await work()
+        finally:
+            await hang_up()
 
     try:
         return uvloop.run(bounded())
@@ -197,6 +205,7 @@ def main() -> None:
     add("--servers", default="holdfast,holdfast-fast", help="by commas: ours (default: %(default)s)")
     add("--sessions", default="100,1000,10000", help="how many, by commas, ascending (default: %(default)s)")
     add("--rounds", type=int, default=5, help="that count (default: 5)")
+    add("--quick", action="store_true", help="a tenth of the deliveries and one round, for a look")
     add("--json", type=Path, help="write all figures there")
     options = parser.parse_args()
     limit = raise_file_limit()
@@ -212,7 +221,8 @@ def main() -> None:
             print(f"not installed here: {subject.name}", file=sys.stderr)
             continue
         with running(subject, core=pair and pair[0]) as server:
-            found = growth(server, sessions, options.rounds)
+            rounds, share = (1, 0.1) if options.quick else (options.rounds, 1.0)
+            found = growth(server, sessions, rounds, share)
         show(subject.name, found)
         everything[subject.name] = found
     if options.json:

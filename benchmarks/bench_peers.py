@@ -23,10 +23,12 @@ from bench_wire import (
     masked_frame,
 )
 
-__all__ = ["EventStream", "Http", "Link", "Peer", "dial"]
+__all__ = ["EventStream", "Http", "Link", "Peer", "dial", "hang_up"]
 
 HEARTBEAT = client_frame("3")
 GOODBYE = masked_frame(CLOSE, b"")
+
+_open: set[Link] = set()
 
 
 class Link(asyncio.Protocol):
@@ -51,9 +53,11 @@ class Link(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's is not of the class.
         self.transport = cast(asyncio.Transport, transport)
+        _open.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.fail(WrongAnswer("the server has closed the connection"))
+        _open.discard(self)
         self._lost.set_result(None)
 
     def data_received(self, data: bytes) -> None:
@@ -216,6 +220,13 @@ def _nothing() -> None:
 
 def _ignore(item: str) -> None:
     pass
+
+
+async def hang_up() -> None:
+    """Cut all connections that a run that failed has left."""
+    for link in (left := list(_open)):
+        link.transport.abort()
+    await asyncio.gather(*(link.lost() for link in left))
 
 
 L = TypeVar("L", bound=Link)

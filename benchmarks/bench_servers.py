@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 from load_servers import HERE, HOST, end, family, free_port, is_listening, until
@@ -150,15 +149,15 @@ def running(subject: Subject, *, core: int | None = None) -> Iterator[Running]:
     """Start a server on a free port, on that core alone, and end it."""
     port = free_port()
     environment = {**os.environ, "PYTHONPATH": str(HERE), **subject.environment}
-    pin = None if core is None else partial(os.sched_setaffinity, 0, {core})
     command = [part.format(port=port) for part in subject.command]
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log"
         with log.open("wb") as output:
-            process = subprocess.Popen(
-                command, stdout=output, stderr=output, env=environment, cwd=HERE, preexec_fn=pin
-            )
+            process = subprocess.Popen(command, stdout=output, stderr=output, env=environment, cwd=HERE)
         try:
+            if core is not None:
+                # Before it has threads or workers, which inherit it.
+                os.sched_setaffinity(process.pid, {core})
             until(lambda: is_listening(port) or process.poll() is not None, f"the start of {subject.name}")
             if process.poll() is not None:
                 raise SystemExit(f"{subject.name} did not start:\n{log.read_text()}")

@@ -24,12 +24,21 @@ WINDOW = 20
 
 @dataclass
 class Meter:
-    """Between ``with`` and its end: what the server spent, what the clients spent, and how long it took, in seconds."""
+    """Between ``with`` and its end: what the server spent, what the clients spent, and how long it took, in seconds.
+
+    Args:
+        scale: Of the usual number of clients.
+    """
 
     server: Running
+    scale: float = 1.0
     cpu: float = field(default=0.0, init=False)
     own_cpu: float = field(default=0.0, init=False)
     wall: float = field(default=0.0, init=False)
+
+    def clients(self, usual: int) -> int:
+        """How many of them."""
+        return max(2, int(usual * self.scale))
 
     def __enter__(self) -> None:
         self.wall -= time.monotonic()
@@ -90,10 +99,11 @@ def echo(size: int) -> Work:
     async def work(meter: Meter, operations: int) -> int:
         server = meter.server
         bare = server.subject.protocol == "bare"
-        share = max(1, operations // SOCKETS)
+        sockets = meter.clients(SOCKETS)
+        share = max(1, operations // sockets)
         asked, answers = events(bare, share, size)
         frames, expected = [*map(client_frame, asked)], [*map(server_frame, answers)]
-        peers = await crowd(SOCKETS, lambda: websocket(server.host, path="/echo" if bare else ""))
+        peers = await crowd(sockets, lambda: websocket(server.host, path="/echo" if bare else ""))
         for peer in peers:
             one_after_the_other(peer, frames, expected, answers)
         with meter:
@@ -101,7 +111,7 @@ def echo(size: int) -> Work:
                 peer.transport.write(frames[0])
             await all_finished(peers)
         await leave(peers, bare=bare)
-        return share * SOCKETS
+        return share * sockets
 
     return work
 
@@ -136,18 +146,19 @@ def load(counting: bool) -> Work:
     async def work(meter: Meter, operations: int) -> int:
         server = meter.server
         bare = server.subject.protocol == "bare"
-        share = max(WINDOW, operations // SOCKETS)
+        sockets = meter.clients(SOCKETS)
+        share = max(WINDOW, operations // sockets)
         asked, answers = events(bare, share, 64)
         frames = [*map(client_frame, asked)]
         peers = await crowd(
-            SOCKETS, lambda: websocket(server.host, counting=counting, path="/echo" if bare else "")
+            sockets, lambda: websocket(server.host, counting=counting, path="/echo" if bare else "")
         )
         with meter:
             for peer in peers:
                 in_a_window(peer, asked, frames, answers, counting=counting)
             await all_finished(peers)
         await leave(peers, bare=bare)
-        return share * SOCKETS
+        return share * sockets
 
     return work
 
@@ -184,8 +195,9 @@ def in_a_window(
 # --- one event to all
 
 
-async def broadcast(meter: Meter, operations: int, *, members: int = MEMBERS) -> int:
+async def broadcast(meter: Meter, operations: int) -> int:
     server = meter.server
+    members = meter.clients(MEMBERS)
     bare = server.subject.protocol == "bare"
     rounds = max(1, operations // members)
     texts = [payload(number, 64) for number in range(rounds)]
@@ -242,11 +254,12 @@ def in_order(
 async def one_way(meter: Meter, operations: int) -> int:
     server = meter.server
     bare = server.subject.protocol == "bare"
-    share = max(1, operations // SOCKETS)
+    sockets = meter.clients(SOCKETS)
+    share = max(1, operations // sockets)
     texts = [payload(number, 64) for number in range(share)]
     asked = [*texts, "count"] if bare else [*(f'42["up","{text}"]' for text in texts), '420["count"]']
     block = b"".join(map(client_frame, asked))
-    peers = await crowd(SOCKETS, lambda: websocket(server.host, path="/up" if bare else ""))
+    peers = await crowd(sockets, lambda: websocket(server.host, path="/up" if bare else ""))
     with meter:
         for peer in peers:
             peer.transport.write(block)
@@ -254,14 +267,14 @@ async def one_way(meter: Meter, operations: int) -> int:
             found = await peer.next()
             expect(found == (str(share) if bare else f"430[{share}]"), found)
     await leave(peers, bare=bare)
-    return share * SOCKETS
+    return share * sockets
 
 
 # --- over HTTP
 
 
 async def polling(meter: Meter, operations: int) -> int:
-    clients = SOCKETS // 2
+    clients = meter.clients(SOCKETS // 2)
     share = max(1, operations // clients)
     asked, answers = events(False, share, 64)
     sessions = await crowd(clients, lambda: Polling.open(meter.server.host))
@@ -278,7 +291,7 @@ async def polling(meter: Meter, operations: int) -> int:
 
 
 async def stream(meter: Meter, operations: int) -> int:
-    clients = SOCKETS // 2
+    clients = meter.clients(SOCKETS // 2)
     share = max(1, operations // clients)
     asked, answers = events(False, share, 64)
     sessions = await crowd(clients, lambda: Streaming.open(meter.server.host))
