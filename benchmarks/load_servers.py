@@ -21,7 +21,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["SERVERS", "Process", "attached", "serving", "until"]
+__all__ = [
+    "HERE",
+    "HOST",
+    "SERVERS",
+    "Process",
+    "attached",
+    "end",
+    "family",
+    "free_port",
+    "is_listening",
+    "serving",
+    "until",
+]
 
 HERE = Path(__file__).resolve().parent
 HOST = "127.0.0.1"
@@ -71,7 +83,7 @@ def until(condition: Callable[[], bool], what: str, *, seconds: float = PATIENCE
         time.sleep(0.05)
 
 
-def _family(pid: int) -> Iterator[int]:
+def family(pid: int) -> Iterator[int]:
     """A process and those that it has started."""
     yield pid
     for entry in Path("/proc").iterdir():
@@ -81,7 +93,7 @@ def _family(pid: int) -> Iterator[int]:
             except OSError:
                 continue
             if parent == pid:
-                yield from _family(int(entry.name))
+                yield from family(int(entry.name))
 
 
 @dataclass
@@ -143,15 +155,27 @@ class Process:
         return found
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """One that nobody listens on now."""
     with socket.socket() as listener:
         listener.bind((HOST, 0))
         return listener.getsockname()[1]
 
 
-def _accepts(port: int) -> bool:
+def is_listening(port: int) -> bool:
+    """Whether a connection to it is taken."""
     with socket.socket() as probe:
         return probe.connect_ex((HOST, port)) == 0
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Ask a process to end, and see to it."""
+    process.terminate()
+    try:
+        process.wait(15)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 @contextmanager
@@ -161,7 +185,7 @@ def serving(
     """One of the `SERVERS`, on a free port, with ``options`` in its environment."""
     # So that it ends what it has started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    port = port or _free_port()
+    port = port or free_port()
     command = [part.format(port=port) for part in SERVERS[name]]
     environment = {**os.environ, "PYTHONPATH": str(HERE), **(options or {})}
     with tempfile.TemporaryDirectory() as folder:
@@ -171,17 +195,12 @@ def serving(
                 command, stdout=output, stderr=subprocess.STDOUT, env=environment, cwd=HERE
             )
         try:
-            until(lambda: _accepts(port) or process.poll() is not None, f"the start of {name}")
+            until(lambda: is_listening(port) or process.poll() is not None, f"the start of {name}")
             if process.poll() is not None:
                 raise SystemExit(f"{name} did not start:\n{log.read_text()}")
-            yield Process(name, port, max(_family(process.pid)), process, log)
+            yield Process(name, port, max(family(process.pid)), process, log)
         finally:
-            process.terminate()
-            try:
-                process.wait(15)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            end(process)
 
 
 @contextmanager

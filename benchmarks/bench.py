@@ -1,0 +1,136 @@
+"""What a message costs the server: holdfast and others side by side, in microseconds of the server's CPU time.
+
+    make bench                             the usual servers, all workloads, 5 rounds
+    make bench ARGS="--quick"              about a minute, for a look
+    make bench ARGS="--servers holdfast,node --workloads echo,broadcast --rounds 9"
+
+The figure is the CPU time (user and system, from the operating system, of all threads and workers) that the server
+spends per operation. Wall-clock time is not looked at: on shared machines it says little. The server stands on one
+core, the clients on another. Runs go round the servers in turn, so that a slow moment of the machine meets all alike;
+each server is warmed up by a run that does not count. Medians are shown, with the lowest and the highest. Clients check
+every answer; a wrong one ends everything with an error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+import uvloop
+from bench_bars import bar_table
+from bench_chart import chart
+from bench_peers import hang_up
+from bench_report import Measured, client_share, machine, ratio_table, table, to_json
+from bench_servers import SERVERS, USUAL, Running, Subject, available, cores, raise_file_limit, running
+from bench_wire import WrongAnswer
+from bench_workloads import WORKLOADS, Meter, Workload
+
+__all__ = ["measure", "run_once"]
+
+# Far more than any run takes.
+PATIENCE = 120.0
+
+
+def run_once(workload: Workload, server: Running, *, share: float = 1.0, scale: float = 1.0) -> Measured:
+    """One run of a workload. Exits if the server answers wrongly, or not at all.
+
+    Args:
+        share: Of the usual number of operations.
+        scale: Of the usual number of clients.
+    """
+    operations = max(1, int(workload.operations * share))
+
+    async def work() -> Measured:
+        meter = Meter(server, scale)
+        try:
+            async with asyncio.timeout(PATIENCE):
+                done = await workload.work(meter, operations)
+        finally:
+            await hang_up()
+        return Measured(done, meter.cpu, meter.own_cpu, meter.wall)
+
+    try:
+        return uvloop.run(work())
+    except (WrongAnswer, TimeoutError, OSError) as error:
+        raise SystemExit(f"{server.name} failed in {workload.name}: {error!r}\n{server.log()}") from error
+
+
+def measure(
+    workload: Workload, subjects: list[Subject], *, rounds: int, share: float = 1.0
+) -> dict[str, list[Measured]]:
+    """So many runs with each server that can do this, by the servers' names."""
+    pair = cores()
+    found: dict[str, list[Measured]] = {}
+    with ExitStack() as stack:
+        servers = [
+            stack.enter_context(running(subject, core=pair and pair[0]))
+            for subject in subjects
+            if subject.protocol in workload.protocols
+        ]
+        for server in servers:
+            run_once(workload, server, share=share)
+        for _ in range(rounds):
+            for server in servers:
+                found.setdefault(server.name, []).append(run_once(workload, server, share=share))
+    return found
+
+
+def names(text: str, known: list[str], usual: list[str]) -> list[str]:
+    """Of an option: names by commas, "usual" or "all"."""
+    found = usual if text == "usual" else known if text == "all" else text.split(",")
+    if unknown := [name for name in found if name not in known]:
+        raise SystemExit(f"unknown: {', '.join(unknown)}; there are: {', '.join(known)}")
+    return found
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add(
+        "--servers",
+        default="usual",
+        help=f"by commas, or all (default: {','.join(USUAL)}) of {list(SERVERS)}",
+    )
+    add("--workloads", default="all", help=f"by commas (default: all) of {list(WORKLOADS)}")
+    add("--rounds", type=int, default=5, help="that count, for each server and workload (default: 5)")
+    add("--quick", action="store_true", help="a quarter of the operations, 3 rounds, fewer servers")
+    add("--json", type=Path, help="write all figures there")
+    add("--chart", type=Path, help="write a chart there (SVG)")
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = arguments()
+    wanted = names(options.servers, list(SERVERS), list(USUAL))
+    workloads = [WORKLOADS[name] for name in names(options.workloads, list(WORKLOADS), list(WORKLOADS))]
+    subjects = [SERVERS[name] for name in wanted if available(SERVERS[name])]
+    if missing := [name for name in wanted if SERVERS[name] not in subjects]:
+        print(f"not installed here: {', '.join(missing)}", file=sys.stderr)
+    raise_file_limit()
+    if pair := cores():
+        os.sched_setaffinity(0, {pair[1]})
+    found: dict[str, dict[str, list[Measured]]] = {}
+    rounds, share = (3, 0.25) if options.quick else (options.rounds, 1.0)
+    for workload in workloads:
+        print(f"{workload.name}…", file=sys.stderr, flush=True)
+        found[workload.name] = measure(workload, subjects, rounds=rounds, share=share)
+    titles = {name: workload.title for name, workload in WORKLOADS.items()}
+    print(table(found, titles))
+    for own in [name for name in ("holdfast", "holdfast-fast") if SERVERS[name] in subjects]:
+        print(f"\n{ratio_table(found, own)}")
+    print(f"\n{bar_table(found)}")
+    print(f"\n{client_share(found)}; {machine()}")
+    if options.json:
+        options.json.write_text(to_json(found, {"rounds": rounds}))
+    if options.chart:
+        options.chart.write_text(chart(found, titles))
+
+
+if __name__ == "__main__":
+    main()
