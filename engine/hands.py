@@ -35,7 +35,10 @@ _leave = cast("Callable[[asyncio.AbstractEventLoop, asyncio.Task[Any]], None]", 
 
 
 class _Hand(asyncio.Task[None]):
-    """A task that waits to be given something to go on with."""
+    """A task that waits to be given something to go on with.
+
+    That somebody keeps it is seen by the number of its references, which is the same before and after otherwise.
+    """
 
     rest: _Rest | None = None
     wanted: asyncio.Future[None]
@@ -44,11 +47,6 @@ class _Hand(asyncio.Task[None]):
     def add_done_callback(self, *args: Any, **more: Any) -> None:
         self.is_watched = True
         super().add_done_callback(*args, **more)
-
-    @property
-    def holders(self) -> int:
-        """Changes when somebody begins to keep it."""
-        return getrefcount(self) + getweakrefcount(self)
 
 
 # In the place of what it waits for: it has not begun.
@@ -122,7 +120,7 @@ class Hands:
             return False
         loop, context = self.loop, copy_context()
         before = asyncio.current_task(loop)
-        holders = hand.holders
+        holders = getrefcount(hand) + getweakrefcount(hand)
         if before is not None:
             _leave(loop, before)
         _enter(loop, hand)
@@ -139,7 +137,7 @@ class Hands:
                 _enter(loop, before)
             if rest is not None:
                 self._give(hand, rest)
-            elif hand.holders == holders and not hand.is_watched:
+            elif getrefcount(hand) + getweakrefcount(hand) == holders and not hand.is_watched:
                 self._idle.append(hand)
             elif not hand.wanted.done():
                 hand.wanted.cancel()
@@ -178,12 +176,12 @@ class Hands:
         # From now on anyio knows this task, so that it does not seem to be kept by somebody later.
         CancelScope().__enter__().__exit__(None, None, None)
         while True:
-            holders = hand.holders
+            holders = getrefcount(hand) + getweakrefcount(hand)
             await rest.finish(rest)
             del rest
             hand.rest = None
-            is_free = hand.holders == holders and not hand.is_watched and not hand.cancelling()
-            if not is_free or len(self._idle) >= _MOST_IDLE:
+            is_kept = getrefcount(hand) + getweakrefcount(hand) != holders
+            if is_kept or hand.is_watched or hand.cancelling() or len(self._idle) >= _MOST_IDLE:
                 return
             hand.wanted = self.loop.create_future()
             # What is idle may be thrown away with its server.

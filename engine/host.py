@@ -120,10 +120,16 @@ class Timer:
 
 
 class Host:
-    """Runs coroutines and timers beside the requests, on asyncio and on Trio."""
+    """Runs coroutines and timers beside the requests, on asyncio and on Trio.
+
+    Attributes:
+        now: Seconds on the host's clock.
+    """
 
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock: Clock = clock or LoopClock()
+        # Asked several times for each message.
+        self.now: Callable[[], float] = self._clock.now if clock else monotonic
         self._tasks: set[asyncio.Task[None]] = set()
         self._hands: Hands | None = None
         self._due: list[Callable[[], Coroutine[Any, Any, None] | None]] = []
@@ -134,10 +140,6 @@ class Host:
         self._sleeping_until = 0.0
         self._running = 0
         self._idle: anyio.Event | None = None
-
-    def now(self) -> float:
-        """Seconds on the host's clock."""
-        return self._clock.now()
 
     def spawn(self, function: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> Task | None:
         """Start a coroutine that nobody waits for. What it raises is logged, once, with its traceback.

@@ -22,7 +22,7 @@ from ..engine.wire.payload import decode_payload_bytes, encode_payload
 from .http import Patience, disconnected, opening_headers, read_body, send_nothing, send_response
 from .request import Request
 
-__all__ = ["serve_poll", "serve_post"]
+__all__ = ["TEXT", "answer_poll", "serve_poll", "serve_post", "without_probes"]
 
 TEXT = "text/plain; charset=UTF-8"
 
@@ -41,7 +41,7 @@ async def serve_poll(
     if request.sid is None:
         session = request.open(table)
         headers = opening_headers(headers, table.settings, session.sid)
-        await _answer(session, session.opening(), send, headers, settings=table.settings)
+        await answer_poll(session, session.opening(), send, headers, settings=table.settings)
         return
     hold: float | None = None
     upgrading = False
@@ -66,7 +66,7 @@ async def serve_poll(
         # A client ends its polling before it upgrades, so this poll was overtaken on its way here.
         session.detach(attachment)
         raise RequestRefused(ErrorCode.BAD_REQUEST, "Bad request: the session goes by WebSocket")
-    await _answer(session, attachment, send, headers, settings=table.settings)
+    await answer_poll(session, attachment, send, headers, settings=table.settings)
 
 
 def _number(carrier: int | None) -> int:
@@ -103,7 +103,7 @@ async def _hold(session: LiveSession, attachment: Attachment, receive: Receive, 
     return present
 
 
-async def _answer(
+async def answer_poll(
     session: LiveSession,
     attachment: Attachment,
     send: Send,
@@ -111,6 +111,7 @@ async def _answer(
     *,
     settings: Settings,
 ) -> None:
+    """Answer with what there is; the poll's carrier ends with it."""
     idle = not session.has_packets(attachment)
     packets = attachment.take(settings.max_payload)
     if idle:
@@ -132,7 +133,7 @@ async def _answer(
     except OSError:
         pass  # The client left while it was answered; what it did not get is its next poll's.
     finally:
-        if sent or (attachment.fenced and attachment.scope.cancel_called) or (idle and session.attached):
+        if sent or (attachment.fenced and attachment.is_cut) or (idle and session.attached):
             # A client that has polled again has got this answer, even if whoever passes it on does not say so; and a
             # noop that did not arrive is no loss to one that has upgraded meanwhile.
             session.detach(attachment)
@@ -215,14 +216,15 @@ async def _take_counting(table: SessionTable, sid: str, handshake: Handshake, bo
             session.attach_candidate(attach.carrier, received=attach.received)
         except StaleAttach as error:
             stale = error
-    await session.receive_at_pace(session.bring(received=attach.received), _without_probes(session, packets))
+    await session.receive_at_pace(session.bring(received=attach.received), without_probes(session, packets))
     if stale is not None:
         # What came with it has counted (rule 6).
         raise stale
     return session.answer_to_post()
 
 
-def _without_probes(session: LiveSession, packets: Iterable[Packet]) -> Iterator[Packet]:
+def without_probes(session: LiveSession, packets: Iterable[Packet]) -> Iterator[Packet]:
+    """Without the answers to what was asked of streams that are being probed."""
     for packet in packets:
         if packet.type is PacketType.PING and session.candidates.pong(str(packet.data)):
             continue

@@ -53,6 +53,7 @@ class Attachment:
 
     Attributes:
         busy: Whether something is being written to it at this moment.
+        is_cut: Whether it has been told to end.
         fenced: Whether another carrier has taken its place, and it will be cut if it does not end by itself.
     """
 
@@ -65,18 +66,19 @@ class Attachment:
         "_guest",
         "_limit_bytes",
         "_pen",
+        "_scope",
         "_session",
         "_written",
         "busy",
         "carrier",
         "fenced",
-        "scope",
+        "is_cut",
         "write",
     )
 
     def __init__(self, carrier: Carrier, session: Attachable) -> None:
         self.carrier = carrier
-        self.scope = anyio.CancelScope()
+        self._scope: anyio.CancelScope | None = None
         self.write: Callable[[list[str | Message]], Awaitable[None]] | None = None
         self._session = session
         self._bell: Callable[[], object] | None = None
@@ -91,6 +93,21 @@ class Attachment:
         self._ends = False
         self.busy = False
         self.fenced = False
+        self.is_cut = False
+
+    @property
+    def scope(self) -> anyio.CancelScope:
+        """What whoever serves it waits in."""
+        if self._scope is None:
+            self._scope = anyio.CancelScope()
+            if self.is_cut:
+                self._scope.cancel()
+        return self._scope
+
+    @scope.setter
+    def scope(self, scope: anyio.CancelScope) -> None:
+        # It goes on in another way, which can be cut again.
+        self._scope, self.is_cut = scope, False
 
     @property
     def writes(self) -> bool:
@@ -103,7 +120,7 @@ class Attachment:
 
     def cut(self) -> None:
         """End whoever serves this carrier or writes to it, wherever they wait."""
-        self.scope.cancel()
+        self._stop()
         if self._guest is not None:
             self._guest.stop()
         if self._direct is not None:
@@ -136,7 +153,12 @@ class Attachment:
     def _break_off(self) -> None:
         # At once: until the coroutine that serves this carrier has ended, others may have something to write.
         self.write = None
-        self.scope.cancel()
+        self._stop()
+
+    def _stop(self) -> None:
+        self.is_cut = True
+        if self._scope is not None:
+            self._scope.cancel()
 
     async def flush_as_guest(self) -> None:
         """`flush` on a handler's coroutine, which goes on when this carrier is cut."""
@@ -171,9 +193,11 @@ class Attachment:
         self.ring()
 
     def begin_direct(self, direct: Direct) -> None:
-        """`begin`, where writing never waits and takes no coroutine: whoever does it says so by `busy`."""
+        """`begin`, where writing never waits and takes no coroutine.
+
+        Whoever does it sets `busy` while it is held up, and looks itself whether there is something to be written now.
+        """
         self._direct = direct
-        self.ring()
 
     def end_direct(self) -> None:
         """Nothing is written any more."""

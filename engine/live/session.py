@@ -469,7 +469,7 @@ class LiveSession:
                 attachment.fenced = True
                 self.host.call_later(_REPLACED_LINGER, attachment.cut)
         # Those that are cut already have a second for their last word.
-        left = [attachment for attachment in self._attachments.values() if not attachment.scope.cancel_called]
+        left = [attachment for attachment in self._attachments.values() if not attachment.is_cut]
         if len(left) >= self.max_carriers:
             left[0].cut()
 
@@ -759,6 +759,11 @@ class LiveSession:
         writer = self._core.writer
         if writer is not None and writer.transport == "polling" and writer in self._attachments:
             self._attachments[writer].ring()
+
+    @property
+    def is_posting(self) -> bool:
+        """Whether a POST is being read."""
+        return self._posting > 0
 
     @contextmanager
     def posting(self) -> Generator[int]:

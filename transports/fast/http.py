@@ -10,14 +10,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from time import monotonic
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol, cast
 from urllib.parse import unquote
 
 from starlette.types import Message, Scope
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from ..endpoint import Endpoint
 from .head import Head, read_head
+from .polls import Polls
 from .response import encode_head
 from .websocket import FastWebSocket
 
@@ -30,6 +31,24 @@ _EMPTY_LINE = b"\r\n\r\n"
 _MOST_AHEAD = 65_536
 
 
+class Answering(Protocol):
+    """What answers a request.
+
+    Attributes:
+        keeps: Whether the connection is used again then.
+    """
+
+    keeps: bool
+
+    def gone(self) -> None:
+        """The connection is lost."""
+        ...
+
+    def wake(self) -> None:
+        """Something can be written again."""
+        ...
+
+
 class FastHttp(HttpToolsProtocol):
     """See the module. A subclass names the endpoint."""
 
@@ -40,7 +59,9 @@ class FastHttp(HttpToolsProtocol):
         super().__init__(*args, **more)
         self._begun = 0
         self._completed = 0
-        self._exchange: Exchange | None = None
+        # What answers a request now.
+        self.exchange: Answering | None = None
+        self._polls = Polls(self)
         # What has come while that is under way.
         self._ahead = b""
         self._used_at = 0.0
@@ -55,15 +76,18 @@ class FastHttp(HttpToolsProtocol):
         super().on_message_complete()
 
     def data_received(self, data: bytes) -> None:
-        if self._exchange is not None:
+        if self.exchange is not None:
             self._ahead += data
             if len(self._ahead) > _MOST_AHEAD:
                 self.transport.pause_reading()
             return
-        cycle = self.cycle
+        # uvicorn says that there always is one.
+        cycle = cast("RequestResponseCycle | None", self.cycle)
         if self._begun == self._completed and (
             cycle is None or (cycle.response_complete and not self.pipeline)
         ):
+            if self.limit_concurrency is None and not self.access_log and self._polls.take(data):
+                return
             head, end = self._read(data)
             if head is not None:
                 if head.upgrade:
@@ -95,7 +119,8 @@ class FastHttp(HttpToolsProtocol):
             return (head if plain else None), end
         return (head if len(data) - end == head.length else None), end
 
-    def _scope(self, head: Head, kind: str) -> Scope:
+    def scope_of(self, head: Head, kind: str) -> Scope:
+        """As uvicorn makes it."""
         path = head.path.decode()
         return {
             "type": kind,
@@ -117,7 +142,7 @@ class FastHttp(HttpToolsProtocol):
     def _upgrade(self, head: Head, rest: bytes) -> None:
         self._unset_keepalive_if_required()
         self.connections.discard(self)
-        scope = self._scope(head, "websocket")
+        scope = self.scope_of(head, "websocket")
         scope["extensions"] = {"websocket.http.response": {}}
         offered = b",".join([value for name, value in head.headers if name == b"sec-websocket-protocol"])
         scope["subprotocols"] = (
@@ -133,14 +158,15 @@ class FastHttp(HttpToolsProtocol):
             socket.data_received(rest)
 
     def _answer(self, head: Head, body: bytes) -> None:
-        self._exchange = exchange = Exchange(self, head, body)
-        self.endpoint.table.host.begin_aside(exchange.run, self._scope(head, "http"))
+        exchange = Exchange(self, head, body)
+        self.exchange = exchange
+        self.endpoint.table.host.begin_aside(exchange.run, self.scope_of(head, "http"))
 
     def exchanged(self, *, keeps: bool) -> None:
         """An answer is written."""
-        exchange, self._exchange = self._exchange, None
+        self.exchange = None
         self.server_state.total_requests += 1
-        if exchange is None or self.transport.is_closing():
+        if self.transport.is_closing():
             return
         if not keeps:
             self.transport.close()
@@ -156,11 +182,11 @@ class FastHttp(HttpToolsProtocol):
     def _check_idle(self) -> None:
         self.timeout_keep_alive_task = None
         left = self._used_at + self.timeout_keep_alive - monotonic()
-        if self._exchange is None and left <= 0:
+        if self.exchange is None and left <= 0:
             self.timeout_keep_alive_handler()
         else:
             self.timeout_keep_alive_task = self.loop.call_later(
-                max(left, 0.1) if self._exchange is None else self.timeout_keep_alive, self._check_idle
+                max(left, 0.1) if self.exchange is None else self.timeout_keep_alive, self._check_idle
             )
 
     def log_access(self, scope: Scope, status: int) -> None:
@@ -175,8 +201,8 @@ class FastHttp(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._unset_keepalive_if_required()
-        if self._exchange is not None:
-            self._exchange.gone()
+        if self.exchange is not None:
+            self.exchange.gone()
 
     def pause_writing(self) -> None:
         self.is_paused = True
@@ -185,13 +211,13 @@ class FastHttp(HttpToolsProtocol):
     def resume_writing(self) -> None:
         self.is_paused = False
         super().resume_writing()
-        if self._exchange is not None:
-            self._exchange.wake()
+        if self.exchange is not None:
+            self.exchange.wake()
 
     def shutdown(self) -> None:
         """The server goes away."""
-        if self._exchange is not None:
-            self._exchange.keeps = False
+        if self.exchange is not None:
+            self.exchange.keeps = False
         else:
             super().shutdown()
 

@@ -201,17 +201,14 @@ class FastWebSocket(asyncio.Protocol):
         self._session, self._attachment = session, attachment
         events, self._events = self._events, None
         attachment.begin_direct(self)
-        if attachment.over:
-            # It was cut before it could begin.
-            attachment.ring()
+        attachment.busy = self._is_paused
         if self._is_gone:
             self._end(0)
             return
+        self.flush()
         for event in events or ():
             text = event.get("text")
             self._take(event["bytes"] if text is None else text)
-        if self._is_paused:
-            attachment.busy = True
 
     def flush(self) -> None:
         """Write what there is to be written."""
@@ -219,10 +216,9 @@ class FastWebSocket(asyncio.Protocol):
         if attachment is None or session is None:
             return
         if not self._is_paused and not self._close_sent:
-            while packets := attachment.take():
+            packets = attachment.take()
+            if packets:
                 self._transport.write(_encode(packets, counting=session.counting))
-                if self._is_paused or not session.has_packets(attachment):
-                    break
         if attachment.over:
             self._end(None)
 
