@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
 
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..engine.drain import Drained
@@ -27,7 +26,7 @@ from .http import (
     send_response,
 )
 from .polling import serve_poll, serve_post
-from .request import Request, check_head, check_origin, cors_headers, host_of, parse_request
+from .request import Head, Request, check_head, check_origin, cors_headers, host_of, parse_request
 from .signals import SignalDrain
 from .stream import serve_stream
 from .websocket import serve_carrier, serve_websocket
@@ -242,16 +241,16 @@ class Endpoint:
         self, scope: Scope, receive: Receive, send: Send
     ) -> tuple[LiveSession, Attachment] | None:
         """Serve a request; what comes after it, if it was a WebSocket that carries a session now."""
-        headers, settings = Headers(scope=scope), self.table.settings
+        head, settings = Head(scope), self.table.settings
         try:
-            check_origin(headers, settings, host=host_of(scope, headers, settings))
+            check_origin(head, settings, host=host_of(scope, head, settings))
         except RequestRefused as error:
             # A stranger's page may not read even this; whoever runs the server can.
             self._warn_once(error)
             self.table.counters.refuse(error)
             await _refuse(scope, send, error, {})
             return None
-        cors = cors_headers(headers, settings)
+        cors = cors_headers(head, settings)
         if self.table.is_closing and scope.get("http_version", "1.1").startswith("1"):
             # Or the client's next session would come by the same TCP connection, past the load balancer.
             cors["connection"] = "close"
@@ -261,10 +260,10 @@ class Endpoint:
                 await send_response(send, b"", headers=answer, status=200, content_type="text/plain")
                 return None
             check_head(scope, settings)
-            request = parse_request(scope, settings)
+            request = parse_request(scope, settings, head)
             if request.sid is None:
                 self.table.check_room(request.handshake)
-                request = await self._permitted(request)
+                await self._permit(request)
             if request.method == "WEBSOCKET":
                 # CORS does not apply to a WebSocket; the origin has been checked.
                 return await serve_websocket(self.table, request, receive, send)
@@ -274,13 +273,11 @@ class Endpoint:
             await _refuse(scope, send, refusal_of(error), cors)
         return None
 
-    async def _permitted(self, request: Request) -> Request:
+    async def _permit(self, request: Request) -> None:
         allowed = await self._permission.ask(request.handshake)
-        if allowed is None:
-            return request
-        handshake = replace(request.handshake, principal=allowed.principal)
-        identity = Identity(self._permission, allowed, handshake)
-        return replace(request, handshake=handshake, identity=identity)
+        if allowed is not None:
+            handshake = replace(request.handshake, principal=allowed.principal)
+            request.allow(handshake, Identity(self._permission, allowed, handshake))
 
     def _warn_once(self, refused: RequestRefused) -> None:
         message = refused.message
