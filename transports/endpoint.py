@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import signal
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -241,6 +242,20 @@ class Endpoint:
         self, scope: Scope, receive: Receive, send: Send
     ) -> tuple[LiveSession, Attachment] | None:
         """Serve a request; what comes after it, if it was a WebSocket that carries a session now."""
+        served = await self._begin(scope, receive, send)
+        if served is None or isinstance(served, tuple):
+            return served
+        try:
+            await served
+        except RequestRefused as error:
+            self.table.counters.refuse(error)
+            await _refuse(scope, send, error, cors_headers(Head(scope), self.table.settings))
+        return None
+
+    async def _begin(
+        self, scope: Scope, receive: Receive, send: Send
+    ) -> tuple[LiveSession, Attachment] | Coroutine[Any, Any, None] | None:
+        """`answer`, but what may take long, and needs nothing more of the request, is handed back."""
         head, settings = Head(scope), self.table.settings
         try:
             check_origin(head, settings, host=host_of(scope, head, settings))
@@ -267,7 +282,12 @@ class Endpoint:
             if request.method == "WEBSOCKET":
                 # CORS does not apply to a WebSocket; the origin has been checked.
                 return await serve_websocket(self.table, request, receive, send)
-            await self._serve(request, receive, send, cors)
+            if request.method == "POST":
+                await serve_post(self.table, request, receive, send, cors)
+            elif request.transport == "stream":
+                await serve_stream(self.table, request, receive, send, cors)
+            else:
+                return await serve_poll(self.table, request, receive, send, cors)
         except (RequestRefused, RemoteProtocolError) as error:
             self.table.counters.refuse(error)
             await _refuse(scope, send, refusal_of(error), cors)
@@ -284,16 +304,6 @@ class Endpoint:
         if message not in self._warned and len(self._warned) < _MOST_WARNINGS:
             self._warned.add(message)
             logger.warning("a page may not connect: %r", message)
-
-    async def _serve(
-        self, request: Request, receive: Receive, send: Send, headers: Mapping[str, str]
-    ) -> None:
-        if request.method == "POST":
-            await serve_post(self.table, request, receive, send, headers)
-        elif request.transport == "stream":
-            await serve_stream(self.table, request, receive, send, headers)
-        else:
-            await serve_poll(self.table, request, receive, send, headers)
 
 
 async def _not_found(receive: Receive, send: Send) -> None:

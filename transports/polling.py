@@ -5,8 +5,9 @@ Engine.IO 4, "HTTP long-polling"; docs/protocol.md, section 5.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
 from functools import partial
+from typing import Any
 
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Send
@@ -32,24 +33,25 @@ _PROBING_HOLD = 0.1
 
 async def serve_poll(
     table: SessionTable, request: Request, receive: Receive, send: Send, headers: Mapping[str, str]
-) -> None:
-    """Answer one GET.
+) -> Coroutine[Any, Any, None] | None:
+    """Answer one GET; or hand back what waits until there is something to answer it with, which may take long.
 
     Raises:
         RequestRefused, RemoteProtocolError: before anything was answered.
     """
+    settings = table.settings
     if request.sid is None:
         session = request.open(table)
-        headers = opening_headers(headers, table.settings, session.sid)
-        await _answer(session, session.opening(), send, headers, settings=table.settings)
-        return
+        headers = opening_headers(headers, settings, session.sid)
+        await _answer(session, session.opening(), send, headers, settings=settings)
+        return None
     hold: float | None = None
     upgrading = False
     if request.counting:
         attach = request.attach()
         session = await request.session(table, key=attach.key, transport="polling")
         attachment = session.attach("polling", number=_number(attach.carrier), received=attach.received)
-        hold = table.settings.counting_ping_interval
+        hold = settings.counting_ping_interval
         if attach.wait_ms is not None:
             hold = min(hold, attach.wait_ms / 1000)
     else:
@@ -59,14 +61,33 @@ async def serve_poll(
         upgrading = session.probing
         if upgrading:
             hold = _PROBING_HOLD
-    if not session.has_packets(attachment) and not await _hold(session, attachment, receive, hold):
+    if not session.has_packets(attachment):
+        return _wait_and_answer(
+            session, attachment, receive, send, headers, settings, hold=hold, upgrading=upgrading
+        )
+    await _answer(session, attachment, send, headers, settings=settings)
+    return None
+
+
+async def _wait_and_answer(
+    session: LiveSession,
+    attachment: Attachment,
+    receive: Receive,
+    send: Send,
+    headers: Mapping[str, str],
+    settings: Settings,
+    *,
+    hold: float | None,
+    upgrading: bool,
+) -> None:
+    if not await _hold(session, attachment, receive, hold):
         await send_nothing(send)
         return
     if upgrading and session.transport != "polling":
         # A client ends its polling before it upgrades, so this poll was overtaken on its way here.
         session.detach(attachment)
         raise RequestRefused(ErrorCode.BAD_REQUEST, "Bad request: the session goes by WebSocket")
-    await _answer(session, attachment, send, headers, settings=table.settings)
+    await _answer(session, attachment, send, headers, settings=settings)
 
 
 def _number(carrier: int | None) -> int:
