@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import signal
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..engine.drain import Drained
@@ -27,7 +27,7 @@ from .http import (
     send_response,
 )
 from .polling import serve_poll, serve_post
-from .request import Request, check_head, check_origin, cors_headers, host_of, parse_request
+from .request import Head, Request, check_head, check_origin, cors_headers, host_of, parse_request
 from .signals import SignalDrain
 from .stream import serve_stream
 from .websocket import serve_carrier, serve_websocket
@@ -242,16 +242,30 @@ class Endpoint:
         self, scope: Scope, receive: Receive, send: Send
     ) -> tuple[LiveSession, Attachment] | None:
         """Serve a request; what comes after it, if it was a WebSocket that carries a session now."""
-        headers, settings = Headers(scope=scope), self.table.settings
+        served = await self._begin(scope, receive, send)
+        if served is None or isinstance(served, tuple):
+            return served
         try:
-            check_origin(headers, settings, host=host_of(scope, headers, settings))
+            await served
+        except RequestRefused as error:
+            self.table.counters.refuse(error)
+            await _refuse(scope, send, error, cors_headers(Head(scope), self.table.settings))
+        return None
+
+    async def _begin(
+        self, scope: Scope, receive: Receive, send: Send
+    ) -> tuple[LiveSession, Attachment] | Coroutine[Any, Any, None] | None:
+        """`answer`, but what may take long, and needs nothing more of the request, is handed back."""
+        head, settings = Head(scope), self.table.settings
+        try:
+            check_origin(head, settings, host=host_of(scope, head, settings))
         except RequestRefused as error:
             # A stranger's page may not read even this; whoever runs the server can.
             self._warn_once(error)
             self.table.counters.refuse(error)
             await _refuse(scope, send, error, {})
             return None
-        cors = cors_headers(headers, settings)
+        cors = cors_headers(head, settings)
         if self.table.is_closing and scope.get("http_version", "1.1").startswith("1"):
             # Or the client's next session would come by the same TCP connection, past the load balancer.
             cors["connection"] = "close"
@@ -261,42 +275,35 @@ class Endpoint:
                 await send_response(send, b"", headers=answer, status=200, content_type="text/plain")
                 return None
             check_head(scope, settings)
-            request = parse_request(scope, settings)
+            request = parse_request(scope, settings, head)
             if request.sid is None:
                 self.table.check_room(request.handshake)
-                request = await self._permitted(request)
+                await self._permit(request)
             if request.method == "WEBSOCKET":
                 # CORS does not apply to a WebSocket; the origin has been checked.
                 return await serve_websocket(self.table, request, receive, send)
-            await self._serve(request, receive, send, cors)
+            if request.method == "POST":
+                await serve_post(self.table, request, receive, send, cors)
+            elif request.transport == "stream":
+                await serve_stream(self.table, request, receive, send, cors)
+            else:
+                return await serve_poll(self.table, request, receive, send, cors)
         except (RequestRefused, RemoteProtocolError) as error:
             self.table.counters.refuse(error)
             await _refuse(scope, send, refusal_of(error), cors)
         return None
 
-    async def _permitted(self, request: Request) -> Request:
+    async def _permit(self, request: Request) -> None:
         allowed = await self._permission.ask(request.handshake)
-        if allowed is None:
-            return request
-        handshake = replace(request.handshake, principal=allowed.principal)
-        identity = Identity(self._permission, allowed, handshake)
-        return replace(request, handshake=handshake, identity=identity)
+        if allowed is not None:
+            handshake = replace(request.handshake, principal=allowed.principal)
+            request.allow(handshake, Identity(self._permission, allowed, handshake))
 
     def _warn_once(self, refused: RequestRefused) -> None:
         message = refused.message
         if message not in self._warned and len(self._warned) < _MOST_WARNINGS:
             self._warned.add(message)
             logger.warning("a page may not connect: %r", message)
-
-    async def _serve(
-        self, request: Request, receive: Receive, send: Send, headers: Mapping[str, str]
-    ) -> None:
-        if request.method == "POST":
-            await serve_post(self.table, request, receive, send, headers)
-        elif request.transport == "stream":
-            await serve_stream(self.table, request, receive, send, headers)
-        else:
-            await serve_poll(self.table, request, receive, send, headers)
 
 
 async def _not_found(receive: Receive, send: Send) -> None:

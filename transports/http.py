@@ -14,6 +14,7 @@ from ..engine.errors import ErrorCode, RemoteProtocolError, RequestRefused
 from ..engine.host import Host, Timer
 from ..engine.settings import Settings
 from ..engine.wire.handshake import Closing, encode_closing
+from .request import HeaderValues
 
 __all__ = [
     "BASE_HEADERS",
@@ -42,6 +43,9 @@ _STATUS = {ErrorCode.FORBIDDEN: 403, ErrorCode.ATTACH_OUT_OF_DATE: 409, ErrorCod
 def encode_headers(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
     """Headers as ASGI wants them."""
     return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+
+
+_BASE_HEADERS = encode_headers(BASE_HEADERS)
 
 
 class Patience:
@@ -94,13 +98,14 @@ async def send_response(
     Args:
         sign_of_life: Called whenever another piece of a long body has been taken.
     """
-    all_headers = {
-        "content-type": content_type,
-        "content-length": str(len(body)),
-        **BASE_HEADERS,
-        **headers,
-    }
-    await send({"type": "http.response.start", "status": status, "headers": encode_headers(all_headers)})
+    all_headers = [
+        (b"content-type", content_type.encode("latin-1")),
+        (b"content-length", b"%d" % len(body)),
+        *_BASE_HEADERS,
+    ]
+    if headers:
+        all_headers += encode_headers(headers)
+    await send({"type": "http.response.start", "status": status, "headers": all_headers})
     at = 0
     while len(body) - at > _PIECE:
         await send({"type": "http.response.body", "body": body[at : at + _PIECE], "more_body": True})
@@ -166,7 +171,12 @@ async def send_refusal(send: Send, refused: RequestRefused, *, headers: Mapping[
 
 
 async def read_body(
-    receive: Receive, headers: Mapping[str, str], *, limit: int, timeout: float, count: Callable[[int], None]
+    receive: Receive,
+    headers: Mapping[str, str] | HeaderValues,
+    *,
+    limit: int,
+    timeout: float,
+    count: Callable[[int], None],
 ) -> bytearray:
     """Read a request's body, counted while it is read.
 

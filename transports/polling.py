@@ -5,14 +5,15 @@ Engine.IO 4, "HTTP long-polling"; docs/protocol.md, section 5.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
 from functools import partial
+from typing import Any
 
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Send
 
 from ..engine.errors import ErrorCode, RemoteProtocolError, RequestRefused, StaleAttach
-from ..engine.live import Attachment, Handshake, LiveSession
+from ..engine.live import Attachment, LiveSession
 from ..engine.server import SessionTable
 from ..engine.session import CloseReason, Verdict, admit_plain
 from ..engine.settings import Settings
@@ -32,41 +33,61 @@ _PROBING_HOLD = 0.1
 
 async def serve_poll(
     table: SessionTable, request: Request, receive: Receive, send: Send, headers: Mapping[str, str]
-) -> None:
-    """Answer one GET.
+) -> Coroutine[Any, Any, None] | None:
+    """Answer one GET; or hand back what waits until there is something to answer it with, which may take long.
 
     Raises:
         RequestRefused, RemoteProtocolError: before anything was answered.
     """
+    settings = table.settings
     if request.sid is None:
         session = request.open(table)
-        headers = opening_headers(headers, table.settings, session.sid)
-        await answer_poll(session, session.opening(), send, headers, settings=table.settings)
-        return
+        headers = opening_headers(headers, settings, session.sid)
+        await answer_poll(session, session.opening(), send, headers, settings=settings)
+        return None
     hold: float | None = None
     upgrading = False
     if request.counting:
         attach = request.attach()
-        session = await table.recognise(request.sid, request.handshake, key=attach.key, transport="polling")
+        session = await request.session(table, key=attach.key, transport="polling")
         attachment = session.attach("polling", number=_number(attach.carrier), received=attach.received)
-        hold = table.settings.counting_ping_interval
+        hold = settings.counting_ping_interval
         if attach.wait_ms is not None:
             hold = min(hold, attach.wait_ms / 1000)
     else:
-        session = await table.recognise(request.sid, request.handshake, transport="polling")
+        session = await request.session(table, transport="polling")
         _admit("poll", session, busy=session.attached)
         attachment = session.attach("polling")
         upgrading = session.probing
         if upgrading:
             hold = _PROBING_HOLD
-    if not session.has_packets(attachment) and not await _hold(session, attachment, receive, hold):
+    if not session.has_packets(attachment):
+        return _wait_and_answer(
+            session, attachment, receive, send, headers, settings, hold=hold, upgrading=upgrading
+        )
+    await answer_poll(session, attachment, send, headers, settings=settings)
+    return None
+
+
+async def _wait_and_answer(
+    session: LiveSession,
+    attachment: Attachment,
+    receive: Receive,
+    send: Send,
+    headers: Mapping[str, str],
+    settings: Settings,
+    *,
+    hold: float | None,
+    upgrading: bool,
+) -> None:
+    if not await _hold(session, attachment, receive, hold):
         await send_nothing(send)
         return
     if upgrading and session.transport != "polling":
         # A client ends its polling before it upgrades, so this poll was overtaken on its way here.
         session.detach(attachment)
         raise RequestRefused(ErrorCode.BAD_REQUEST, "Bad request: the session goes by WebSocket")
-    await answer_poll(session, attachment, send, headers, settings=table.settings)
+    await answer_poll(session, attachment, send, headers, settings=settings)
 
 
 def _number(carrier: int | None) -> int:
@@ -149,20 +170,19 @@ async def serve_post(
     Raises:
         RequestRefused, RemoteProtocolError: before anything was answered.
     """
-    sid, settings = request.sid, table.settings
-    assert sid is not None
+    settings = table.settings
     try:
         with table.bodies.one() as count:
             read = partial(
                 read_body,
                 receive,
-                request.handshake.headers,
+                request.head,
                 limit=settings.max_payload,
                 timeout=settings.body_timeout,
                 count=count,
             )
             post = _post_counting if request.counting else _post_plain
-            answer = await post(table, sid, request.handshake, read)
+            answer = await post(table, request, read)
     except ClientDisconnect:
         await send_nothing(send)
         return
@@ -172,26 +192,28 @@ async def serve_post(
 Read = Callable[[], Awaitable[bytearray]]
 
 
-async def _post_plain(table: SessionTable, sid: str, handshake: Handshake, read: Read) -> str:
-    session = await table.recognise(sid, handshake)
+async def _post_plain(table: SessionTable, request: Request, read: Read) -> str:
+    session = await request.session(table)
     with session.posting() as others:
         _admit("post", session, busy=others > 0)
         await _take_plain(session, await read())
     return "ok"
 
 
-async def _post_counting(table: SessionTable, sid: str, handshake: Handshake, read: Read) -> str:
+async def _post_counting(table: SessionTable, request: Request, read: Read) -> str:
+    sid = request.sid
+    assert sid is not None
     # Who it is, its body says; but for a session that never was, nobody needs to wait for that.
     if not table.knows(sid):
         raise table.unknown(sid, None)
     session = table.sessions.get(sid)
     if session is None:
-        return await _take_counting(table, sid, handshake, await read())
+        return await _take_counting(table, request, await read())
     with session.posting() as others:
         if others >= session.max_carriers:
             message = "Bad request: too many POSTs of one session at once (setting max_carriers)"
             raise RequestRefused(ErrorCode.BAD_REQUEST, message, status=429)
-        return await _take_counting(table, sid, handshake, await read())
+        return await _take_counting(table, request, await read())
 
 
 async def _take_plain(session: LiveSession, body: bytearray) -> None:
@@ -203,13 +225,13 @@ async def _take_plain(session: LiveSession, body: bytearray) -> None:
     await session.receive_at_pace(session.bring(), packets)
 
 
-async def _take_counting(table: SessionTable, sid: str, handshake: Handshake, body: bytearray) -> str:
+async def _take_counting(table: SessionTable, request: Request, body: bytearray) -> str:
     packets = decode_payload_bytes(body, counting=True)
     first = next(packets)
     if first.type is not PacketType.ATTACH:
         raise RemoteProtocolError("a POST begins with an attach")
     attach = decode_attach(first.data)
-    session = await table.recognise(sid, handshake, key=attach.key)
+    session = await request.session(table, key=attach.key)
     stale: StaleAttach | None = None
     if attach.carrier is not None:
         try:

@@ -8,10 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Protocol, cast
 from urllib.parse import parse_qsl, urlsplit
 
-from starlette.datastructures import Headers
 from starlette.types import Scope
 
 from ..engine.errors import ErrorCode, RemoteProtocolError, RequestRefused
@@ -22,6 +21,8 @@ from ..engine.wire.handshake import TRANSPORTS, Attach, decode_attach
 
 __all__ = [
     "ATTACH_HEADER",
+    "Head",
+    "HeaderValues",
     "Request",
     "check_head",
     "check_origin",
@@ -35,10 +36,47 @@ ATTACH_HEADER = "holdfast-attach"
 # RFC 9110, section 5.6.2. What is chosen goes into a header of ours.
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
 
+_MOST_FIELDS = 100
 _DEFAULT_PORTS = {"http": ":80", "https": ":443", "ws": ":80", "wss": ":443"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """The headers of a request, by their names in lower case, for who asks for several of them.
+
+    Args:
+        scope: Its headers become a list, as ASGI's need not be.
+    """
+
+    __slots__ = ("_last", "_raw")
+
+    def __init__(self, scope: Scope) -> None:
+        if scope["headers"].__class__ is not list:
+            scope["headers"] = list(scope["headers"])
+        self._raw: list[tuple[bytes, bytes]] = scope["headers"]
+        self._last = dict(self._raw)
+
+    def get(self, name: str, default: str = "", /) -> str:
+        """The last value."""
+        value = self._last.get(name.encode())
+        return default if value is None else value.decode("latin-1")
+
+    def getlist(self, name: str, /) -> list[str]:
+        """The values, in their order."""
+        wanted = name.encode()
+        if wanted not in self._last:
+            return []
+        return [value.decode("latin-1") for found, value in self._raw if found == wanted]
+
+
+class HeaderValues(Protocol):
+    """Such headers, or those of the web framework."""
+
+    def get(self, name: str, default: str, /) -> str: ...
+
+    def getlist(self, name: str, /) -> list[str]: ...
+
+
+@dataclass(slots=True, kw_only=True)
 class Request:
     """What a request asks for.
 
@@ -50,7 +88,9 @@ class Request:
         codecs: What a counting client can speak, best first.
         subprotocol: What a WebSocket is told that we speak: the first that it offers, if it has the form of one.
             Socket.IO has none, but its clients may be told to name some.
-        handshake: What the application is told of the request.
+        head: Its headers.
+        scope, query: What it came with.
+        settings: The server's.
         identity: Whose the session is that it opens, if the application has said so.
     """
 
@@ -60,8 +100,34 @@ class Request:
     counting: bool
     codecs: tuple[str, ...]
     subprotocol: str | None
-    handshake: Handshake
+    head: Head = field(repr=False)
+    scope: Scope = field(repr=False)
+    query: dict[str, str] = field(repr=False)
+    settings: Settings = field(repr=False)
     identity: Identity | None = None
+    _handshake: Handshake | None = field(default=None, repr=False)
+
+    @property
+    def handshake(self) -> Handshake:
+        """What the application is told of the request. Most are of no interest to it."""
+        if self._handshake is None:
+            query_text = self.scope.get("query_string", b"").decode("latin-1")
+            self._handshake = _handshake(self.scope, self.query, query_text, self.settings)
+        return self._handshake
+
+    def allow(self, handshake: Handshake, identity: Identity) -> None:
+        """The application has said whose it is."""
+        self._handshake, self.identity = handshake, identity
+
+    async def session(
+        self, table: SessionTable, *, key: str | None = None, transport: str | None = None
+    ) -> LiveSession:
+        """The session that it goes on with: `SessionTable.recognise`."""
+        assert self.sid is not None
+        session = table.find(self.sid, key=key)
+        if session.identity is None:
+            return session
+        return await table.recognise(self.sid, self.handshake, key=key, transport=transport)
 
     def open(self, table: SessionTable) -> LiveSession:
         """The session that it asks for.
@@ -83,8 +149,8 @@ class Request:
         Raises:
             RemoteProtocolError: it is missing or broken.
         """
-        text = self.handshake.headers.get(ATTACH_HEADER)
-        if text is None:
+        text = self.head.get(ATTACH_HEADER)
+        if not text:
             raise RemoteProtocolError("the header Holdfast-Attach is missing")
         return decode_attach(text)
 
@@ -107,15 +173,30 @@ def check_head(scope: Scope, settings: Settings) -> None:
         raise RequestRefused(ErrorCode.BAD_REQUEST, message, status=431)
 
 
-def parse_request(scope: Scope, settings: Settings) -> Request:
+def _parse_query(text: str) -> dict[str, str]:
+    if "%" in text or "+" in text or text.count("&") >= _MOST_FIELDS:
+        return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=_MOST_FIELDS))
+    # The same, where there is nothing to be decoded.
+    query: dict[str, str] = {}
+    for part in text.split("&"):
+        if part:
+            name, _, value = part.partition("=")
+            query[name] = value
+    return query
+
+
+def parse_request(scope: Scope, settings: Settings, head: Head | None = None) -> Request:
     """Read what is asked for.
+
+    Args:
+        head: Of the scope, where somebody has it.
 
     Raises:
         RequestRefused: with Engine.IO's code and a message that names the remedy.
     """
     query_text: str = scope.get("query_string", b"").decode("latin-1")
     try:
-        query = dict(parse_qsl(query_text, keep_blank_values=True, max_num_fields=100))
+        query = _parse_query(query_text)
     except ValueError as error:
         raise RequestRefused(ErrorCode.BAD_REQUEST, "Bad request: the query has too many fields") from error
     method = "WEBSOCKET" if scope["type"] == "websocket" else scope["method"]
@@ -140,9 +221,12 @@ def parse_request(scope: Scope, settings: Settings) -> Request:
         transport=transport,
         sid=sid,
         counting=counting,
-        codecs=tuple(query.get("codec", "json").split(",")),
+        codecs=tuple(query.get("codec", "json").split(",")) if sid is None else (),
         subprotocol=_subprotocol(scope.get("subprotocols") or ()),
-        handshake=_handshake(scope, query, query_text, settings),
+        head=head or Head(scope),
+        scope=scope,
+        query=query,
+        settings=settings,
     )
 
 
@@ -186,7 +270,7 @@ def _check_version(query: dict[str, str]) -> None:
     raise RequestRefused(ErrorCode.VERSION_UNSUPPORTED, f"Unsupported protocol version: {message}")
 
 
-def _forwarded(scope: Scope, headers: Headers, settings: Settings) -> Forwarded | None:
+def _forwarded(scope: Scope, headers: HeaderValues, settings: Settings) -> Forwarded | None:
     client = scope.get("client")
     if not settings.trusted_proxies or not client:
         return None
@@ -199,14 +283,14 @@ def _forwarded(scope: Scope, headers: Headers, settings: Settings) -> Forwarded 
     )
 
 
-def host_of(scope: Scope, headers: Headers, settings: Settings) -> str:
+def host_of(scope: Scope, headers: HeaderValues, settings: Settings) -> str:
     """The host that the client has asked for, as far as that is known from those who are trusted."""
     found = _forwarded(scope, headers, settings)
     return (found and found.host) or headers.get("host", "")
 
 
 def _handshake(scope: Scope, query: dict[str, str], query_text: str, settings: Settings) -> Handshake:
-    client, headers = scope.get("client"), Headers(scope=scope)
+    client, headers = scope.get("client"), Head(scope)
     address = (client[0], client[1]) if client else None
     proto = scope.get("scheme")
     found = _forwarded(scope, headers, settings)
@@ -224,7 +308,7 @@ def _handshake(scope: Scope, query: dict[str, str], query_text: str, settings: S
     )
 
 
-def check_origin(headers: Headers, settings: Settings, *, host: str) -> None:
+def check_origin(headers: HeaderValues, settings: Settings, *, host: str) -> None:
     """Let in requests without an origin, of the same host, and from the origins that are listed.
 
     Raises:
@@ -238,7 +322,7 @@ def check_origin(headers: Headers, settings: Settings, *, host: str) -> None:
         raise RequestRefused(ErrorCode.FORBIDDEN, _origin_refusal(origin[:200], host[:200]), status=403)
 
 
-def _only(headers: Headers, name: str) -> str | None:
+def _only(headers: HeaderValues, name: str) -> str | None:
     values = headers.getlist(name)
     # Whoever stands in front may have looked at another one of them. HTTP/2 may bring the host twice, the same.
     if len(values) > 1 and (name == "origin" or len(set(values)) > 1):
@@ -246,9 +330,9 @@ def _only(headers: Headers, name: str) -> str | None:
     return values[0] if values else None
 
 
-def _check_fetch(headers: Headers, settings: Settings) -> None:
+def _check_fetch(headers: HeaderValues, settings: Settings) -> None:
     """A page's script has an origin; its images, frames and links have none, but browsers say whose they are."""
-    if settings.origins != "*" and headers.get("sec-fetch-site") in ("cross-site", "same-site"):
+    if settings.origins != "*" and headers.get("sec-fetch-site", "") in ("cross-site", "same-site"):
         message = (
             "Forbidden: a page of another origin asks without saying which (Sec-Fetch-Site), as images, frames and "
             "links do"
@@ -280,11 +364,11 @@ def _same_host(origin: str, host: str) -> bool:
     return parts.netloc.lower().removesuffix(port) == host.lower().removesuffix(port)
 
 
-def cors_headers(headers: Headers, settings: Settings) -> dict[str, str]:
+def cors_headers(headers: HeaderValues, settings: Settings) -> dict[str, str]:
     """What a cross-origin page needs to read our answers; nothing for an origin that is not listed, and nothing at all
     where the application's middleware writes these headers."""
-    origin = headers.get("origin")
-    if origin is None or settings.cors == "app" or not settings.lists(origin):
+    origin = headers.get("origin", "")
+    if not origin or settings.cors == "app" or not settings.lists(origin):
         return {}
     answer = {"access-control-allow-origin": origin, "vary": "Origin"}
     if settings.credentials:

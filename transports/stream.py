@@ -44,7 +44,7 @@ async def serve_stream(
         headers = opening_headers(headers, table.settings, session.sid)
     else:
         attach = request.attach()
-        session = await table.recognise(request.sid, request.handshake, key=attach.key, transport="stream")
+        session = await request.session(table, key=attach.key, transport="stream")
         if attach.carrier is None:
             raise RemoteProtocolError("an attach that writes needs a carrier number")
         if attach.probe:

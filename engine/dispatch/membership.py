@@ -66,7 +66,6 @@ class Membership:
     Attributes:
         id: Public; not the session's.
         codec: The session's.
-        expiry: When it is asked for a fresh auth.
         life: Rule 1.
         socket: What handlers receive.
         runner: Runs its handlers.
@@ -76,6 +75,7 @@ class Membership:
     __slots__ = (
         "__weakref__",
         "_acks",
+        "_expiry",
         "_held",
         "_held_bytes",
         "_last_rooms",
@@ -83,7 +83,6 @@ class Membership:
         "_missed",
         "_own",
         "codec",
-        "expiry",
         "id",
         "life",
         "log",
@@ -104,17 +103,25 @@ class Membership:
         self.life = Life.PENDING
         self.recovered = False
         self.log: Log | None = None
-        self.expiry = Expiry(self)
         self.socket = Socket(self, auth)
         self.runner = Runner(self)
         self._own: Listeners | None = None
-        self._held: list[Message] = []
+        # Most have none of these most of the time, and there are many of them.
+        self._expiry: Expiry | None = None
+        self._held: list[Message] | None = None
         self._held_bytes = 0
-        self._missed: list[Message] = []
-        self._acks: dict[int, PendingAck] = {}
+        self._missed: list[Message] | None = None
+        self._acks: dict[int, PendingAck] | None = None
         self._left: CloseReason | None = None
         self._last_rooms: frozenset[str] = frozenset()
         registry.hold()
+
+    @property
+    def expiry(self) -> Expiry:
+        """When it is asked for a fresh auth."""
+        if self._expiry is None:
+            self._expiry = Expiry(self)
+        return self._expiry
 
     @property
     def is_pending(self) -> bool:
@@ -341,6 +348,8 @@ class Membership:
                 return
 
     def _hold(self, messages: list[Message]) -> None:
+        if self._held is None:
+            self._held = []
         self._held += messages
         self._held_bytes += sum([message.size_bytes for message in messages])
         settings = self.session.settings
@@ -361,18 +370,27 @@ class Membership:
                 f"the client owes {session.awaited_acks} acknowledgements (setting max_pending_acks)"
             )
         session.awaited_acks += 1
+        if self._acks is None:
+            self._acks = {}
         self._acks[id] = pending
 
     def forget(self, id: int) -> None:
-        if self._acks.pop(id, None) is not None:
+        self._settle(id)
+
+    def _settle(self, id: int) -> PendingAck | None:
+        acks = self._acks
+        pending = None if acks is None else acks.pop(id, None)
+        if pending is not None:
             self.session.awaited_acks -= 1
+            if not acks:
+                self._acks = None
+        return pending
 
     def resolve(self, id: int, args: list[object]) -> bool:
         """The peer acknowledged. Whether anybody waits for that; else it is dropped."""
-        pending = self._acks.pop(id, None)
+        pending = self._settle(id)
         if pending is None:
             return False
-        self.session.awaited_acks -= 1
         pending.resolve(args)
         return True
 
@@ -426,9 +444,9 @@ class Membership:
         self.session.settled()
         # What was missed comes after the answer. Before it, the client would only put it by and, if it is cut off
         # again while it catches up, ask for it once more and then hear it twice.
-        missed, self._missed = self._missed, []
-        held, self._held = self._held, []
-        self._put_or_end([*reply, *missed, *held])
+        missed, self._missed = self._missed, None
+        held, self._held = self._held, None
+        self._put_or_end([*reply, *(missed or ()), *(held or ())])
 
     def refuse(self, message: str, data: object = None) -> None:
         """Answer the CONNECT with an error."""
@@ -487,7 +505,7 @@ class Membership:
         self._left = reason
         self.registry.hold()
         self._depart(reason)
-        acks, self._acks = self._acks, {}
+        acks, self._acks = self._acks or {}, None
         self.session.awaited_acks -= len(acks)
         for pending in acks.values():
             pending.fail(Disconnected("the socket left before its acknowledgement arrived"))
@@ -509,9 +527,9 @@ class Membership:
             else:
                 log.expire()
         self.life = Life.GONE
-        self.expiry.cancel()
-        self._held.clear()
-        self._missed.clear()
+        if self._expiry is not None:
+            self._expiry.cancel()
+        self._held = self._missed = None
         if registry.members.get(self.id) is self:
             del registry.members[self.id]
         registry.adapter.remove_all(self)

@@ -37,12 +37,12 @@ class EventSession:
 
     Attributes:
         awaited_acks: Acknowledgements of the peer that somebody waits for.
-        complaints: What the log is told of it.
     """
 
     __slots__ = (
         "_changes",
         "_closed",
+        "_complaints",
         "_incoming_bytes",
         "_many",
         "_many_bytes",
@@ -56,7 +56,6 @@ class EventSession:
         "_waiting",
         "_waiting_bytes",
         "awaited_acks",
-        "complaints",
         "live",
         "protocol",
         "settings",
@@ -80,7 +79,7 @@ class EventSession:
         self._registries = registries
         self._members: dict[str, Membership] = {}
         # For whom the application is still asked whether there is such a namespace.
-        self._searching: dict[str, ConnectRequested] = {}
+        self._searching: dict[str, ConnectRequested] | None = None
         # How often it is being asked, for those too who do not wait any more.
         self._searches = 0
         self._closed = False
@@ -93,12 +92,19 @@ class EventSession:
         # `connect` and `disconnect` handlers that wait or run.
         self._changes = 0
         self.awaited_acks = 0
-        self.complaints = Complaints(live.host)
+        self._complaints: Complaints | None = None
         # When the last part of an incomplete packet came; the timer stays for the next one.
         self._part_at = 0.0
         self._part_timer: Timer | None = None
         self._timer: Timer | None = None
         self._start_timer()
+
+    @property
+    def complaints(self) -> Complaints:
+        """What the log is told of it."""
+        if self._complaints is None:
+            self._complaints = Complaints(self.live.host)
+        return self._complaints
 
     def message_received(self, data: str | bytes) -> None:
         """One message of the peer.
@@ -131,7 +137,7 @@ class EventSession:
             elif received.namespace in self._members:
                 self._members[received.namespace].leave(CloseReason.CLIENT_NAMESPACE)
             else:
-                self._searching.pop(received.namespace, None)
+                self._searched(received.namespace)
 
     def _event(self, event: EventReceived, size_bytes: int) -> None:
         runner = self._members[event.namespace].runner
@@ -227,6 +233,8 @@ class EventSession:
             self._refuse(request.namespace, "internal error")
             return
         if inspect.isawaitable(found):
+            if self._searching is None:
+                self._searching = {}
             self._searching[request.namespace] = request
             self._searches += 1
             self.live.host.spawn(self._search, request, found)
@@ -246,16 +254,23 @@ class EventSession:
             logger.error("the function of a dynamic namespace failed", exc_info=error)
         finally:
             self._searches -= 1
-        if self._searching.get(request.namespace) is not request:
+        if self._searching is None or self._searching.get(request.namespace) is not request:
             # The peer, or all of the session, has gone meanwhile.
             if registry is not None:
                 registry.end_if_unused()
             return
-        del self._searching[request.namespace]
+        self._searched(request.namespace)
         if registry is None:
             self._refuse(request.namespace, message)
         else:
             self._join(request, registry)
+
+    def _searched(self, namespace: str) -> None:
+        searching = self._searching
+        if searching is not None:
+            searching.pop(namespace, None)
+            if not searching:
+                self._searching = None
 
     def _refuse(self, namespace: str, message: str) -> None:
         codec = self.protocol.codec
@@ -322,7 +337,7 @@ class EventSession:
         if self._part_timer is not None:
             self._part_timer.cancel()
         self.protocol.clear()
-        self._searching.clear()
+        self._searching = None
         for member in list(self._members.values()):
             member.leave(reason)
 

@@ -40,6 +40,23 @@ class ServerSession(Session):
         retry_ms: In how many milliseconds it is to come back; None for when it likes.
     """
 
+    __slots__ = (
+        "_attach_number",
+        "_came_back",
+        "_closing_at",
+        "_gone_reason",
+        "_grace",
+        "_heartbeat",
+        "_interval",
+        "_timeout",
+        "_unused_grace",
+        "_waiting",
+        "end_message",
+        "gone_at",
+        "opening",
+        "retry_ms",
+    )
+
     def __init__(
         self,
         *,
@@ -61,7 +78,8 @@ class ServerSession(Session):
         self._timeout = ping_timeout
         self._grace = grace
         self._heartbeat = Heartbeat(interval=ping_interval, timeout=ping_timeout, now=now)
-        self._waiting: list[str] = []
+        # Pings for which no poll was there.
+        self._waiting: list[str] | None = None
         self.gone_at = now
         self._closing_at = now
         self._gone_reason = CloseReason.TRANSPORT_CLOSE
@@ -100,8 +118,8 @@ class ServerSession(Session):
             self._heartbeat = Heartbeat(interval=self._interval, timeout=self._timeout, now=now)
         else:
             # A ping that the old poll did not come to write still has to be asked.
-            carrier.control = self._waiting + (self.writer.control if self.writer is not None else [])
-            self._waiting = []
+            carrier.control = (self._waiting or []) + (self.writer.control if self.writer is not None else [])
+            self._waiting = None
         self._replace_writer(carrier)
         self.transport = transport
         self._forget()
@@ -239,8 +257,10 @@ class ServerSession(Session):
     def _beat(self, now: float) -> Carrier | None:
         beat = self._heartbeat.due(now)
         if beat is Beat.PING:
-            control = self.writer.control if self.writer is not None else self._waiting
-            control.append(encode_packet(PacketType.PING))
+            if self.writer is not None:
+                self.writer.control.append(encode_packet(PacketType.PING))
+            else:
+                self._waiting = [*(self._waiting or ()), encode_packet(PacketType.PING)]
         elif beat is Beat.DEAD:
             silent = self.writer
             if silent is None or not self.counting:

@@ -85,6 +85,23 @@ class Session:
         undelivered: How many messages were kept for the peer at the end: not written, or not acknowledged.
     """
 
+    __slots__ = (
+        "_ack_at",
+        "_told",
+        "_untold_bytes",
+        "budget",
+        "counting",
+        "has_said_bye",
+        "inbox",
+        "life",
+        "limit_bytes",
+        "outbox",
+        "reason",
+        "transport",
+        "undelivered",
+        "writer",
+    )
+
     def __init__(
         self, *, transport: str, counting: bool, limit_bytes: int, budget: Budget | None = None
     ) -> None:

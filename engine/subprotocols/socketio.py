@@ -148,7 +148,7 @@ class SocketIOState:
         self._max_namespaces = max_namespaces
         self._states: dict[str, _State] = {}
         self._header: BinaryHeader | None = None
-        self._attachments: list[bytes] = []
+        self._attachments: list[bytes] | None = None
         self._size = 0
 
     @property
@@ -199,17 +199,20 @@ class SocketIOState:
             raise LimitExceeded(
                 "the attachments of a packet are too large together (setting max_payload)", close_code=1009
             )
-        self._attachments.append(data)
-        if len(self._attachments) < header.attachments:
+        if self._attachments is None:
+            self._attachments = []
+        attachments = self._attachments
+        attachments.append(data)
+        if len(attachments) < header.attachments:
             return None
-        packet = header.complete(self._attachments)
+        packet = header.complete(attachments)
         self.clear()
         # The namespace may have been left since the header came (rule 2).
         return self._value(packet, self._states.get(packet.namespace, _State.ABSENT))
 
     def clear(self) -> None:
         """Forget an incomplete packet: the session is over."""
-        self._header, self._attachments, self._size = None, [], 0
+        self._header, self._attachments, self._size = None, None, 0
 
     def _next_state(self, namespace: str, type: SocketPacketType) -> _State:
         state = self._states.get(namespace, _State.ABSENT)

@@ -10,8 +10,6 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from starlette.datastructures import Headers
-
 from ...engine.errors import RemoteProtocolError, RequestRefused
 from ...engine.host import Timer
 from ...engine.live import Attachment, LiveSession
@@ -21,6 +19,7 @@ from ...engine.wire.packet import Packet, PacketType
 from ...engine.wire.payload import decode_payload_bytes, encode_payload
 from ..http import BASE_HEADERS, encode_headers, refusal_body, refusal_of, retry_headers
 from ..polling import TEXT, without_probes
+from ..request import Head as RequestHead
 from ..request import check_head, check_origin, cors_headers, host_of
 from .head import read_head
 from .response import encode_head
@@ -119,7 +118,7 @@ class Polls:
         if head is not None and head.keeps and not head.upgrade and not head.length:
             protocol = self._protocol
             scope, settings = protocol.scope_of(head, "http"), protocol.endpoint.table.settings
-            headers = Headers(scope=scope)
+            headers = RequestHead(scope)
             try:
                 check_head(scope, settings)
                 check_origin(headers, settings, host=host_of(scope, headers, settings))
