@@ -13,6 +13,7 @@ from starlette.responses import HTMLResponse, JSONResponse
 from starlette.routing import Route
 
 from holdfast import Ack, ConnectionRefusedError, Engine, EventError, Server, Session, Settings, Socket
+from holdfast.fast import FastLane
 
 SETTINGS = Settings(
     ping_interval=float(os.environ.get("PING_INTERVAL", "25")),
@@ -44,6 +45,9 @@ io = Server(
     settings=SETTINGS, app=Starlette(routes=[Route("/reasons", answer_reasons), Route("/page", page)])
 )
 app = Engine(echo, settings=SETTINGS, app=io)
+
+lane = FastLane(io)
+lane.add(app, "/engine.io")
 
 for namespace in (io, io.of("/custom"), io.of("/other")):
 

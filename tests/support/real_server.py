@@ -37,6 +37,8 @@ SERVERS: dict[str, list[str]] = {
         "--http=h11",
         "--loop=asyncio",
     ],
+    # Below ASGI, by `lane` of the same module.
+    "uvicorn-fast": ["uvicorn", "--timeout-graceful-shutdown=2", "--log-level=warning", "--no-access-log"],
     "hypercorn-asyncio": ["hypercorn", "--worker-class=asyncio", "--graceful-timeout=2"],
     "hypercorn-trio": ["hypercorn", "--worker-class=trio", "--graceful-timeout=2"],
 }
@@ -55,6 +57,8 @@ def free_port() -> int:
 def server_command(name: str, app: str, port: int, *more: str) -> list[str]:
     """How to start an application of `tests/apps` on one of the `SERVERS`, with ``more`` options."""
     module, *options = [*SERVERS[name], *more]
+    if name == "uvicorn-fast":
+        options.append(f"--http={app.partition(':')[0]}:lane.http")
     if module == "uvicorn":
         options.append(f"--port={port}")
     else:

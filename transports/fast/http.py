@@ -50,10 +50,9 @@ class Answering(Protocol):
 
 
 class FastHttp(HttpToolsProtocol):
-    """See the module. A subclass names the endpoint."""
+    """See the module. A subclass names the endpoints, by their paths."""
 
-    endpoint: ClassVar[Endpoint]
-    path: ClassVar[bytes]
+    places: ClassVar[dict[bytes, Endpoint]]
 
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
@@ -61,7 +60,7 @@ class FastHttp(HttpToolsProtocol):
         self._completed = 0
         # What answers a request now.
         self.exchange: Answering | None = None
-        self._polls = Polls(self)
+        self._polls: Polls | None = None
         # What has come while that is under way.
         self._ahead = b""
         self._used_at = 0.0
@@ -86,38 +85,40 @@ class FastHttp(HttpToolsProtocol):
         if self._begun == self._completed and (
             cycle is None or (cycle.response_complete and not self.pipeline)
         ):
-            if self.limit_concurrency is None and not self.access_log and self._polls.take(data):
-                return
-            head, end = self._read(data)
-            if head is not None:
-                if head.upgrade:
-                    self._upgrade(head, data[end:])
-                else:
-                    self._answer(head, data[end : end + head.length])
+            path = self._place_of(data)
+            if path is not None and self._take(path, data):
                 return
         super().data_received(data)
 
-    def _read(self, data: bytes) -> tuple[Head | None, int]:
-        """The head of a request that is ours and whole, and where it ends."""
-        at = data.find(b"/", 0, 9)
-        if at < 0 or not data.startswith(self.path, at) or self.limit_concurrency is not None:
-            return None, 0
+    def _place_of(self, data: bytes) -> bytes | None:
+        """Whose request begins here."""
+        if self.limit_concurrency is None:
+            at = data.find(b"/", 0, 9)
+            for path in self.places:
+                if data.startswith(path, at):
+                    return path
+        return None
+
+    def _take(self, path: bytes, data: bytes) -> bool:
+        """Answer a request, if it is plain and whole."""
+        endpoint, polls = self.places[path], self._polls
+        if not self.access_log:
+            if polls is None or polls.endpoint is not endpoint:
+                polls = self._polls = Polls(self, endpoint, path)
+            if polls.take(data):
+                return True
         end = data.find(_EMPTY_LINE)
         head = read_head(data[:end]) if end > 0 else None
         end += len(_EMPTY_LINE)
-        if head is None or head.path.rstrip(b"/") != self.path:
-            return None, 0
+        if head is None or head.path.rstrip(b"/") != path:
+            return False
         if head.upgrade:
-            names = [name for name, _ in head.headers]
-            plain = (
-                head.upgrade == b"websocket"
-                and head.method == "GET"
-                and not head.length
-                and (b"sec-websocket-version", b"13") in head.headers
-                and b"sec-websocket-key" in names
-            )
-            return (head if plain else None), end
-        return (head if len(data) - end == head.length else None), end
+            return self._upgrade(endpoint, head, data[end:])
+        if len(data) - end != head.length:
+            return False
+        self.exchange = exchange = Exchange(self, head, data[end:])
+        endpoint.table.host.begin_aside(exchange.run, endpoint, self.scope_of(head, "http"))
+        return True
 
     def scope_of(self, head: Head, kind: str) -> Scope:
         """As uvicorn makes it."""
@@ -139,28 +140,27 @@ class FastHttp(HttpToolsProtocol):
             "extensions": {},
         }
 
-    def _upgrade(self, head: Head, rest: bytes) -> None:
+    def _upgrade(self, endpoint: Endpoint, head: Head, rest: bytes) -> bool:
+        if head.upgrade != b"websocket" or head.method != "GET" or head.length:
+            return False
+        headers = dict(head.headers)
+        key = headers.get(b"sec-websocket-key")
+        if key is None or headers.get(b"sec-websocket-version") != b"13":
+            return False
         self._unset_keepalive_if_required()
         self.connections.discard(self)
         scope = self.scope_of(head, "websocket")
         scope["extensions"] = {"websocket.http.response": {}}
         offered = b",".join([value for name, value in head.headers if name == b"sec-websocket-protocol"])
-        scope["subprotocols"] = (
-            [part.strip().decode("latin-1") for part in offered.split(b",")] if offered else []
-        )
-        key = next(value for name, value in head.headers if name == b"sec-websocket-key")
+        scope["subprotocols"] = [part.strip().decode("latin-1") for part in offered.split(b",") if part]
         socket = FastWebSocket(
-            self.endpoint, self.transport, key, self.server_state.default_headers, self.connections
+            endpoint, self.transport, key, self.server_state.default_headers, self.connections
         )
         self.transport.set_protocol(socket)
-        self.endpoint.table.host.begin_aside(socket.serve, scope)
+        endpoint.table.host.begin_aside(socket.serve, scope)
         if rest:
             socket.data_received(rest)
-
-    def _answer(self, head: Head, body: bytes) -> None:
-        exchange = Exchange(self, head, body)
-        self.exchange = exchange
-        self.endpoint.table.host.begin_aside(exchange.run, self.scope_of(head, "http"))
+        return True
 
     def exchanged(self, *, keeps: bool) -> None:
         """An answer is written."""
@@ -249,12 +249,12 @@ class Exchange:
         self.keeps = head.keeps
         self.started = False
 
-    async def run(self, scope: Scope) -> None:
+    async def run(self, endpoint: Endpoint, scope: Scope) -> None:
         """Let the endpoint answer."""
         self.scope = scope
         protocol = self._protocol
         try:
-            await protocol.endpoint.answer(scope, self._receive, self._send)
+            await endpoint.answer(scope, self._receive, self._send)
         except Exception:
             logger.exception("a request failed")
             if not self.started and not self._is_gone:

@@ -36,14 +36,14 @@ class FastLane:
     """
 
     def __init__(self, endpoint: Endpoint, path: str = "/socket.io") -> None:
-        self.endpoint = endpoint
-        self.path = "/" + path.strip("/")
-        names: dict[str, Any] = {
-            "endpoint": endpoint,
-            "path": self.path.encode(),
-            "__doc__": FastHttp.__doc__,
-        }
+        self._places: dict[bytes, Endpoint] = {}
+        names: dict[str, Any] = {"places": self._places, "__doc__": FastHttp.__doc__}
         self.http: type[FastHttp] = type("Http", (FastHttp,), names)
+        self.add(endpoint, path)
+
+    def add(self, endpoint: Endpoint, path: str) -> None:
+        """Serve another one too, before the server starts."""
+        self._places[b"/" + path.strip("/").encode()] = endpoint
 
     def run(self, app: Any, **options: Any) -> None:
         """``uvicorn.run`` with this lane; the options are uvicorn's."""

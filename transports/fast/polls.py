@@ -25,6 +25,7 @@ from .head import read_head
 from .response import encode_head
 
 if TYPE_CHECKING:
+    from ..endpoint import Endpoint
     from .http import FastHttp
 
 __all__ = ["Polls"]
@@ -45,14 +46,16 @@ class Polls:
 
     Args:
         protocol: The connection.
+        endpoint, path: Whose sessions they are.
     """
 
-    __slots__ = ("_blocks", "_get", "_heads", "_named", "_post", "_protocol")
+    __slots__ = ("_blocks", "_get", "_heads", "_named", "_post", "_protocol", "endpoint")
 
-    def __init__(self, protocol: FastHttp) -> None:
+    def __init__(self, protocol: FastHttp, endpoint: Endpoint, path: bytes) -> None:
+        self.endpoint = endpoint
         self._protocol = protocol
-        self._get = b"GET " + protocol.path + b"/?"
-        self._post = b"POST " + protocol.path + b"/?"
+        self._get = b"GET " + path + b"/?"
+        self._post = b"POST " + path + b"/?"
         # By the header block: what an answer to it says besides, or None where it has to be looked at.
         self._blocks: dict[bytes, list[tuple[bytes, bytes]] | None] = {}
         self._named: object = None
@@ -74,7 +77,7 @@ class Polls:
         if len(fields) != len(pairs) or fields.get(b"EIO") != b"4" or fields.get(b"transport") != b"polling":
             return False
         sid = fields.get(b"sid")
-        session = None if sid is None else self._protocol.endpoint.table.sessions.get(sid.decode())
+        session = None if sid is None else self.endpoint.table.sessions.get(sid.decode())
         counting = fields.get(b"holdfast") == b"1"
         if session is None or session.identity is not None or session.counting != counting:
             return False
@@ -96,7 +99,7 @@ class Polls:
         if len(data) != body_at + length or (length and not is_post):
             return False
         more = self._blocks[block] if block in self._blocks else self._judge(block)
-        table = self._protocol.endpoint.table
+        table = self.endpoint.table
         if more is None or table.is_closing or length > session.max_payload:
             return False
         session.check_time()
@@ -117,7 +120,7 @@ class Polls:
         head = read_head(b"GET / HTTP/1.1" + block)
         if head is not None and head.keeps and not head.upgrade and not head.length:
             protocol = self._protocol
-            scope, settings = protocol.scope_of(head, "http"), protocol.endpoint.table.settings
+            scope, settings = protocol.scope_of(head, "http"), self.endpoint.table.settings
             headers = RequestHead(scope)
             try:
                 check_head(scope, settings)
@@ -133,13 +136,13 @@ class Polls:
     # -- a GET
 
     def _poll(self, session: LiveSession, attach: str, more: list[tuple[bytes, bytes]]) -> bool:
-        protocol, settings = self._protocol, self._protocol.endpoint.table.settings
+        protocol, settings = self._protocol, self.endpoint.table.settings
         hold: float | None = None
         if session.counting:
             asked = decode_attach(attach)
             if asked.carrier is None:
                 return False
-            protocol.endpoint.table.find(session.sid, key=asked.key)
+            self.endpoint.table.find(session.sid, key=asked.key)
             attachment = session.attach("polling", number=asked.carrier, received=asked.received)
             hold = settings.counting_ping_interval
             if asked.wait_ms is not None:
@@ -168,7 +171,7 @@ class Polls:
             attach = decode_attach(first.data)
             if attach.carrier is not None:
                 return False
-            self._protocol.endpoint.table.find(session.sid, key=attach.key)
+            self.endpoint.table.find(session.sid, key=attach.key)
             packets, received = without_probes(session, packets), attach.received
         else:
             verdict = admit_plain("post", transport=session.transport, busy=session.is_posting)
