@@ -219,6 +219,8 @@ class Host:
         hands = self._hands
         if hands is None or hands.loop is not loop:
             self._hands = hands = Hands(loop, self._made)
+            # What was due on another event loop is not any more.
+            self._due = []
         return hands
 
     def _made(self, task: asyncio.Task[None]) -> None:
@@ -254,6 +256,8 @@ class Host:
         Raises:
             BaseException: it ends the task: its event loop closes, or (on asyncio) the program was interrupted.
         """
+        if Hands.discarding:
+            raise error or GeneratorExit
         try:
             task = asyncio.current_task()
         except RuntimeError:

@@ -8,6 +8,7 @@ import os
 from starlette.types import Receive, Scope, Send
 
 from holdfast import Disconnected, Server, Socket
+from holdfast.fast import FastLane
 
 COUNT, SIZE = 2_000, 10_000
 
@@ -34,6 +35,9 @@ app = Server(
     counting_ping_timeout=1.0,
     grace_period=1.0,
 )
+
+
+lane = FastLane(app)
 
 
 @app.on("go", concurrent=True)

@@ -44,9 +44,18 @@ def _started(name: str) -> Iterator[Running]:
         assert "Traceback" not in server.log(), server.log()
 
 
+# Who finds our server on the fast lane: of each kind of client, one half.
+FAST = ("socket.io-client-4.8-msgpack", "socket.io-client-4.0", "python-AsyncClient", "holdfast-client")
+
+
 @pytest.fixture(scope="session")
 def own_server() -> Iterator[Running]:
     yield from _started("uvicorn")
+
+
+@pytest.fixture(scope="session")
+def fast_server() -> Iterator[Running]:
+    yield from _started("uvicorn-fast")
 
 
 @pytest.fixture(scope="session")
@@ -64,7 +73,8 @@ def node_server() -> Iterator[Running]:
 @pytest.fixture
 def server(pair: str, request: pytest.FixtureRequest) -> Running:
     """The one that the pair is about."""
-    return request.getfixturevalue("node_server" if pair.endswith("@socket.io") else "own_server")
+    ours = "fast_server" if pair in FAST else "own_server"
+    return request.getfixturevalue("node_server" if pair.endswith("@socket.io") else ours)
 
 
 @pytest.fixture(scope="session")

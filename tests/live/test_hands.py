@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
@@ -272,3 +273,24 @@ async def test_another_cancellation_is_not_swallowed_by_a_stopper() -> None:
     task = asyncio.create_task(run())
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_what_is_thrown_away_does_not_go_on(caplog: pytest.LogCaptureFixture) -> None:
+    ended: list[BaseException] = []
+
+    async def wait(host: Host) -> None:
+        try:
+            await asyncio.get_running_loop().create_future()
+        except BaseException as error:
+            ended.append(error)
+            await host.go_on_after(error)
+            await asyncio.sleep(0)
+
+    host = await ready_host()
+    host.begin(wait, host)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    del host
+    gc.collect()
+    assert [type(error) for error in ended] == [GeneratorExit]
+    assert all("destroyed" in record.getMessage() for record in caplog.records)

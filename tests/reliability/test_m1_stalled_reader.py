@@ -110,7 +110,7 @@ class Stalled:
         self._post(f"polling{more}&sid={opened['sid']}", body)
 
 
-@pytest.mark.parametrize("name", ["uvicorn", "hypercorn-asyncio"])
+@pytest.mark.parametrize("name", ["uvicorn", "uvicorn-fast", "hypercorn-asyncio"])
 def test_m1_stalled_readers_cost_at_most_ten_megabytes(name: str) -> None:
     port = free_port()
     with running(server_command(name, "stalled_app:app", port), port) as server, ExitStack() as stack:

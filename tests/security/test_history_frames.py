@@ -14,6 +14,7 @@ pytestmark = pytest.mark.servers
 WEBSOCKET = "/engine.io/?EIO=4&transport=websocket"
 SERVERS = {
     "uvicorn": ["--ws=auto"],
+    "uvicorn-fast": [],
     # wsproto unpacks a message whole before anybody counts it: docs/security.md says to leave its compression off.
     "uvicorn-sansio-h11": ["--ws=wsproto", "--ws-per-message-deflate=false"],
     "hypercorn-asyncio": [],

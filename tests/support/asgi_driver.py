@@ -126,6 +126,11 @@ class _Side:
         with anyio.fail_after(_PATIENCE):
             return await self._to_test.receive()
 
+    async def over(self) -> None:
+        """Wait until the application has returned."""
+        with anyio.fail_after(_PATIENCE):
+            await self.finished.wait()
+
     def close(self) -> None:
         for stream in (self._sent, self._to_test, self._given, self._to_app):
             stream.close()
@@ -203,8 +208,7 @@ class Exchange:
 
     async def finished(self) -> None:
         """Wait until the application's coroutine has returned."""
-        with anyio.fail_after(_PATIENCE):
-            await self._side.finished.wait()
+        await self._side.over()
 
 
 class WebSocketExchange:
@@ -262,8 +266,7 @@ class WebSocketExchange:
         return self._side.turns
 
     async def finished(self) -> None:
-        with anyio.fail_after(_PATIENCE):
-            await self._side.finished.wait()
+        await self._side.over()
 
 
 class Client:

@@ -14,8 +14,10 @@ from typing import Any
 
 import anyio
 from asgi_driver import Client, Exchange, ManualClock, WebSocketExchange, settled
+from fast_driver import FastClient
 
 from holdfast import CloseReason, Engine, Session
+from holdfast.transports.endpoint import Endpoint
 
 __all__ = [
     "SEPARATOR",
@@ -27,9 +29,17 @@ __all__ = [
     "Site",
     "WebSocketCarrier",
     "check_unharmed",
+    "Lane",
     "client_of",
     "open_site",
 ]
+
+
+class Lane:
+    """By which one clients come: a test sets it."""
+
+    is_fast = False
+
 
 SEPARATOR = "\x1e"
 Data = str | bytes
@@ -97,13 +107,21 @@ async def client_of(app: Any, root_path: str = "") -> AsyncIterator[Client]:
     """A client of an application, whose requests end with the context."""
     with ExitStack() as stack:
         async with anyio.create_task_group() as tasks:
-            client = Client(app, tasks, root_path=root_path)
+            if Lane.is_fast and isinstance(app, Endpoint) and not root_path:
+                client: Client = FastClient.of(app, tasks)
+            else:
+                client = Client(app, tasks, root_path=root_path)
             # Closed when the requests have ended, not before.
             stack.callback(client.close)
             try:
                 yield client
             finally:
+                if isinstance(client, FastClient):
+                    await client.leave()
                 tasks.cancel_scope.cancel()
+        # What that has led to is nobody's later.
+        with anyio.CancelScope(shield=True):
+            await settled()
 
 
 @asynccontextmanager

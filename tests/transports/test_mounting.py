@@ -154,6 +154,7 @@ async def test_mounted_at_the_root_it_answers_at_its_own_path() -> None:
         await works(client, "/live/")
 
 
+@pytest.mark.asgi
 @pytest.mark.parametrize("path", ["/engine.io", "engine.io/", "/a/b/c"])
 async def test_at_the_root_it_answers_at_its_own_path_with_and_without_a_slash(path: str) -> None:
     async with client_of(engine(path=path)) as client:
@@ -167,6 +168,7 @@ async def test_at_the_root_it_answers_at_its_own_path_with_and_without_a_slash(p
             assert await client.websocket(f"{other}{QUERY}websocket").closed_at_once() == 1000
 
 
+@pytest.mark.asgi
 @pytest.mark.parametrize("root_path", ["", "/socket.io"])
 async def test_with_the_path_of_the_root_it_answers_at_the_root(root_path: str) -> None:
     async with client_of(engine(path="/"), root_path=root_path) as client:
@@ -230,6 +232,7 @@ async def test_unknown_path_below_its_own_is_not_found() -> None:
             assert await client.get(path).start() == 404
 
 
+@pytest.mark.asgi
 async def test_websocket_to_an_unknown_path_below_its_own_is_refused() -> None:
     async with client_of(engine()) as client:
         socket = client.websocket("/engine.io/unknown")

@@ -95,6 +95,7 @@ async def test_open_packet_has_exactly_the_five_standard_keys(transport: str) ->
         }
 
 
+@pytest.mark.asgi
 async def test_first_subprotocol_that_is_offered_is_chosen() -> None:
     """A browser closes a WebSocket that has offered some and got none."""
     async with plain_site() as plain:
@@ -229,6 +230,7 @@ async def test_body_that_is_too_large_is_refused_before_it_has_arrived() -> None
         assert await post.start() == 413
 
 
+@pytest.mark.asgi
 @pytest.mark.parametrize("length", ["1001", "9" * 40])
 async def test_body_that_is_announced_as_too_large_is_not_waited_for(length: str) -> None:
     async with plain_site(max_payload=1000) as plain:
@@ -249,6 +251,7 @@ async def test_body_that_does_not_arrive_is_refused_with_408() -> None:
         assert await plain.post(sid, "4unharmed").text() == "ok"
 
 
+@pytest.mark.asgi
 async def test_body_cut_in_its_middle_takes_nothing() -> None:
     async with plain_site() as plain:
         sid = await plain.open()
@@ -302,6 +305,7 @@ async def test_poll_may_come_before_the_send_that_answered_the_last_one_has_retu
         assert await held.text() == "4last"
 
 
+@pytest.mark.asgi
 @pytest.mark.parametrize("polls_again", [False, True])
 async def test_answer_to_a_poll_that_is_lost_in_its_last_send_ends_the_session(polls_again: bool) -> None:
     async with plain_site() as plain:
@@ -541,6 +545,7 @@ async def test_upgrade_lets_the_poll_go_and_carries_on_by_websocket() -> None:
         assert await socket.receive() == "4hello"
 
 
+@pytest.mark.asgi
 @pytest.mark.parametrize("lost", ["6", "4a message"])
 async def test_upgrade_outlives_the_answer_that_let_the_poll_go_unless_a_message_was_in_it(lost: str) -> None:
     async with plain_site() as plain:

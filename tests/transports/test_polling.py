@@ -177,6 +177,7 @@ async def test_message_larger_than_max_payload_travels_alone() -> None:
         assert await poll.take(1) == ["x" * 5000]
 
 
+@pytest.mark.asgi
 async def test_abort_of_a_poll_detaches_and_the_session_waits() -> None:
     async with open_site("polling") as site:
         peer, poll = await site.opened()

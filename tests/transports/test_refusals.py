@@ -63,6 +63,7 @@ async def test_server_that_cannot_deny_with_a_response_gets_a_close() -> None:
         plain.close()
 
 
+@pytest.mark.asgi
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "HEAD"])
 async def test_session_is_opened_by_get_only(method: str) -> None:
     async with open_site() as site:
@@ -72,6 +73,7 @@ async def test_session_is_opened_by_get_only(method: str) -> None:
             assert (await exchange.json())["code"] == 2
 
 
+@pytest.mark.asgi
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "HEAD"])
 async def test_session_takes_get_and_post_only(method: str) -> None:
     async with open_site("polling") as site:

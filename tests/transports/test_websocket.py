@@ -206,6 +206,7 @@ async def test_lost_websocket_ends_its_request_and_the_session_waits() -> None:
         assert not live.attached
 
 
+@pytest.mark.asgi
 @pytest.mark.parametrize("counting", [False, True])
 async def test_peer_of_an_ended_session_that_sends_and_takes_nothing_is_not_read(counting: bool) -> None:
     async with open_site(max_payload=1000) as site:

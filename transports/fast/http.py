@@ -152,7 +152,9 @@ class FastHttp(HttpToolsProtocol):
         scope = self.scope_of(head, "websocket")
         scope["extensions"] = {"websocket.http.response": {}}
         offered = b",".join([value for name, value in head.headers if name == b"sec-websocket-protocol"])
-        scope["subprotocols"] = [part.strip().decode("latin-1") for part in offered.split(b",") if part]
+        scope["subprotocols"] = (
+            [part.strip().decode("latin-1") for part in offered.split(b",")] if offered else []
+        )
         socket = FastWebSocket(
             endpoint, self.transport, key, self.server_state.default_headers, self.connections
         )

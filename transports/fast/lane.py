@@ -32,10 +32,12 @@ class FastLane:
         path: Where the application has it, from the root of the server.
 
     Attributes:
+        endpoint: The first one.
         http: The class for uvicorn's option ``--http``.
     """
 
     def __init__(self, endpoint: Endpoint, path: str = "/socket.io") -> None:
+        self.endpoint = endpoint
         self._places: dict[bytes, Endpoint] = {}
         names: dict[str, Any] = {"places": self._places, "__doc__": FastHttp.__doc__}
         self.http: type[FastHttp] = type("Http", (FastHttp,), names)

@@ -76,6 +76,8 @@ class Polls:
         fields = {pair[0]: pair[-1] for pair in pairs}
         if len(fields) != len(pairs) or fields.get(b"EIO") != b"4" or fields.get(b"transport") != b"polling":
             return False
+        if "polling" not in self.endpoint.table.settings.transports:
+            return False
         sid = fields.get(b"sid")
         session = None if sid is None else self.endpoint.table.sessions.get(sid.decode())
         counting = fields.get(b"holdfast") == b"1"
@@ -266,8 +268,9 @@ class _Poll:
         session, attachment = self._session, self._leave()
         if attachment is None:
             return
+        idle = not session.has_packets(attachment)
         packets = attachment.take(session.max_payload)
-        if not packets:
+        if idle:
             packets.append(PacketType.NOOP.value)
         body = encode_payload(packets, counting=session.counting).encode()
         session.poll_answered(attachment)

@@ -219,7 +219,8 @@ class FastWebSocket(asyncio.Protocol):
             packets = attachment.take()
             if packets:
                 self._transport.write(_encode(packets, counting=session.counting))
-        if attachment.over:
+        # One that is replaced is read on, for a while.
+        if session.life is _CLOSED:
             self._end(None)
 
     def cut(self) -> None:
