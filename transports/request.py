@@ -29,6 +29,7 @@ __all__ = [
     "cors_headers",
     "host_of",
     "parse_request",
+    "share_headers",
 ]
 
 ATTACH_HEADER = "holdfast-attach"
@@ -66,6 +67,26 @@ class Head:
         if wanted not in self._last:
             return []
         return [value.decode("latin-1") for found, value in self._raw if found == wanted]
+
+
+# What many clients say alike, and what is nobody's secret.
+_SHARED = frozenset(
+    b"accept accept-encoding accept-language cache-control connection dnt host origin pragma sec-ch-ua "
+    b"sec-ch-ua-mobile sec-ch-ua-platform sec-fetch-dest sec-fetch-mode sec-fetch-site sec-websocket-extensions "
+    b"sec-websocket-version upgrade user-agent x-forwarded-proto".split()
+)
+_MOST_SHARED = 1_000
+_known: dict[tuple[bytes, bytes], tuple[bytes, bytes]] = {}
+
+
+def share_headers(headers: list[tuple[bytes, bytes]]) -> None:
+    """Replace those that were seen before by the very same: a session keeps the headers of its opening, a browser's are
+    more than a kilobyte, and most of them are everybody's."""
+    for index, pair in enumerate(headers):
+        if pair[0] in _SHARED:
+            if len(_known) >= _MOST_SHARED:
+                _known.clear()
+            headers[index] = _known.setdefault((pair[0], pair[1]), pair)
 
 
 class HeaderValues(Protocol):
@@ -135,6 +156,7 @@ class Request:
         Raises:
             RequestRefused: as `SessionTable.open`.
         """
+        share_headers(self.scope["headers"])
         return table.open(
             self.transport,
             self.handshake,

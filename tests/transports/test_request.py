@@ -11,7 +11,7 @@ from starlette.datastructures import Headers
 
 from holdfast.engine.errors import RequestRefused
 from holdfast.engine.settings import Settings
-from holdfast.transports.request import Head, parse_request
+from holdfast.transports.request import Head, parse_request, share_headers
 
 FIELDS = st.one_of(
     st.text(st.sampled_from("ab=&;%+4 é\xa0"), max_size=8),
@@ -53,3 +53,20 @@ def test_headers_are_found_as_by_the_web_framework(pairs: list[tuple[str, str]],
     head, known = Head({"headers": tuple(raw)}), Headers(raw=raw)
     assert head.getlist(name) == known.getlist(name)
     assert head.get(name, "none") == (known.getlist(name) or ["none"])[-1]
+
+
+def test_headers_that_many_send_are_kept_once_and_secrets_are_not_kept() -> None:
+    def sent(number: int) -> list[tuple[bytes, bytes]]:
+        names = ("host", "user-agent", "cookie", "sec-websocket-key")
+        return [(name.encode(), f"{name} {number}".encode()) for name in names]
+
+    first, second = sent(1), sent(1)
+    for headers in (first, second):
+        share_headers(headers)
+        assert headers == sent(1)
+    assert [one is other for one, other in zip(first, second, strict=True)] == [True, True, False, False]
+    for number in range(2_000):
+        # However many there are, that is bounded, and what they say stays what it was.
+        headers = sent(number)
+        share_headers(headers)
+        assert headers == sent(number)
