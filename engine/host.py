@@ -236,6 +236,9 @@ class Host:
     async def _finish_aside(self, coroutine: Coroutine[Any, Any, None]) -> None:
         try:
             await coroutine
+        except GeneratorExit:
+            # It is thrown away.
+            raise
         except BaseException as error:
             # Nobody awaits this task, so this is the last place where its failure can be seen; on Trio an
             # exception that left here would end the program, and so would `SystemExit` on asyncio.
