@@ -14,7 +14,7 @@ DEV := .make/dev-$(HERE)
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .PHONY: help demo examples example-chat example-whiteboard test check lint types imports core unit rest js bundle system \
-    bench bench-growth bench-browser chaos hostile soak docs build clean setup
+    bench bench-growth bench-idle bench-browser chaos hostile soak docs build clean setup
 
 help:
 	@echo "make demo    the forced-fallback demo (starts a server and prints its address)"
@@ -22,7 +22,7 @@ help:
 	@echo "make test    everything: lint, types, imports, Python, JavaScript, Chromium, Firefox, real servers"
 	@echo "make check   the quick part of it: lint, types, imports, unit tests"
 	@echo "make bench   what each message costs the server, beside Node, python-socketio and bare servers"
-	@echo "make bench-growth    what more sessions and larger rooms change"
+	@echo "make bench-growth    what more sessions and larger rooms change; make bench-idle: memory of sessions"
 	@echo "make bench-browser   how soon a page hears from its server through bad networks, beside socket.io and sockjs"
 	@echo "make chaos   numbered events through networks that break, our server's or your own; make chaos ARGS=--help"
 	@echo "make hostile ten thousand hostile inputs, three times; make soak: two hundred clients and faults for an hour"
@@ -84,6 +84,9 @@ bench: $(DEV) benchmarks/node_modules/.package-lock.json
 
 bench-growth: $(DEV)
 	@$(PY) benchmarks/bench_growth.py $(ARGS)
+
+bench-idle: $(DEV) benchmarks/node_modules/.package-lock.json
+	@$(PY) benchmarks/idle.py $(ARGS)
 
 bench-browser: $(DEV) bundle system benchmarks/node_modules/.package-lock.json
 	@$(PY) benchmarks/browser.py $(ARGS)

@@ -25,9 +25,11 @@ from bench_bars import bar_table
 from bench_chart import chart
 from bench_peers import hang_up
 from bench_report import Measured, client_share, machine, ratio_table, table, to_json
-from bench_servers import SERVERS, USUAL, Running, Subject, available, cores, raise_file_limit, running
+from bench_servers import SERVERS, USUAL, Running, Subject, available, cores, running
 from bench_wire import WrongAnswer
-from bench_workloads import WORKLOADS, Meter, Workload
+from bench_work import Meter
+from bench_workloads import WORKLOADS, Workload
+from load_servers import raise_file_limit
 
 __all__ = ["measure", "run_once"]
 
@@ -72,7 +74,7 @@ def measure(
             if subject.protocol in workload.protocols
         ]
         for server in servers:
-            run_once(workload, server, share=share)
+            run_once(workload, server, share=max(share, 0.5))
         for _ in range(rounds):
             for server in servers:
                 found.setdefault(server.name, []).append(run_once(workload, server, share=share))

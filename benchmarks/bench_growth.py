@@ -23,10 +23,12 @@ from pathlib import Path
 import uvloop
 from bench_peers import Peer, hang_up
 from bench_report import machine, markdown, rounded
-from bench_servers import SERVERS, Running, available, cores, raise_file_limit, running
+from bench_servers import SERVERS, Running, available, cores, running
 from bench_sessions import crowd, expect, leave, websocket
+from bench_websocket import in_order
 from bench_wire import WrongAnswer, client_frame, server_frame
-from bench_workloads import Meter, in_order, payload
+from bench_work import Meter, payload
+from load_servers import raise_file_limit
 
 __all__ = ["Growth", "growth"]
 

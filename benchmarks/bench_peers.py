@@ -173,13 +173,16 @@ class Peer(Link):
         self.transport.write(b"".join(map(client_frame, packets)))
 
     async def close(self, *last: str) -> None:
-        """Say goodbye, and wait until the server has closed the connection."""
+        """Say goodbye, and wait until the server has closed the connection. It has nothing to say any more."""
+        late: list[str] = []
         self._is_closing = True
         self.partner = None
         self.expected = b""
-        self.on_item, self.on_batch = _ignore, _nothing
+        self.on_item, self.on_batch = late.append, _nothing
         self.transport.write(b"".join(map(client_frame, last)) + GOODBYE)
         await self.lost()
+        if late or self._kept:
+            raise WrongAnswer(f"more than was asked for: {[*self._kept, *late][0]!r}")
 
 
 class Http(Link):
@@ -215,10 +218,6 @@ class EventStream(Link):
 
 
 def _nothing() -> None:
-    pass
-
-
-def _ignore(item: str) -> None:
     pass
 
 

@@ -15,6 +15,7 @@ __all__ = [
     "Measured",
     "client_share",
     "machine",
+    "markdown",
     "median",
     "ratio_table",
     "rounded",

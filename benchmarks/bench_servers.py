@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -17,7 +16,7 @@ from pathlib import Path
 
 from load_servers import HERE, HOST, end, family, free_port, is_listening, until
 
-__all__ = ["SERVERS", "USUAL", "Running", "Subject", "available", "cores", "raise_file_limit", "running"]
+__all__ = ["SERVERS", "USUAL", "Running", "Subject", "available", "cores", "running"]
 
 
 @dataclass(frozen=True)
@@ -103,13 +102,6 @@ def cores() -> tuple[int, int] | None:
     """One core for the server that is measured and one for the clients, where there are two."""
     found = sorted(os.sched_getaffinity(0))
     return (found[0], found[1]) if len(found) > 1 else None
-
-
-def raise_file_limit() -> int:
-    """Let this process and its servers have as many open sockets as they may; returns how many."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return hard
 
 
 @dataclass(frozen=True)

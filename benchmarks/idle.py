@@ -1,47 +1,56 @@
 """What a connected session that does nothing costs in memory: ours by each transport, python-socketio, Socket.IO on
-Node.
+Node, and a bare WebSocket of ASGI.
 
-    python benchmarks/idle.py                              10,000 sessions each; 10 minutes
-    python benchmarks/idle.py --sessions 500 --rows uvicorn/websocket,socket.io/websocket
+    make bench-idle                                   at 1,000, 5,000 and 10,000 sessions; some 25 minutes
+    make bench-idle ARGS="--sessions 500 --rest 1 --rows uvicorn/websocket,socket.io/websocket"
 
 A row is a server and a transport; "+" in front of the transport is our own protocol, else the client speaks Socket.IO.
 The figure is how much more memory (RSS) the server's process occupies with so many sessions than after the first fifty
-had come and gone, per session; garbage is collected before each look. Clients are in another process, connected
-directly, and the look is taken half a minute after the last has come. WebSockets are not compressed, but in the row of
-that name. Each session takes a file descriptor at either end: `ulimit -n` must be higher than --sessions.
+had come and gone, per session; garbage is collected before each look. Clients are in other processes, connected
+directly, and a look is taken half a minute after the last has come. WebSockets are not compressed, but in the row of
+that name. Each session takes a file descriptor at either end.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from load_report import kilobytes, show
-from load_servers import Process, serving, until
+from load_servers import Process, raise_file_limit, serving, until
 
 HERE = Path(__file__).resolve().parent
-ROWS = [
+USUAL = [
     "uvicorn/websocket",
+    "fast/websocket",
+    "python-socketio/websocket",
+    "socket.io/websocket",
+    "bare/bare",
+    "uvicorn/polling",
+    "fast/polling",
+    "python-socketio/polling",
+    "socket.io/polling",
+]
+ROWS = [
+    *USUAL,
     "uvicorn/+websocket",
     "uvicorn/+stream",
-    "uvicorn/polling",
     "uvicorn/+polling",
+    "fast/+websocket",
+    "fast/+stream",
     "uvicorn-legacy/websocket",
     "uvicorn-wsproto/websocket",
     "uvicorn-h11/polling",
     "uvicorn-deflate/websocket",
     "hypercorn/websocket",
     "hypercorn/polling",
-    "python-socketio/websocket",
-    "python-socketio/polling",
-    "socket.io/websocket",
-    "socket.io/polling",
 ]
 SETTINGS = {
     "grace_period": 5.0,
@@ -65,57 +74,62 @@ def clients(server: Process, transport: str, count: int) -> Iterator[None]:
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None
-        if process.stdout.readline() != "ready\n":
-            raise SystemExit("the clients did not connect; their message stands above")
+        if (said := process.stdout.readline()) != "ready\n":
+            raise SystemExit(f"the clients did not connect: {said}")
         yield
         process.stdin.close()
         if lost := process.stdout.read():
             raise SystemExit(lost)
 
 
-def measure(row: str, count: int) -> dict[str, object]:
+def measure(row: str, counts: Sequence[int], rest: float) -> dict[str, object]:
+    """Kilobytes of a session at each of these numbers of them."""
     name, transport = row.split("/")
-    options = {"SETTINGS": json.dumps(SETTINGS)}
-    with serving(name, options=options) as server:
+    found: dict[str, object] = {"server": name, "transport": transport}
+    with serving(name, options={"SETTINGS": json.dumps(SETTINGS)}) as server:
         with clients(server, transport, 50):
             pass
         until(lambda: server.state()["sessions"] == 0, "the end of the first sessions", seconds=150)
         before = server.memory()
-        began = time.monotonic()
-        with clients(server, transport, count):
-            seconds = time.monotonic() - began
-            time.sleep(REST)
-            found = server.state()
-            assert found["sessions"] == count, found["sessions"]
-            occupied = server.memory()
-        until(lambda: server.state()["sessions"] == 0, "the end of the sessions", seconds=300)
-        after = server.memory()
-    return {
-        "server": name,
-        "transport": transport,
-        "sessions": count,
-        "kB per session": round((occupied - before) / count / 1e3, 1),
-        "tasks per session": round((found["tasks"]) / count, 1),
-        "MB before / with / after": f"{before / 1e6:.0f} / {occupied / 1e6:.0f} / {after / 1e6:.0f}",
-        "connected in s": round(seconds, 1),
-    }
+        with ExitStack() as stack:
+            here = 0
+            for count in counts:
+                stack.enter_context(clients(server, transport, count - here))
+                here = count
+                time.sleep(rest)
+                state = server.state()
+                assert state["sessions"] == count, state["sessions"]
+                found[f"kB at {count:,}"] = round((server.memory() - before) / count / 1e3, 1)
+            found["tasks per session"] = round(state["tasks"] / here, 1)
+    found["MB before"] = round(before / 1e6)
+    return found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--sessions", type=int, default=10_000)
-    parser.add_argument("--rows", default=",".join(ROWS), help="which, by commas (default: all)")
-    parser.add_argument("--json", type=Path, help="write the figures there as well")
+    add = parser.add_argument
+    add("--sessions", default="1000,5000,10000", help="how many, by commas, ascending (default: %(default)s)")
+    add("--rows", default=",".join(USUAL), help="which, by commas, or all (default: %(default)s)")
+    add("--rest", type=float, default=REST, help="seconds before a look (default: %(default)g)")
+    add("--json", type=Path, help="write the figures there as well")
     options = parser.parse_args()
+    counts = sorted(int(count) for count in options.sessions.split(","))
+    if counts[-1] + 200 > raise_file_limit():
+        raise SystemExit("the limit of open files (ulimit -Hn) is lower than the number of sessions")
+    wanted = ROWS if options.rows == "all" else options.rows.split(",")
+    if importlib.util.find_spec("holdfast.fast") is None:
+        wanted = [row for row in wanted if not row.startswith("fast/")]
     rows: list[dict[str, object]] = []
-    for row in options.rows.split(","):
-        rows.append(measure(row, options.sessions))
-        print(
-            f"{row}: {kilobytes(float(str(rows[-1]['kB per session'])) * 1e3)}", file=sys.stderr, flush=True
-        )
-    show(rows, path=options.json, title="memory of idle sessions")
+    for row in wanted:
+        rows.append(measure(row, counts, options.rest))
+        last = float(str(rows[-1][f"kB at {counts[-1]:,}"]))
+        print(f"{row}: {kilobytes(last * 1e3)}", file=sys.stderr, flush=True)
+        if options.json:
+            # A run is long: what is known is kept.
+            options.json.write_text(json.dumps(rows, indent=1))
+    show(rows, title="memory of idle sessions")
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ class Idle:
         self.counting = counting
         self.query = "&holdfast=1" if counting else ""
         self.opened: dict[str, Any] = {}
+        self.path = "/socket.io/?EIO=4&transport="
         self.reader: asyncio.StreamReader
         self.writer: asyncio.StreamWriter
 
@@ -34,9 +35,7 @@ class Idle:
         self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self.port, limit=8_192)
 
     def ask(self, target: str, *headers: str, body: str | None = None) -> None:
-        lines = [
-            f"{'GET' if body is None else 'POST'} /socket.io/?EIO=4&transport={target}{self.query} HTTP/1.1"
-        ]
+        lines = [f"{'GET' if body is None else 'POST'} {self.path}{target}{self.query} HTTP/1.1"]
         lines += [f"Host: 127.0.0.1:{self.port}", *headers]
         data = (body or "").encode()
         if body is not None:
@@ -106,14 +105,17 @@ class IdleWebSocket(Idle):
                 return data.decode()
             self.writer.write(bytes([0x8A, 0x80 | len(data), 0, 0, 0, 0]) + data)
 
-    async def connect(self) -> None:
+    async def shake_hands(self, target: str) -> None:
         await self.open()
         key = base64.b64encode(os.urandom(16)).decode()
         upgrade = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13")
-        self.ask("websocket", *upgrade, f"Sec-WebSocket-Key: {key}")
+        self.ask(target, *upgrade, f"Sec-WebSocket-Key: {key}")
         head = await self.head()
         if " 101 " not in head:
             raise ConnectionError(head)
+
+    async def connect(self) -> None:
+        await self.shake_hands("websocket")
         self.take_open((await self.frame()).split(SEPARATOR)[0])
         self.send("40")
         while "40{" not in await self.frame():
@@ -123,6 +125,17 @@ class IdleWebSocket(Idle):
         while True:
             if "2" in (await self.frame()).split(SEPARATOR):
                 self.send("3")
+
+
+class IdleBare(IdleWebSocket):
+    """Of a server without a protocol."""
+
+    async def connect(self) -> None:
+        self.path = "/"
+        await self.shake_hands("echo")
+
+    async def stay(self) -> None:
+        await self.frame()
 
 
 class IdlePolling(Idle):
@@ -183,7 +196,7 @@ class IdleStream(Idle):
                 await self.bring("3")
 
 
-CLIENTS = {"websocket": IdleWebSocket, "polling": IdlePolling, "stream": IdleStream}
+CLIENTS = {"websocket": IdleWebSocket, "bare": IdleBare, "polling": IdlePolling, "stream": IdleStream}
 
 
 async def run(options: argparse.Namespace) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -31,6 +32,7 @@ __all__ = [
     "family",
     "free_port",
     "is_listening",
+    "raise_file_limit",
     "serving",
     "until",
 ]
@@ -63,6 +65,8 @@ def _hypercorn(app: str, kind: str) -> list[str]:
 # By the names that --servers takes.
 SERVERS: dict[str, list[str]] = {
     "uvicorn": _uvicorn("load_app:app"),
+    "fast": _uvicorn("load_lane:app", "--http=load_lane:lane.http"),
+    "bare": _uvicorn("bench_app_bare:app"),
     "uvicorn-legacy": _uvicorn("load_app:app", "--ws=websockets"),
     "uvicorn-wsproto": _uvicorn("load_app:app", "--ws=wsproto"),
     "uvicorn-h11": _uvicorn("load_app:app", "--http=h11", "--loop=asyncio"),
@@ -94,6 +98,13 @@ def family(pid: int) -> Iterator[int]:
                 continue
             if parent == pid:
                 yield from family(int(entry.name))
+
+
+def raise_file_limit() -> int:
+    """Let this process and those it starts have as many open sockets as they may; returns how many."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
 
 
 @dataclass
