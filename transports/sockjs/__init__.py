@@ -1,0 +1,5 @@
+"""SockJS: its endpoint, on the same sessions as all others."""
+
+from .app import SockJS, SockJSFunction
+
+__all__ = ["SockJS", "SockJSFunction"]
