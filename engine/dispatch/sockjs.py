@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from base64 import b64encode
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import cast
 
 from ..adapters import SocketInfo
@@ -19,7 +19,7 @@ from .names import check_rooms
 from .namespace import Namespace
 from .registry import Registry
 
-__all__ = ["SockJSSession", "TextCodec", "sockjs_handler_maker"]
+__all__ = ["SockJSFunction", "SockJSSession", "TextCodec", "sockjs_handler_maker"]
 
 _MOST_REASON = 123
 
@@ -206,14 +206,25 @@ class SockJSSession(Session):
         super().session_closed(reason)
 
 
+SockJSFunction = Callable[[SockJSSession], Awaitable[None]]
+
+
 def sockjs_handler_maker(
-    function: Callable[..., object], namespace: Namespace | None, *, max_rooms: int
+    function: SockJSFunction, namespace: Namespace | None, *, max_rooms: int
 ) -> Callable[[LiveSession], SessionHandler]:
     """What a `SockJSTable` calls with each new session."""
 
+    async def run(session: SockJSSession) -> None:
+        try:
+            await function(session)
+        except SessionClosed:
+            # Whoever sends to a client that has just left has done nothing wrong.
+            if session.is_open:
+                raise
+
     def make(live: LiveSession) -> SessionHandler:
         session = SockJSSession(live, namespace, max_rooms=max_rooms)
-        live.host.spawn(session.run, function)
+        live.host.spawn(session.run, run)
         return session
 
     return make

@@ -175,6 +175,41 @@ async def test_function_that_fails_ends_its_session_and_the_log_says_so(
     assert "the application's fault" in caplog.text
 
 
+async def test_client_that_leaves_while_it_is_answered_is_no_failure(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with open_site(buffer_limit=2_000) as site:
+        socket = await site.websocket()
+        socket.hang()
+        # More than may wait for it, so that the echo waits, too.
+        socket.send(json.dumps(["x"] * 20))
+        await settled()
+        socket.close()
+        await socket.finished()
+        await settled()
+        assert not site.sessions[0].is_open
+        assert "failed" not in caplog.text
+
+
+async def test_function_that_sends_to_another_that_is_over_has_failed(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    sessions: list[SockJSSession] = []
+
+    async def tell_the_first(session: SockJSSession) -> None:
+        sessions.append(session)
+        await session.receive()
+        await sessions[0].send("x")
+
+    async with open_site(tell_the_first) as site:
+        first, second = await site.websocket(), await site.websocket()
+        first.close()
+        await first.finished()
+        second.send('["go"]')
+        assert await second.receive() == GO_AWAY
+    assert "a background task failed" in caplog.text
+
+
 # -- who may
 
 

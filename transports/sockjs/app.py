@@ -6,14 +6,13 @@ SockJS protocol 0.3.4, "Base URL" and "Session URLs".
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ...engine.dispatch import Namespace
-from ...engine.dispatch.sockjs import SockJSSession, sockjs_handler_maker
+from ...engine.dispatch.sockjs import SockJSFunction, sockjs_handler_maker
 from ...engine.errors import RemoteProtocolError, RequestRefused
 from ...engine.host import Clock, Host
 from ...engine.live import AllowRequest
@@ -30,9 +29,7 @@ from .senders import take_messages
 from .visit import Visit
 from .websocket import Carried, open_websocket, serve_websocket
 
-__all__ = ["SockJS", "SockJSFunction"]
-
-SockJSFunction = Callable[[SockJSSession], Awaitable[None]]
+__all__ = ["SockJS"]
 
 _IFRAME = re.compile(r"/iframe[0-9A-Za-z._-]*\.html")
 _LONGEST_NAME = 256
