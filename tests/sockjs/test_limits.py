@@ -80,6 +80,16 @@ async def test_sessions_are_bounded() -> None:
         assert await site.poll("a") == 'a["x"]\n'
 
 
+async def test_application_is_not_asked_about_who_has_no_room() -> None:
+    asked: list[Handshake] = []
+
+    async with open_site(allow_request=asked.append, max_sessions=1) as site:
+        await site.websocket()
+        assert await site.post("/000/b/xhr").start() == 503
+        assert (await site.client.websocket("/sockjs/websocket").next())["status"] == 503
+        assert len(asked) == 1
+
+
 async def test_sessions_that_one_address_opens_and_does_not_use_are_bounded() -> None:
     async with open_site(max_unused_sessions_per_address=2) as site:
         for id in "ab":

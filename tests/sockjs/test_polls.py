@@ -130,6 +130,7 @@ async def test_end_is_said_for_a_while_to_all_who_ask() -> None:
         assert await site.bring('["a"]') == 404
         await site.clock.advance(5)
         assert await site.poll() == "o\n"
+        await settled()
         assert len(site.sessions) == 2
 
 
@@ -261,6 +262,7 @@ async def test_heartbeat_that_is_not_taken_loses_nothing() -> None:
         poll = site.post("/000/id/xhr")
         await settled()
         end = poll.hold_end()
+        poll.fail_end()
         await site.clock.advance(10)
         again = site.post("/000/id/xhr")
         await settled()

@@ -76,6 +76,7 @@ class Site:
         await socket.accept()
         if url != "/websocket":
             assert await socket.receive() == "o"
+        await settled()
         return socket
 
 
