@@ -82,8 +82,6 @@ class _Member:
         return self.live.writable
 
     def deliver(self, messages: list[Message], packet: SocketPacket, *, volatile: bool = False) -> None:
-        if volatile and not self.live.writable:
-            return
         try:
             self.live.send_nowait(*messages)
         except SessionClosed:
