@@ -9,7 +9,7 @@ from typing import cast
 
 from ..adapters import SocketInfo
 from ..errors import LocalProtocolError, RemoteProtocolError, SessionClosed
-from ..live import LiveSession, LiveSockJS, SessionHandler, SocketHandshake
+from ..live import LiveSession, LiveSockJS, SessionHandler
 from ..session import GO_AWAY, CloseReason
 from ..wire.codec import Codec
 from ..wire.message import Message
@@ -89,26 +89,6 @@ class _Member:
         except LocalProtocolError as error:
             self.live.fail(CloseReason.BUFFER_FULL, message=str(error), close_code=1008)
 
-    def info(self) -> SocketInfo:
-        request = self.live.request
-        handshake = SocketHandshake(
-            headers=request.headers,
-            query=request.query,
-            auth={},
-            address=request.address,
-            secure=request.secure,
-            url=request.url,
-            time=request.time,
-            scope=request.scope,
-            principal=request.principal,
-        )
-        return SocketInfo(
-            id=self.id,
-            namespace=self.registry.name,
-            handshake=handshake,
-            rooms=self.registry.adapter.rooms(self),
-        )
-
     def join(self, room: str) -> None:
         if not self.live.is_open:
             return
@@ -122,13 +102,18 @@ class _Member:
     def leave_room(self, room: str) -> None:
         self.registry.adapter.remove(self, room)
 
-    def disconnect(self, close: bool) -> None:
-        self.live.close()
-
     def leave(self) -> None:
         """It is gone."""
         self.registry.adapter.remove_all(self)
         self.registry.release()
+
+    # Nobody calls these of who is not connected.
+
+    def info(self) -> SocketInfo:
+        raise NotImplementedError
+
+    def disconnect(self, close: bool) -> None:
+        raise NotImplementedError
 
 
 class SockJSSession(Session):
