@@ -3,6 +3,7 @@
 from .engine.adapters import Adapter, MemoryHub
 from .engine.dispatch import Ack, BroadcastOperator, Namespace, Next, ParentNamespace, RemoteSocket, Socket
 from .engine.dispatch.bare import Session
+from .engine.dispatch.sockjs import SockJSSession
 from .engine.drain import Drained
 from .engine.errors import (
     AckTimeout,
@@ -18,12 +19,13 @@ from .engine.errors import (
 )
 from .engine.live import Allowed, Handshake, SocketHandshake, Stats
 from .engine.session import CloseReason
-from .engine.settings import Cookie, Settings
+from .engine.settings import Cookie, Settings, SockJSSettings
 from .engine.wire.codec import Codec, JsonCodec, MsgpackCodec
 from .engine.wire.message import Message
 from .engine.wire.socketio import BinaryHeader, SocketPacket, SocketPacketType
 from .transports.app import Engine, Server
 from .transports.signals import SignalDrain
+from .transports.sockjs import SockJS
 
 __all__ = [
     "Ack",
@@ -63,5 +65,8 @@ __all__ = [
     "SocketHandshake",
     "SocketPacket",
     "SocketPacketType",
+    "SockJS",
+    "SockJSSession",
+    "SockJSSettings",
     "Stats",
 ]

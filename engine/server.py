@@ -125,13 +125,18 @@ class SessionTable:
             transports=tuple(settings.transports),
         )
         core.opening.control.append(encode_open(packet))
-        self.sessions[sid] = session
+        self._admit(session)
+        return session
+
+    def _admit(self, session: LiveSession) -> None:
+        """Let a session that was made begin, with the application above it."""
+        transport, counting = session.transport, session.counting
+        self.sessions[session.sid] = session
         self.counters.open(transport, counting=counting)
         self._unused.add(session)
         session.on_end(self._forget)
         session.start(self._open_handler(session))
         logger.debug("session %s opened by %s%s", session.name, transport, " (counting)" if counting else "")
-        return session
 
     def check_room(self, request: Handshake) -> None:
         """Return if this request may open another session.

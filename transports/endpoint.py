@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..engine.drain import Drained
 from ..engine.errors import RemoteProtocolError, RequestRefused
-from ..engine.live import AllowRequest, Attachment, Identity, LiveSession, Permission, Stats
+from ..engine.live import AllowRequest, Attachment, Handshake, Identity, LiveSession, Permission, Stats
 from ..engine.server import SessionTable
 from . import client_files
 from .http import (
@@ -32,7 +32,7 @@ from .signals import SignalDrain
 from .stream import serve_stream
 from .websocket import serve_carrier, serve_websocket
 
-__all__ = ["Endpoint", "overhear_lifespan"]
+__all__ = ["Endpoint", "close_unknown", "overhear_lifespan", "refuse", "route_of"]
 
 logger = logging.getLogger("holdfast.server")
 
@@ -48,7 +48,7 @@ _PREFLIGHT = {
 }
 
 
-def _route(scope: Scope) -> str:
+def route_of(scope: Scope) -> str:
     """The path below the mount point; servers put the mount point into ``path`` or leave it out."""
     path: str = scope["path"]
     root: str = scope.get("root_path", "")
@@ -111,7 +111,7 @@ class Endpoint:
         if rest is None:
             await self._elsewhere(scope, receive, send)
         elif rest and scope["type"] == "websocket":
-            await _not_found(receive, send)
+            await close_unknown(receive, send)
         elif rest:
             await self._serve_file(scope, receive, send, rest)
         else:
@@ -122,7 +122,7 @@ class Endpoint:
 
     def _rest(self, scope: Scope) -> str | None:
         """What stands behind our own path; None for a path that is not ours."""
-        route = _route(scope)
+        route = route_of(scope)
         if self.path and (route == self.path or route.startswith(self.path + "/")):
             return route[len(self.path) :].strip("/")
         # Below a mount point the path is ours even if it is named otherwise.
@@ -137,7 +137,7 @@ class Endpoint:
         if self.app is not None:
             await self.app(scope, receive, send)
         elif scope["type"] == "websocket":
-            await _not_found(receive, send)
+            await close_unknown(receive, send)
         else:
             text = f"Not found. This server answers below {self.path}/\n"
             await send_response(send, text.encode(), headers={}, status=404, content_type="text/plain")
@@ -249,7 +249,7 @@ class Endpoint:
             await served
         except RequestRefused as error:
             self.table.counters.refuse(error)
-            await _refuse(scope, send, error, cors_headers(Head(scope), self.table.settings))
+            await refuse(scope, send, error, cors_headers(Head(scope), self.table.settings))
         return None
 
     async def _begin(
@@ -263,7 +263,7 @@ class Endpoint:
             # A stranger's page may not read even this; whoever runs the server can.
             self._warn_once(error)
             self.table.counters.refuse(error)
-            await _refuse(scope, send, error, {})
+            await refuse(scope, send, error, {})
             return None
         cors = cors_headers(head, settings)
         if self.table.is_closing and scope.get("http_version", "1.1").startswith("1"):
@@ -290,14 +290,25 @@ class Endpoint:
                 return await serve_poll(self.table, request, receive, send, cors)
         except (RequestRefused, RemoteProtocolError) as error:
             self.table.counters.refuse(error)
-            await _refuse(scope, send, refusal_of(error), cors)
+            await refuse(scope, send, refusal_of(error), cors)
         return None
 
     async def _permit(self, request: Request) -> None:
-        allowed = await self._permission.ask(request.handshake)
-        if allowed is not None:
-            handshake = replace(request.handshake, principal=allowed.principal)
-            request.allow(handshake, Identity(self._permission, allowed, handshake))
+        handshake, identity = await self._ask(request.handshake)
+        if identity is not None:
+            request.allow(handshake, identity)
+
+    async def _ask(self, handshake: Handshake) -> tuple[Handshake, Identity | None]:
+        """Who opens a session with this request, as far as the application says so.
+
+        Raises:
+            RequestRefused: status 403.
+        """
+        allowed = await self._permission.ask(handshake)
+        if allowed is None:
+            return handshake, None
+        handshake = replace(handshake, principal=allowed.principal)
+        return handshake, Identity(self._permission, allowed, handshake)
 
     def _warn_once(self, refused: RequestRefused) -> None:
         message = refused.message
@@ -306,12 +317,14 @@ class Endpoint:
             logger.warning("a page may not connect: %r", message)
 
 
-async def _not_found(receive: Receive, send: Send) -> None:
+async def close_unknown(receive: Receive, send: Send) -> None:
+    """Refuse a WebSocket to an address where there is none."""
     await receive()
     await send({"type": "websocket.close", "code": 1000})
 
 
-async def _refuse(scope: Scope, send: Send, refused: RequestRefused, headers: Mapping[str, str]) -> None:
+async def refuse(scope: Scope, send: Send, refused: RequestRefused, headers: Mapping[str, str]) -> None:
+    """Answer a request, or a WebSocket that was not accepted, with Engine.IO's error object."""
     logger.info("request refused with code %d: %r", refused.code, refused.message)
     if scope["type"] == "websocket":
         await _deny(scope, send, refused)

@@ -23,7 +23,7 @@ from ..engine.wire.payload import decode_payload_bytes, encode_payload
 from .http import Patience, disconnected, opening_headers, read_body, send_nothing, send_response
 from .request import Request
 
-__all__ = ["TEXT", "answer_poll", "serve_poll", "serve_post", "without_probes"]
+__all__ = ["TEXT", "answer_poll", "hold_poll", "send_answer", "serve_poll", "serve_post", "without_probes"]
 
 TEXT = "text/plain; charset=UTF-8"
 
@@ -80,7 +80,7 @@ async def _wait_and_answer(
     hold: float | None,
     upgrading: bool,
 ) -> None:
-    if not await _hold(session, attachment, receive, hold):
+    if not await hold_poll(session, attachment, receive, hold):
         await send_nothing(send)
         return
     if upgrading and session.transport != "polling":
@@ -107,7 +107,9 @@ def _admit(what: str, session: LiveSession, *, busy: bool) -> None:
     )
 
 
-async def _hold(session: LiveSession, attachment: Attachment, receive: Receive, hold: float | None) -> bool:
+async def hold_poll(
+    session: LiveSession, attachment: Attachment, receive: Receive, hold: float | None = None
+) -> bool:
     """Wait until the poll can be answered; False when the client has left, and the poll is detached."""
     present = False
     timer = None if hold is None else session.host.call_later(hold, attachment.ring)
@@ -141,6 +143,28 @@ async def answer_poll(
     patience = settings.ping_interval + settings.ping_timeout
     if session.counting:
         patience = settings.counting_ping_interval + settings.counting_ping_timeout
+    await send_answer(
+        session, attachment, send, body, headers=headers, content_type=TEXT, patience=patience, idle=idle
+    )
+
+
+async def send_answer(
+    session: LiveSession,
+    attachment: Attachment,
+    send: Send,
+    body: bytes,
+    *,
+    headers: Mapping[str, str],
+    content_type: str,
+    patience: float,
+    idle: bool,
+) -> None:
+    """Send what was taken for a poll.
+
+    Args:
+        patience: For how many seconds its client may take nothing of it.
+        idle: Whether nothing is lost with it.
+    """
     # Before it is sent: `send` may return long after the bytes are out, and the client polls again as soon as it has
     # them. Of a plain peer that would be a second poll while the session has one.
     session.poll_answered(attachment)
@@ -149,7 +173,9 @@ async def answer_poll(
         # No heartbeat watches a poll. What a client takes of it is its sign of life.
         with Patience(session.host, patience) as watch:
             attachment.scope = watch.scope
-            await send_response(send, body, headers=headers, content_type=TEXT, sign_of_life=watch.renew)
+            await send_response(
+                send, body, headers=headers, content_type=content_type, sign_of_life=watch.renew
+            )
             sent = True
     except OSError:
         pass  # The client left while it was answered; what it did not get is its next poll's.

@@ -27,9 +27,11 @@ __all__ = [
     "check_head",
     "check_origin",
     "cors_headers",
+    "handshake_of",
     "host_of",
     "parse_request",
     "share_headers",
+    "subprotocol_of",
 ]
 
 ATTACH_HEADER = "holdfast-attach"
@@ -132,8 +134,7 @@ class Request:
     def handshake(self) -> Handshake:
         """What the application is told of the request. Most are of no interest to it."""
         if self._handshake is None:
-            query_text = self.scope.get("query_string", b"").decode("latin-1")
-            self._handshake = _handshake(self.scope, self.query, query_text, self.settings)
+            self._handshake = _handshake(self.scope, self.query, self.settings)
         return self._handshake
 
     def allow(self, handshake: Handshake, identity: Identity) -> None:
@@ -207,6 +208,18 @@ def _parse_query(text: str) -> dict[str, str]:
     return query
 
 
+def _query_of(scope: Scope) -> dict[str, str]:
+    try:
+        return _parse_query(_query_text(scope))
+    except ValueError as error:
+        raise RequestRefused(ErrorCode.BAD_REQUEST, "Bad request: the query has too many fields") from error
+
+
+def _query_text(scope: Scope) -> str:
+    text: bytes = scope.get("query_string", b"")
+    return text.decode("latin-1")
+
+
 def parse_request(scope: Scope, settings: Settings, head: Head | None = None) -> Request:
     """Read what is asked for.
 
@@ -216,11 +229,7 @@ def parse_request(scope: Scope, settings: Settings, head: Head | None = None) ->
     Raises:
         RequestRefused: with Engine.IO's code and a message that names the remedy.
     """
-    query_text: str = scope.get("query_string", b"").decode("latin-1")
-    try:
-        query = _parse_query(query_text)
-    except ValueError as error:
-        raise RequestRefused(ErrorCode.BAD_REQUEST, "Bad request: the query has too many fields") from error
+    query = _query_of(scope)
     method = "WEBSOCKET" if scope["type"] == "websocket" else scope["method"]
     counting = query.get("holdfast") == "1"
     transport = query.get("transport", "")
@@ -244,7 +253,7 @@ def parse_request(scope: Scope, settings: Settings, head: Head | None = None) ->
         sid=sid,
         counting=counting,
         codecs=tuple(query.get("codec", "json").split(",")) if sid is None else (),
-        subprotocol=_subprotocol(scope.get("subprotocols") or ()),
+        subprotocol=subprotocol_of(scope.get("subprotocols") or ()),
         head=head or Head(scope),
         scope=scope,
         query=query,
@@ -252,7 +261,8 @@ def parse_request(scope: Scope, settings: Settings, head: Head | None = None) ->
     )
 
 
-def _subprotocol(offered: Iterable[str]) -> str | None:
+def subprotocol_of(offered: Iterable[str]) -> str | None:
+    """The first that a WebSocket offers, if it has the form of one."""
     first = next(iter(offered), "")
     return first if _TOKEN.fullmatch(first) else None
 
@@ -311,7 +321,17 @@ def host_of(scope: Scope, headers: HeaderValues, settings: Settings) -> str:
     return (found and found.host) or headers.get("host", "")
 
 
-def _handshake(scope: Scope, query: dict[str, str], query_text: str, settings: Settings) -> Handshake:
+def handshake_of(scope: Scope, settings: Settings) -> Handshake:
+    """What the application is told of a request.
+
+    Raises:
+        RequestRefused: its query has too many fields.
+    """
+    return _handshake(scope, _query_of(scope), settings)
+
+
+def _handshake(scope: Scope, query: dict[str, str], settings: Settings) -> Handshake:
+    query_text = _query_text(scope)
     client, headers = scope.get("client"), Head(scope)
     address = (client[0], client[1]) if client else None
     proto = scope.get("scheme")

@@ -29,7 +29,7 @@ from ..engine.wire.payload import decode_payload, encode_frames
 from .http import encode_headers, opening_headers
 from .request import Request
 
-__all__ = ["end_code", "packets_of", "serve_carrier", "serve_websocket"]
+__all__ = ["end_code", "is_closed", "packets_of", "serve_carrier", "serve_websocket"]
 
 # An attach has a key and two numbers.
 _MOST_ATTACH = 4_096
@@ -78,12 +78,12 @@ async def serve_websocket(
     except (_Gone, OSError):
         pass  # The client left, or did so while we wrote to it.
     except RuntimeError as error:
-        if not _is_closed(error):
+        if not is_closed(error):
             raise
     return None
 
 
-def _is_closed(error: RuntimeError) -> bool:
+def is_closed(error: RuntimeError) -> bool:
     """Whether a send failed because the server has closed the WebSocket by itself, for a broken frame.
 
     uvicorn then says that it was us who closed it.
@@ -252,7 +252,7 @@ async def serve_carrier(session: LiveSession, attachment: Attachment, receive: R
     except OSError:
         pass  # The client left while we wrote to it.
     except RuntimeError as error:
-        if not _is_closed(error):
+        if not is_closed(error):
             raise
 
 
@@ -285,7 +285,7 @@ class _Writer:
                 else:
                     await send({"type": "websocket.send", "bytes": frame})
         except RuntimeError as error:
-            if _is_closed(error):
+            if is_closed(error):
                 raise OSError("the server has closed the WebSocket") from error
             raise
 

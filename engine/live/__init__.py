@@ -6,6 +6,7 @@ from .handshake import Handshake, RequestHeaders, SocketHandshake
 from .identity import Identity
 from .permission import Allowed, AllowRequest, Permission
 from .session import Arrival, LiveSession, SessionHandler, short_hash
+from .sockjs import LiveSockJS
 from .stats import Counters, Stats
 from .unused import Unused
 
@@ -19,6 +20,7 @@ __all__ = [
     "Handshake",
     "Identity",
     "LiveSession",
+    "LiveSockJS",
     "Permission",
     "RequestHeaders",
     "SessionHandler",

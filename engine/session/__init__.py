@@ -7,8 +7,11 @@ from .client import ClientSession
 from .reason import CloseReason
 from .server import ServerSession
 from .session import MAX_CONTROL_PACKETS, Life
+from .sockjs import ANOTHER_RECEIVER, GO_AWAY, SockJSCore
 
 __all__ = [
+    "ANOTHER_RECEIVER",
+    "GO_AWAY",
     "MAX_CONTROL_PACKETS",
     "Budget",
     "Carrier",
@@ -17,6 +20,7 @@ __all__ = [
     "Life",
     "Role",
     "ServerSession",
+    "SockJSCore",
     "Verdict",
     "admit_plain",
     "kept_bytes",

@@ -134,7 +134,7 @@ class Session:
         if self.life is not _OPEN:
             raise SessionClosed("the session is closed")
         if not self.counting and self.transport == "polling":
-            _check_separator(message)
+            self._check_plain_poll(message)
         outbox = self.outbox
         if outbox.last >= HIGHEST_NUMBER:
             raise LocalProtocolError("the numbers of this session are used up")
@@ -147,6 +147,10 @@ class Session:
         elif budget.used_bytes > budget.limit_bytes and outbox.size_bytes > budget.share_bytes:
             self._overrun("more waits for all clients than the server keeps (setting total_buffer_limit)")
         return number
+
+    def _check_plain_poll(self, message: Message) -> None:
+        if isinstance(message.data, str) and SEPARATOR in message.data:
+            raise LocalProtocolError("standard polling cannot carry U+001E to this peer; send it as bytes")
 
     def write_through(self, count: int = 1) -> bool:
         """Count so many messages as sent, and as written by the carrier that writes now, without having them: if nobody
@@ -359,8 +363,3 @@ class Session:
         self.life = life
         if self.reason is None:
             self.reason = reason
-
-
-def _check_separator(message: Message) -> None:
-    if isinstance(message.data, str) and SEPARATOR in message.data:
-        raise LocalProtocolError("standard polling cannot carry U+001E to this peer; send it as bytes")

@@ -3,5 +3,6 @@
 from .cookie import Cookie
 from .proxies import Forwarded, Network, forwarded
 from .settings import Settings
+from .sockjs import SockJSSettings
 
-__all__ = ["Cookie", "Forwarded", "Network", "Settings", "forwarded"]
+__all__ = ["Cookie", "Forwarded", "Network", "Settings", "SockJSSettings", "forwarded"]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-__all__ = ["PYTHON_SOCKETIO", "SOCKET_IO", "Absent", "Renamed", "unknown_setting"]
+__all__ = ["PYTHON_SOCKETIO", "SOCKET_IO", "SOCKJS_NODE", "Absent", "Renamed", "unknown_setting"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +120,21 @@ PYTHON_SOCKETIO: Mapping[str, Renamed | Absent] = {
 }
 """Every argument of `python-socketio` 5's servers, of the engine below them and of its ASGIApp."""
 
+SOCKJS_NODE: Mapping[str, Renamed | Absent] = {
+    "disable_cors": Renamed("cors", '"app" for True'),
+    "disconnect_delay": Renamed("disconnect_delay", _IN_SECONDS),
+    "faye_server_options": Absent("the ASGI server brings its WebSocket implementation (uvicorn: --ws)"),
+    "heartbeat_delay": Renamed("ping_interval", _IN_SECONDS),
+    "jsessionid": Renamed("jsessionid"),
+    "log": _LOGGER,
+    "prefix": Absent("it is where the endpoint is mounted, or the argument path of SockJS"),
+    "response_limit": Renamed("response_limit"),
+    "sockjs_url": Renamed("sockjs_url", "with old_transports"),
+    "transports": Renamed("transports", '"websocket", "stream" and "polling"'),
+    "websocket": Renamed("transports", 'a list; for False one without "websocket"'),
+}
+"""Every option of `sockjs` 0.3 and 0.4 for Node."""
+
 _OURS: Mapping[str, Renamed | Absent] = {
     "allow_request": _ALLOW_REQUEST,
     "app": _APP,
@@ -132,7 +147,7 @@ def unknown_setting(name: str, known: Iterable[str]) -> str:
     """What to say to somebody who asked for a setting of this name."""
     known = list(known)
     snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
-    for table in (SOCKET_IO, PYTHON_SOCKETIO, _OURS):
+    for table in (SOCKET_IO, PYTHON_SOCKETIO, SOCKJS_NODE, _OURS):
         found = table.get(name) or table.get(snake)
         if isinstance(found, Absent):
             return f"unknown setting {name!r}: {found.reason}"

@@ -26,9 +26,11 @@ __all__ = [
     "some_of",
     "switch",
     "text_of",
+    "url_or_none",
 ]
 
 _T = TypeVar("_T")
+_URL = re.compile(r"(https?://[^/\s\"'<>\\]+)?/[^\s\"'<>\\]*")
 
 # What a peer is told is whole milliseconds: less than one would be none.
 _SHORTEST = 0.001
@@ -239,5 +241,21 @@ def a_cookie() -> Cookie | str | None:
         if isinstance(value, str):
             return Cookie(name=value)
         raise TypeError(text_of(name, value, 'None, a name such as "io", or holdfast.Cookie(name=…, path=…)'))
+
+    return _field(None, check)
+
+
+def url_or_none() -> str | None:
+    """A path or an address of the web; None, which is the default, for none."""
+    allowed = 'a path such as "/static/sockjs.min.js", an address such as "https://…/sockjs.min.js", or None'
+
+    def check(name: str, value: object) -> str | None:
+        if value is None:
+            return None
+        if not isinstance(value, str):
+            raise TypeError(text_of(name, value, allowed))
+        if not _URL.fullmatch(value):
+            raise ValueError(text_of(name, value, allowed))
+        return value
 
     return _field(None, check)

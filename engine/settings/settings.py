@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import wraps
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, Self, TypeVar, cast
 
 from .cookie import Cookie
 from .names import unknown_setting
@@ -27,13 +27,14 @@ from .rules import (
     text_of,
 )
 
-__all__ = ["Settings"]
+__all__ = ["Settings", "explains_unknown_names"]
 
 _T = TypeVar("_T")
 _DAY = 86_400.0
 
 
-def _explains_unknown_names(cls: type[_T]) -> type[_T]:
+def explains_unknown_names(cls: type[_T]) -> type[_T]:
+    """Have a class of settings say what a name is called here, or why it is not."""
     # Any: a dataclass's own constructor, which is handed on as it came.
     plain = cast("Callable[..., None]", cls.__init__)
 
@@ -54,7 +55,7 @@ def _check_names(cls: Any, options: Mapping[str, object]) -> None:
             raise TypeError(unknown_setting(name, known))
 
 
-@_explains_unknown_names
+@explains_unknown_names
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """What a server may be told. Times in seconds, sizes in bytes. Every limit is on by default.
@@ -185,7 +186,7 @@ class Settings:
             )
             raise ValueError(text_of("credentials", True, allowed))
 
-    def replace(self, **options: Any) -> Settings:
+    def replace(self, **options: Any) -> Self:
         """These settings with some values changed; everything is checked again.
 
         Raises:
@@ -196,7 +197,7 @@ class Settings:
         return replace(self, **options)
 
     @classmethod
-    def of(cls, options: Mapping[str, object], *, base: Settings | None = None) -> Settings:
+    def of(cls, options: Mapping[str, object], *, base: Self | None = None) -> Self:
         """Settings from keyword arguments, over ``base`` if there is one.
 
         Raises:

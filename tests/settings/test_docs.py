@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from holdfast import Cookie, Settings
+from holdfast import Cookie, Settings, SockJSSettings
 from holdfast.engine.settings.names import PYTHON_SOCKETIO, SOCKET_IO, Absent, Renamed
 from holdfast.engine.settings.rules import rule_of
 
@@ -42,16 +42,30 @@ def shown(default: object) -> str:
     )
 
 
-def row(setting: Field[Any]) -> str:
+def with_unit(setting: Field[Any]) -> str:
     default, unit = shown(setting.default), rule_of(setting).unit
+    return f"{default} {unit}" if unit and setting.default is not None else default
+
+
+def row(setting: Field[Any]) -> str:
     cells = [
         f"`{setting.name}`",
-        f"{default} {unit}" if unit and setting.default is not None else default,
+        with_unit(setting),
         meanings(Settings)[setting.name],
         names(SOCKET_IO, setting.name),
         names(PYTHON_SOCKETIO, setting.name),
     ]
     return f"| {' | '.join(cells)} |"
+
+
+def test_every_setting_of_sockjs_alone_is_in_its_table() -> None:
+    every = {setting.name for setting in fields(Settings)}
+    expected = "\n".join(
+        f"| `{setting.name}` | {with_unit(setting)} | {meanings(SockJSSettings)[setting.name]} |"
+        for setting in fields(SockJSSettings)
+        if setting.name not in every
+    )
+    assert after_head(section("What only SockJS has")) == expected, f"the table should be:\n\n{expected}\n"
 
 
 def absent(table: Mapping[str, Renamed | Absent]) -> str:

@@ -44,7 +44,13 @@ class FastLane:
         self.add(endpoint, path)
 
     def add(self, endpoint: Endpoint, path: str) -> None:
-        """Serve another one too, before the server starts."""
+        """Serve another one too, before the server starts.
+
+        Raises:
+            TypeError: it is neither a `Server` nor an `Engine`.
+        """
+        if type(endpoint).__call__ is not Endpoint.__call__:
+            raise TypeError(f"the fast lane serves a Server or an Engine, not {type(endpoint).__name__}")
         self._places[b"/" + path.strip("/").encode()] = endpoint
 
     def run(self, app: Any, **options: Any) -> None:

@@ -1,0 +1,117 @@
+"""The table of SockJS's sessions: their clients choose the ids, and what has ended is still told for a while."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from .host import Host
+from .live import Handshake, Identity, LiveSession, LiveSockJS, SessionHandler
+from .server import SessionTable, new_id
+from .session import SockJSCore
+from .settings import SockJSSettings
+
+__all__ = ["SockJSTable"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Ended:
+    code: int
+    text: str
+    until: float
+
+
+class SockJSTable(SessionTable):
+    """All sessions of one SockJS endpoint.
+
+    Args:
+        settings: Limits and intervals.
+        host: Runs the tasks and timers.
+        open_handler: Called with each new session before any message of it; returns what runs above it.
+    """
+
+    def __init__(
+        self, settings: SockJSSettings, host: Host, open_handler: Callable[[LiveSession], SessionHandler]
+    ) -> None:
+        super().__init__(settings, host, open_handler)
+        self.sockjs = settings
+        self._ended: OrderedDict[str, _Ended] = OrderedDict()
+
+    def begin(
+        self,
+        transport: str,
+        request: Handshake,
+        *,
+        id: str | None = None,
+        raw: bool = False,
+        identity: Identity | None = None,
+    ) -> LiveSockJS:
+        """Make a session; its first receiver has the open frame to write.
+
+        Args:
+            id: The client's; None for a WebSocket, whose session nobody else can ask for.
+            raw: Whether it is a WebSocket without frames.
+            identity: Whose it is to be; None where the application has no word on that.
+
+        Raises:
+            RequestRefused: as from `SessionTable.open`.
+        """
+        self.check_room(request)
+        settings = self.sockjs
+        core = SockJSCore(
+            transport=transport,
+            raw=raw,
+            heartbeat=settings.ping_interval,
+            expiry=settings.disconnect_delay,
+            limit_bytes=settings.buffer_limit,
+            now=self.host.now(),
+            budget=self.budget,
+        )
+        session = LiveSockJS(
+            core,
+            # A client's id is a part of a path: none has a slash.
+            sid=f"/{new_id()}" if id is None else id,
+            key="",
+            codec=None,
+            request=request,
+            host=self.host,
+            max_payload=settings.max_payload,
+            when_full=settings.when_full,
+            max_carriers=settings.max_carriers,
+            max_events_per_second=settings.max_events_per_second,
+            counters=self.counters,
+            identity=identity,
+        )
+        self._admit(session)
+        return session
+
+    def of(self, id: str) -> LiveSockJS | None:
+        """The session of this id, if there is one."""
+        session = self.sessions.get(id)
+        if session is not None:
+            session.check_time()
+            session = self.sessions.get(id)
+        assert session is None or isinstance(session, LiveSockJS)
+        return session
+
+    def ended(self, id: str) -> tuple[int, str] | None:
+        """What a session of this id ended with a moment ago."""
+        found = self._ended.get(id)
+        if found is None or found.until <= self.host.now():
+            return None
+        return found.code, found.text
+
+    def _forget(self, session: LiveSession) -> None:
+        super()._forget(session)
+        assert isinstance(session, LiveSockJS)
+        ended, now = self._ended, self.host.now()
+        if not session.sid.startswith("/"):
+            code, text = session.end
+            ended.pop(session.sid, None)
+            ended[session.sid] = _Ended(code, text, now + self.sockjs.disconnect_delay)
+        while ended:
+            oldest = next(iter(ended.values()))
+            if oldest.until > now and len(ended) <= self.sockjs.max_tombstones:
+                break
+            ended.popitem(last=False)
