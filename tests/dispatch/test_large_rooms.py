@@ -67,7 +67,8 @@ async def test_others_have_their_turn_while_many_are_served() -> None:
         tasks.start_soon(look)
         await io.emit("a")
     steps = [after - before for before, after in zip(served, served[1:], strict=False)]
-    assert 0 < max(steps) <= SLICE
+    # Trio does not say in which order those run that can: between two looks there may be two turns, but no more.
+    assert 0 < max(steps) <= 2 * SLICE < MANY
 
 
 async def test_broadcast_that_is_given_up_in_the_middle_reaches_everybody() -> None:
