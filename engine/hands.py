@@ -82,11 +82,7 @@ class _Rest:
                 try:
                     yield waits_for
                 except GeneratorExit:
-                    Hands.discarding += 1
-                    try:
-                        run(coroutine.close)
-                    finally:
-                        Hands.discarding -= 1
+                    run(coroutine.close)
                     raise
                 except BaseException as error:
                     waits_for = run(coroutine.throw, error)
@@ -101,12 +97,7 @@ class Hands:
 
     Args:
         made: Told of each task.
-
-    Attributes:
-        discarding: Above 0 while a coroutine is thrown away that has not come to its end: it may not go on.
     """
-
-    discarding = 0
 
     def __init__(self, loop: asyncio.AbstractEventLoop, made: Callable[[asyncio.Task[None]], object]) -> None:
         self.loop = loop

@@ -94,6 +94,11 @@ def _is_failure_on_trio(error: BaseException) -> bool:
     return not isinstance(error, trio.Cancelled)
 
 
+def _is_thrown_away(error: GeneratorExit) -> bool:
+    """Whether the coroutine that has caught it may not go on; not, if something that it called has raised that."""
+    return error.__traceback__ is None or error.__traceback__.tb_next is None
+
+
 async def _raise(error: BaseException) -> None:
     raise error
 
@@ -236,9 +241,6 @@ class Host:
     async def _finish_aside(self, coroutine: Coroutine[Any, Any, None]) -> None:
         try:
             await coroutine
-        except GeneratorExit:
-            # It is thrown away.
-            raise
         except BaseException as error:
             # Nobody awaits this task, so this is the last place where its failure can be seen; on Trio an
             # exception that left here would end the program, and so would `SystemExit` on asyncio.
@@ -259,8 +261,8 @@ class Host:
         Raises:
             BaseException: it ends the task: its event loop closes, or (on asyncio) the program was interrupted.
         """
-        if Hands.discarding:
-            raise error or GeneratorExit
+        if isinstance(error, GeneratorExit) and _is_thrown_away(error):
+            raise error from None
         try:
             task = asyncio.current_task()
         except RuntimeError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 import anyio
@@ -68,6 +68,7 @@ class Attachment:
         "_pen",
         "_scope",
         "_session",
+        "_through",
         "_written",
         "busy",
         "carrier",
@@ -83,6 +84,7 @@ class Attachment:
         self._session = session
         self._bell: Callable[[], object] | None = None
         self._direct: Direct | None = None
+        self._through: Callable[[Sequence[Message]], None] | None = None
         self._guest: Stopper | None = None
         self._pen: Stopper | None = None
         self._limit_bytes: int | None = None
@@ -192,16 +194,26 @@ class Attachment:
         self._ends = ends
         self.ring()
 
-    def begin_direct(self, direct: Direct) -> None:
+    def begin_direct(
+        self, direct: Direct, through: Callable[[Sequence[Message]], None] | None = None
+    ) -> None:
         """`begin`, where writing never waits and takes no coroutine.
 
         Whoever does it sets `busy` while it is held up, and looks itself whether there is something to be written now.
+
+        Args:
+            through: Writes messages that are not kept for the peer; not called while it is held up.
         """
-        self._direct = direct
+        self._direct, self._through = direct, through
 
     def end_direct(self) -> None:
         """Nothing is written any more."""
-        self._direct = None
+        self._direct = self._through = None
+
+    @property
+    def write_now(self) -> Callable[[Sequence[Message]], None] | None:
+        """What writes messages at once, if that is possible now."""
+        return None if self.busy else self._through
 
     @property
     def may_flush(self) -> bool:

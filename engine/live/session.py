@@ -313,8 +313,22 @@ class LiveSession:
             MessageTooLarge: together they exceed the bound on their own; nothing has changed.
             LocalProtocolError: a plain peer cannot be sent U+001E as text.
         """
-        self._put(messages, kept_bytes(messages))
-        self._settle()
+        if not self._write_through(messages):
+            self._put(messages, kept_bytes(messages))
+            self._settle()
+
+    def _write_through(self, messages: tuple[Message, ...]) -> bool:
+        """Write at once what need not be kept: to a plain peer, where nothing waits. Whether it did."""
+        core = self._core
+        writer = core.writer
+        if writer is None or core.counting or self._latest:
+            return False
+        attachment = self._attachments.get(writer)
+        write = None if attachment is None else attachment.write_now
+        if write is None or kept_bytes(messages) > core.limit_bytes or not core.write_through(len(messages)):
+            return False
+        write(messages)
+        return True
 
     def _put(self, messages: tuple[Message, ...], size: int) -> None:
         if size > self._core.limit_bytes:
@@ -375,10 +389,11 @@ class LiveSession:
             MessageTooLarge: as `send_nowait`.
             LocalProtocolError: as `send_nowait`.
         """
-        size = kept_bytes(messages)
-        await self.wait_for_room(size)
-        self._put(messages, size)
-        self._settle()
+        if not self._write_through(messages):
+            size = kept_bytes(messages)
+            await self.wait_for_room(size)
+            self._put(messages, size)
+            self._settle()
 
     async def send_as_guest(self, *messages: Message, more: bool = False) -> None:
         """`send`, and write on this coroutine if none is writing, which saves waking the carrier's own.
@@ -388,6 +403,9 @@ class LiveSession:
         Args:
             more: Something else is sent at once: what arrived together is answered together.
         """
+        # What is joined with others is written with the last of them.
+        if not (more and self._is_receiving) and self._write_through(messages):
+            return
         size = kept_bytes(messages)
         if not self.has_room_for(size):
             await self.wait_for_room(size)

@@ -12,7 +12,7 @@ import base64
 import hashlib
 import logging
 from collections import deque
-from collections.abc import Iterator, MutableSet
+from collections.abc import Iterator, MutableSet, Sequence
 from typing import Any
 
 from starlette.types import Message, Scope
@@ -33,6 +33,7 @@ from .frames import (
     PING,
     PONG,
     TEXT,
+    Event,
     FrameError,
     FrameReader,
     decode_close,
@@ -66,6 +67,7 @@ class FastWebSocket(asyncio.Protocol):
 
     __slots__ = (
         "_accepted",
+        "_ahead",
         "_attachment",
         "_close_sent",
         "_connections",
@@ -112,6 +114,7 @@ class FastWebSocket(asyncio.Protocol):
         # Nothing can be written for the moment; nothing is to be taken for the moment.
         self._is_paused = False
         self._is_held = False
+        self._ahead: list[str | bytes] | None = None
         connections.add(self)
 
     # -- as an ASGI server
@@ -200,15 +203,13 @@ class FastWebSocket(asyncio.Protocol):
     def _carry(self, session: LiveSession, attachment: Attachment) -> None:
         self._session, self._attachment = session, attachment
         events, self._events = self._events, None
-        attachment.begin_direct(self)
+        attachment.begin_direct(self, self.write)
         attachment.busy = self._is_paused
         if self._is_gone:
             self._end(0)
             return
         self.flush()
-        for event in events or ():
-            text = event.get("text")
-            self._take(event["bytes"] if text is None else text)
+        self._take([event.get("text") or event.get("bytes") or "" for event in events or ()])
 
     def flush(self) -> None:
         """Write what there is to be written."""
@@ -222,6 +223,11 @@ class FastWebSocket(asyncio.Protocol):
         # One that is replaced is read on, for a while.
         if session.life is _CLOSED:
             self._end(None)
+
+    def write(self, messages: Sequence[SessionMessage]) -> None:
+        """Write what does not go through the session's buffer."""
+        for message in messages:
+            self._transport.write(message.frame())
 
     def cut(self) -> None:
         """Nothing more is to be written, nor taken."""
@@ -242,17 +248,16 @@ class FastWebSocket(asyncio.Protocol):
             self._close(end_code(session) if code is None else code, session.end_message or "")
         session.detach(attachment)
 
-    def _take(self, data: str | bytes) -> None:
+    def _take(self, messages: Sequence[str | bytes]) -> None:
+        """What has arrived together is taken together."""
         session, attachment = self._session, self._attachment
-        if session is None or attachment is None:
+        if session is None or attachment is None or not messages:
             return
         if self._is_held:
-            if self._events is None:
-                self._events = deque()
-            self._events.append({"text": data} if isinstance(data, str) else {"bytes": data})
+            self._ahead = [*(self._ahead or ()), *messages]
             return
         try:
-            packets = packets_of(session, data)
+            packets = packets_of(session, messages[0]) if len(messages) == 1 else _packets(session, messages)
             if not session.receive_now(attachment.carrier, packets):
                 self._is_held = True
                 self._transport.pause_reading()
@@ -273,10 +278,8 @@ class FastWebSocket(asyncio.Protocol):
         except RemoteProtocolError as error:
             self._fail(session, error)
         self._is_held = False
-        events, self._events = self._events, None
-        for event in events or ():
-            text = event.get("text")
-            self._take(event["bytes"] if text is None else text)
+        ahead, self._ahead = self._ahead, None
+        self._take(ahead or ())
         if not self._is_held and not self._is_gone:
             self._transport.resume_reading()
 
@@ -291,33 +294,39 @@ class FastWebSocket(asyncio.Protocol):
             return
         self._arrived(events)
 
-    def _arrived(self, events: list[tuple[int, str | bytes]]) -> None:
+    def _arrived(self, events: list[Event]) -> None:
+        messages: list[str | bytes] = []
         for opcode, payload in events:
-            if self._is_gone:
-                return
             if opcode in (TEXT, BINARY):
                 if self._session is not None:
-                    self._take(payload)
+                    messages.append(payload)
                 elif self._events is not None and not self._close_sent:
                     key = "text" if opcode == TEXT else "bytes"
                     self._events.append({"type": "websocket.receive", key: payload})
                     self._wake()
-            elif opcode == PING:
-                assert isinstance(payload, bytes)
+                continue
+            assert isinstance(payload, bytes)
+            if opcode == PING:
                 if not self._is_paused and not self._close_sent:
                     self._transport.write(encode_control(PONG, payload))
             elif opcode == CLOSE:
-                assert isinstance(payload, bytes)
-                try:
-                    code = decode_close(payload)
-                except FrameError as error:
-                    self._broken(error)
-                    return
-                if not self._close_sent:
-                    self._close_sent = True
-                    self._transport.write(encode_close(code, ""))
-                self._gone()
-                self._transport.close()
+                self._take(messages)
+                self._closed(payload)
+                return
+        self._take(messages)
+
+    def _closed(self, payload: bytes) -> None:
+        """The client says good-bye."""
+        try:
+            code = decode_close(payload)
+        except FrameError as error:
+            self._broken(error)
+            return
+        if not self._close_sent and not self._is_gone:
+            self._close_sent = True
+            self._transport.write(encode_close(code, ""))
+        self._gone()
+        self._transport.close()
 
     def _broken(self, error: FrameError) -> None:
         session = self._session
@@ -359,6 +368,11 @@ class FastWebSocket(asyncio.Protocol):
         self._end(1012)
         self._close(1012, "")
         self._transport.close()
+
+
+def _packets(session: LiveSession, messages: Sequence[str | bytes]) -> Iterator[Packet]:
+    for message in messages:
+        yield from packets_of(session, message)
 
 
 def _encode(packets: list[str | SessionMessage], *, counting: bool) -> bytes:
