@@ -27,8 +27,9 @@ __all__ = ["Stomp"]
 _SUBPROTOCOLS = ("v12.stomp", "v11.stomp", "v10.stomp")
 _BARE = "stomp"
 _RESTART = 1012
-# A frame of the largest size, with its head, in a message of ours.
-_MARGIN = 1_000
+# How much larger a message may be on its way than what it says: bytes are base64 in polls and streams, and
+# a frame has line ends, so its text travels as JSON.
+_LARGER = 2
 
 
 class _WebSocket:
@@ -105,7 +106,7 @@ class Stomp(StompBroker, Endpoint):
     ) -> None:
         limits = limits or StompSettings()
         if settings is None:
-            largest = limits.max_frame_bytes + limits.max_head_bytes + _MARGIN
+            largest = _LARGER * (limits.max_frame_bytes + limits.max_head_bytes)
             options = {"max_payload": largest, "buffer_limit": 4 * largest, **options}
         settings = Settings.of(options, base=settings)
         host = Host(clock)

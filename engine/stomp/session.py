@@ -119,12 +119,14 @@ class StompSession:
             self._limits, heart_beat=heart_beat, now=self._host.now()
         )
         self._subscribers: dict[str, Subscriber] = {}
-        self._outbox: deque[str | bytes] = deque()
+        # A MESSAGE is encoded when it is written: until then, a body for many is kept once.
+        self._outbox: deque[str | tuple[Published, dict[str, str]]] = deque()
         self._outgoing = 0
         self._pending: deque[Action[Letter | None] | StompError] = deque()
         self._pending_bytes = 0
         self._is_working = False
         self._is_held = False
+        self._is_writing = True
         self._end: tuple[int, str] | None = None
         self._timer: Timer | None = None
         self._expiry: Timer | None = None
@@ -182,6 +184,9 @@ class StompSession:
             ):
                 await self._wait_for_work()
             self._is_held = False
+        if self._is_writing:
+            # Until the last word is said.
+            await anyio.sleep_forever()
 
     async def _wait_for_work(self) -> None:
         self._caught_up = make_event()
@@ -223,16 +228,18 @@ class StompSession:
                 else:
                     await self._close_peer(*(self._end or (_DONE, "")))
         except SessionClosed:
-            # The reader hears of it, too.
-            return
-        self._reading.cancel()
+            pass
+        self._is_writing = False
+        if self._end is not None:
+            self._reading.cancel()
 
     async def _write_all(self) -> None:
         while True:
             while self._outbox:
-                data = self._outbox.popleft()
-                await self._send(data)
-                self._outgoing -= len(data)
+                item = self._outbox.popleft()
+                version = self._connection.version
+                await self._send(item if isinstance(item, str) else item[0].encode(item[1], version))
+                self._outgoing -= _cost(item)
                 self._connection.sent(self._host.now())
                 if self.stalled and self.has_room:
                     self._pump()
@@ -301,14 +308,16 @@ class StompSession:
         own = {"destination": subscription.destination, **connection.deliver(subscription, letter)}
         if again:
             own["redelivered"] = "true"
-        self._put(message.encode(own, connection.version))
+        self._put((message, own))
 
     def _say(self, frame: Frame) -> None:
-        self._put(encode_frame(frame, self._connection.version))
+        text = encode_frame(frame, self._connection.version)
+        assert isinstance(text, str)
+        self._put(text)
 
-    def _put(self, data: str | bytes) -> None:
-        self._outbox.append(data)
-        self._outgoing += len(data)
+    def _put(self, item: str | tuple[Published, dict[str, str]]) -> None:
+        self._outbox.append(item)
+        self._outgoing += _cost(item)
         if self._outgoing > self._limits.max_outgoing_bytes and self._end is None:
             # It would not hear why.
             self._outbox.clear()
@@ -470,6 +479,10 @@ class StompSession:
             queue.give_back(back)
             queue.pump()
             self._broker.tidy(queue)
+
+
+def _cost(item: str | tuple[Published, dict[str, str]]) -> int:
+    return len(item) if isinstance(item, str) else item[0].size_bytes
 
 
 def _size(action: Action[Letter | None] | StompError) -> int:

@@ -356,3 +356,31 @@ async def test_what_was_sent_before_the_end_is_done_to_its_end() -> None:
         peer.socket.close()
         await peer.socket.finished()
         assert done == [b"0", b"1", b"2", b"3", b"4"]
+
+
+async def test_an_error_is_said_before_the_end_however_slowly_it_leaves() -> None:
+    async with open_stomp() as site:
+        peer = await site.connected()
+        gate = peer.socket.slow()
+        peer.send("SEND", "x", destination="/nowhere")
+        await settled()
+        assert await peer.take() == []
+        gate.release()
+        gate.release()
+        assert await peer.error() == "there is no such destination"
+        assert peer.closed == (1002, "there is no such destination")
+        await peer.socket.finished()
+
+
+async def test_what_came_before_a_client_was_gone_is_done_although_it_hears_nothing() -> None:
+    async with open_stomp() as site:
+        peer = await site.connected()
+        peer.socket.hang()
+        for text in ("a", "b", "c"):
+            peer.send("SEND", text, destination="/queue/a", receipt=text)
+        peer.send("SEND", "d", destination="/nowhere")
+        peer.socket.close()
+        await site.clock.advance(5)
+        await peer.socket.finished()
+        last = await subscribed(site, "/queue/a")
+        assert bodies(await last.take()) == ["a", "b", "c"]
