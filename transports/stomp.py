@@ -12,15 +12,19 @@ from typing import Any
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..engine.dispatch.bare import Session, handler_maker
+from ..engine.dispatch.namespace import Namespace
 from ..engine.drain import Drained
-from ..engine.errors import ErrorCode, RequestRefused, SessionClosed
+from ..engine.errors import ErrorCode, LocalProtocolError, RequestRefused, SessionClosed
 from ..engine.host import Clock, Host
 from ..engine.live import AllowRequest, Handshake
 from ..engine.server import SessionTable
 from ..engine.settings import Settings, StompSettings
-from ..engine.stomp import StompBroker
+from ..engine.stomp import Peer, StompBroker, StompClient
+from ..engine.stomp.rooms import RoomFilter
+from ..engine.stomp.session import Close, StompSession
 from .endpoint import Endpoint
 from .request import Request, handshake_of
+from .stomp_relay import Relay, RelaySession
 
 __all__ = ["Stomp"]
 
@@ -81,6 +85,8 @@ class Stomp(StompBroker, Endpoint):
         path: Where it answers when it is not mounted.
         app: Another ASGI application that gets every other request.
         limits: What clients of STOMP may ask for.
+        relay: A real broker in place of our own, ``stomp://login:passcode@host:61613/virtual-host``: each client gets a
+            connection of its own to it. Destinations that begin with ``/app/`` and ``/user/`` stay here.
         clock: Where time comes from; for tests.
         allow_request: As of `Server`. Who a client is, it may also say itself: `authenticate`.
         settings: Whole settings of the sessions and requests…
@@ -99,6 +105,7 @@ class Stomp(StompBroker, Endpoint):
         path: str = "/stomp",
         app: ASGIApp | None = None,
         limits: StompSettings | None = None,
+        relay: str | None = None,
         clock: Clock | None = None,
         allow_request: AllowRequest | None = None,
         settings: Settings | None = None,
@@ -115,10 +122,42 @@ class Stomp(StompBroker, Endpoint):
         table = SessionTable(settings, host, handler_maker(self._serve_session))
         Endpoint.__init__(self, table, path=path, app=app, allow_request=allow_request)
         self._bare = 0
+        self._relay = None if relay is None else Relay(relay, limits)
 
     async def _serve_session(self, session: Session) -> None:
         # The session has a heartbeat of its own, and outlives what would be an outage here.
         await self.serve(session, heart_beat=0)
+
+    def _new_session(self, peer: Peer, heart_beat: float, close: Close | None) -> StompSession:
+        if self._relay is None:
+            return super()._new_session(peer, heart_beat, close)
+        return RelaySession(self._relay, self, peer, heart_beat=heart_beat, close=close)
+
+    async def _publish(
+        self,
+        destination: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        sender: str | None,
+        *,
+        only: StompClient | None = None,
+    ) -> None:
+        if self._relay is None or destination.startswith("/user/"):
+            await super()._publish(destination, headers, body, sender, only=only)
+        else:
+            await self._relay.send(destination, headers, body)
+
+    def join_rooms(
+        self, namespace: Namespace, rooms: RoomFilter, *, prefix: str = "/topic/", event: str = "message"
+    ) -> None:
+        """See `StompBroker.join_rooms`.
+
+        Raises:
+            LocalProtocolError: a relay's topics are in its broker, and no rooms.
+        """
+        if self._relay is not None:
+            raise LocalProtocolError("with a relay, topics are the broker's own: they cannot be rooms")
+        super().join_rooms(namespace, rooms, prefix=prefix, event=event)
 
     async def drain(self, timeout: float = 20.0, *, period: float = 5.0, retry_after: float = 0.0) -> Drained:
         """See `Endpoint.drain`. Who came by a bare WebSocket is told at once."""
@@ -129,6 +168,8 @@ class Stomp(StompBroker, Endpoint):
         """See `Endpoint.shutdown`."""
         self._end_bare()
         await super().shutdown()
+        if self._relay is not None:
+            await self._relay.close()
 
     def _end_bare(self) -> None:
         for session in self.sessions():

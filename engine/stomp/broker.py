@@ -214,9 +214,12 @@ class StompBroker:
             close: Ends the session with a code of RFC 6455 and a reason; None for the session's own `close`.
         """
         beat = self.limits.heart_beat if heart_beat is None else heart_beat
-        one = StompSession(self, session, heart_beat=beat, close=close)
+        one = self._new_session(session, beat, close)
         self._clients[one.id] = one
         await one.run()
+
+    def _new_session(self, peer: Peer, heart_beat: float, close: Close | None) -> StompSession:
+        return StompSession(self, peer, heart_beat=heart_beat, close=close)
 
     # -- called by sessions
 
@@ -281,7 +284,7 @@ class StompBroker:
             raise StompError("access refused")
         return answer
 
-    async def _check(
+    async def check(
         self, client: StompClient, action: Literal["send", "subscribe"], destination: str
     ) -> None:
         if self._authorize is None:
@@ -302,7 +305,7 @@ class StompBroker:
         Raises:
             StompError: it may not, or there is no such destination.
         """
-        await self._check(client, "send", send.destination)
+        await self.check(client, "send", send.destination)
         destination = send.destination
         if destination.startswith("/app/"):
             if self._handlers.find(destination) is None:
@@ -438,7 +441,7 @@ class StompBroker:
             StompError: it may not be, or there is no such destination.
         """
         destination = subscriber.subscription.destination
-        await self._check(client, "subscribe", destination)
+        await self.check(client, "subscribe", destination)
         if destination.startswith("/app/"):
             await self._answer_one(client, subscriber)
         elif destination.startswith("/topic/"):

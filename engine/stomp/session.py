@@ -55,6 +55,8 @@ _DONE, _PROTOCOL_ERROR, _POLICY = 1000, 1002, 1008
 _LAST_WORDS = 2.0
 
 Close = Callable[[int, str], Awaitable[None]]
+# A MESSAGE with the headers that only this delivery has, or what is encoded already.
+Outgoing = str | bytes | tuple[Published, dict[str, str]]
 
 
 class Subscriber:
@@ -120,7 +122,7 @@ class StompSession:
         )
         self._subscribers: dict[str, Subscriber] = {}
         # A MESSAGE is encoded when it is written: until then, a body for many is kept once.
-        self._outbox: deque[str | tuple[Published, dict[str, str]]] = deque()
+        self._outbox: deque[Outgoing] = deque()
         self._outgoing = 0
         self._pending: deque[Action[Letter | None] | StompError] = deque()
         self._pending_bytes = 0
@@ -238,10 +240,10 @@ class StompSession:
             while self._outbox:
                 item = self._outbox.popleft()
                 version = self._connection.version
-                await self._send(item if isinstance(item, str) else item[0].encode(item[1], version))
+                await self._send(item[0].encode(item[1], version) if isinstance(item, tuple) else item)
                 self._outgoing -= _cost(item)
                 self._connection.sent(self._host.now())
-                if self.stalled and self.has_room:
+                if self.has_room:
                     self._pump()
             if self._end is not None:
                 return
@@ -311,11 +313,9 @@ class StompSession:
         self._put((message, own))
 
     def _say(self, frame: Frame) -> None:
-        text = encode_frame(frame, self._connection.version)
-        assert isinstance(text, str)
-        self._put(text)
+        self._put(encode_frame(frame, self._connection.version))
 
-    def _put(self, item: str | tuple[Published, dict[str, str]]) -> None:
+    def _put(self, item: Outgoing) -> None:
         self._outbox.append(item)
         self._outgoing += _cost(item)
         if self._outgoing > self._limits.max_outgoing_bytes and self._end is None:
@@ -367,9 +367,10 @@ class StompSession:
 
     def _pump(self) -> None:
         """It can take more: its queues go on."""
-        stalled, self.stalled = self.stalled, {}
-        for queue in stalled:
-            queue.pump()
+        if self.stalled:
+            stalled, self.stalled = self.stalled, {}
+            for queue in stalled:
+                queue.pump()
 
     # -- what its frames mean
 
@@ -481,8 +482,8 @@ class StompSession:
             self._broker.tidy(queue)
 
 
-def _cost(item: str | tuple[Published, dict[str, str]]) -> int:
-    return len(item) if isinstance(item, str) else item[0].size_bytes
+def _cost(item: Outgoing) -> int:
+    return item[0].size_bytes if isinstance(item, tuple) else len(item)
 
 
 def _size(action: Action[Letter | None] | StompError) -> int:

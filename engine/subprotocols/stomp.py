@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Generic, Literal, TypeVar
 
-from ..errors import LimitExceeded, RemoteProtocolError
+from ..errors import RemoteProtocolError
 from ..settings import StompSettings
 from .stomp_frames import Frame, FrameDecoder, Version
 
@@ -41,6 +41,7 @@ __all__ = [
 
 AckMode = Literal["auto", "client", "client-individual"]
 T = TypeVar("T")
+S = TypeVar("S")
 
 # Rule 5: how many intervals may pass in silence.
 _PATIENCE = 2.0
@@ -224,30 +225,57 @@ class StompConnection(Generic[T]):
         Raises:
             StompError: a frame that is not allowed, or more than the client may ask for. Answer with `error`.
         """
+        return self._ending(self._actions(data, now))
+
+    def pass_on(self, data: str | bytes, *, now: float) -> Iterator[Connect | Frame]:
+        """`receive` for one who hands frames on to where they are understood: only CONNECT is understood here.
+
+        Raises:
+            StompError: as `receive`, as far as that can be seen without knowing what a frame means.
+        """
+        return self._ending(self._to_pass_on(data, now))
+
+    def _ending(self, steps: Iterator[S]) -> Iterator[S]:
+        """Whatever is wrong ends the connection, and is a `StompError`."""
+        try:
+            yield from steps
+        except StompError:
+            self._stage = _Stage.ENDED
+            raise
+        except RemoteProtocolError as error:
+            self._stage = _Stage.ENDED
+            raise StompError(str(error)) from error
+
+    def _actions(self, data: str | bytes, now: float) -> Iterator[Action[T]]:
+        for frame in self._frames(data, now):
+            action = self._understand(frame)
+            if action is not None:
+                yield action
+
+    def _to_pass_on(self, data: str | bytes, now: float) -> Iterator[Connect | Frame]:
+        for frame in self._frames(data, now):
+            self._check(frame)
+            if self._stage is _Stage.OPENING:
+                yield self._connect(frame.headers)
+                continue
+            if frame.command == "DISCONNECT":
+                self._stage = _Stage.ENDED
+            yield frame
+
+    def _frames(self, data: str | bytes, now: float) -> Iterator[Frame]:
         self._heard = now
         if self.is_ended:
             return
-        try:
-            for frame in self._decoder.feed(data):
-                action = self._understand(frame)
-                if action is not None:
-                    yield action
-                if self.is_ended:
-                    return
-        except (RemoteProtocolError, LimitExceeded) as error:
-            self._stage = _Stage.ENDED
-            if isinstance(error, StompError):
-                raise
-            raise StompError(str(error)) from error
+        for frame in self._decoder.feed(data):
+            yield frame
+            if self.is_ended:
+                return
 
     def _understand(self, frame: Frame) -> Action[T] | None:
         command, headers = frame.command, frame.headers
         receipt = headers.get("receipt")
         try:
-            if command not in _COMMANDS[self._stage]:
-                raise StompError("this frame is not allowed here, or does not exist")
-            if frame.body and command in _BODILESS:
-                raise StompError(f"{command} has no body")
+            self._check(frame)
             match command:
                 case "CONNECT" | "STOMP":
                     return self._connect(headers)
@@ -272,6 +300,14 @@ class StompConnection(Generic[T]):
             error.receipt = receipt
             raise
         return None if receipt is None else Receipt(receipt)
+
+    def _check(self, frame: Frame) -> None:
+        if frame.command not in _COMMANDS[self._stage]:
+            raise StompError(
+                "this frame is not allowed here, or does not exist", frame.headers.get("receipt")
+            )
+        if frame.body and frame.command in _BODILESS:
+            raise StompError(f"{frame.command} has no body", frame.headers.get("receipt"))
 
     def _connect(self, headers: Mapping[str, str]) -> Connect:
         asked = [version.strip() for version in headers.get("accept-version", "1.0").split(",")]

@@ -1,6 +1,11 @@
-"""What the tests with real clients of STOMP run: `/stomp` and `/socket.io/`, whose room ``news`` is a topic."""
+"""What the tests with real clients of STOMP run: `/stomp` and `/socket.io/`, whose room ``news`` is a topic.
+
+With ``RELAY`` in the environment, a real broker is behind it.
+"""
 
 from __future__ import annotations
+
+import os
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -16,8 +21,10 @@ async def clients(request: Request) -> JSONResponse:
 
 io = Server()
 rest = Starlette(routes=[Route("/clients", clients), Mount("/socket.io", app=io)])
-app = stomp = Stomp(app=rest, limits=StompSettings(heart_beat=0.25), grace_period=30.0)
-stomp.join_rooms(io, ["news"])
+RELAY = os.environ.get("RELAY")
+app = stomp = Stomp(app=rest, limits=StompSettings(heart_beat=0.25), relay=RELAY, grace_period=30.0)
+if RELAY is None:
+    stomp.join_rooms(io, ["news"])
 
 
 @io.on("connect")
@@ -48,6 +55,11 @@ async def count(message: StompMessage) -> object:
 @stomp.handle("/app/fail")
 async def fail(message: StompMessage) -> None:
     raise EventError("no", code="refused")
+
+
+@stomp.handle("/app/announce")
+async def announce(message: StompMessage) -> None:
+    await stomp.send("/topic/announced", {"text": message.text})
 
 
 @stomp.handle("/app/end")

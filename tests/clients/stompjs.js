@@ -89,15 +89,22 @@ const SCENARIOS = {
     assert.deepEqual([(await topic.next()).body, (await topic.next()).body, (await topic.next()).body], ["0", "1", "2"]);
 
     // Queues: NACK, and a subscriber that leaves with what it had.
-    const queue = listen(client, `/queue/${way}`, { ack: "client-individual" });
-    for (const body of ["a", "b"]) other.publish({ destination: `/queue/${way}`, body });
+    const queue = listen(client, `/queue/${process.pid}`, { ack: "client-individual" });
+    for (const body of ["a", "b"]) other.publish({ destination: `/queue/${process.pid}`, body });
     const first = await queue.next();
     first.nack();
     (await queue.next()).ack();
     const again = await queue.next();
     assert.deepEqual([first.body, again.body, again.headers.redelivered], ["a", "a", "true"]);
+    again.ack();
     queue.subscription.unsubscribe();
-    const last = listen(other, `/queue/${way}`, { ack: "client" });
+    const leaver = make();
+    await connected(leaver);
+    const held = listen(leaver, `/queue/left-${process.pid}`, { ack: "client" });
+    other.publish({ destination: `/queue/left-${process.pid}`, body: "a" });
+    await held.next();
+    await leaver.deactivate();
+    const last = listen(other, `/queue/left-${process.pid}`, { ack: "client" });
     const once = await last.next();
     assert.deepEqual([once.body, once.headers.redelivered], ["a", "true"]);
     once.ack();
@@ -167,6 +174,25 @@ const SCENARIOS = {
     await client.deactivate();
     const wrong = (list) => list.filter((n, place) => n != place).length;
     say({ ...Object.fromEntries(Object.entries(heard).map(([name, list]) => [name, [list.length, wrong(list)]])), closed: lost, connects, sent: moves.sent });
+  },
+
+  /** The broker behind the endpoint goes away and comes back. */
+  async broker() {
+    const client = make({ reconnectDelay: 100 });
+    await connected(client);
+    const round = async () => {
+      const announced = listen(client, "/topic/announced");
+      await receipt(client, (headers) => client.subscribe("/topic/none", () => {}, headers));
+      client.publish({ destination: "/app/announce", body: "x" });
+      return JSON.parse((await announced.next()).body);
+    };
+    const errors = [];
+    client.onStompError = ({ headers }) => errors.push(headers.message);
+    const again = new Promise((resolve) => (client.onConnect = resolve));
+    say(await round());
+    await again;
+    say({ errors: [...new Set(errors)], again: await round() });
+    await client.deactivate();
   },
 
   /** A subscriber of STOMP beside a socket in the room; the test is the socket. */

@@ -19,7 +19,9 @@ import socketio
 import stomp
 from anyio.from_thread import BlockingPortal
 from network import network_to
+from real_rabbitmq import rabbitmq
 from real_server import Running, free_port, running, server_command, until
+from tcp_way import way_to
 
 from holdfast.demo.proxy import MisbehavingProxy
 
@@ -221,3 +223,65 @@ def test_stomp_py_over_a_websocket(any_server: Running) -> None:
     kind, frame = listener.next()
     assert (kind, frame.headers["message"]) == ("ERROR", "there is no such destination")
     until(lambda: not connection.is_connected(), "the end of the connection")
+
+
+# --- a real broker behind the endpoint
+
+
+@pytest.fixture(scope="module")
+def broker() -> Iterator[Running]:
+    with rabbitmq() as running_broker:
+        yield running_broker
+
+
+@contextmanager
+def relay_to(address: str, name: str = "uvicorn") -> Iterator[Running]:
+    port = free_port()
+    command = server_command(name, "stomp_app:app", port)
+    with running(command, port, RELAY=f"stomp://guest:guest@{address}/") as server:
+        yield server
+        assert "Traceback" not in server.log(), server.log()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "way"), [("uvicorn", "polling"), ("hypercorn-trio", "websocket")])
+def test_all_that_a_client_can_ask_for_is_there_with_rabbitmq_behind(
+    broker: Running, application: Path, name: str, way: str
+) -> None:
+    with relay_to(broker.address, name) as relay:
+        with program("talk", relay.url, way, application) as client:
+            assert set(client.next()["transports"]) == ({"polling"} if way == "polling" else set())
+        until(lambda: clients_of(relay) == 0, "the end of all clients")
+
+
+@pytest.mark.slow
+def test_connections_that_are_cut_lose_nothing_with_rabbitmq_behind(
+    broker: Running, application: Path, portal: BlockingPortal
+) -> None:
+    with (
+        relay_to(broker.address) as relay,
+        network_to(relay.address, portal) as network,
+        program("cuts", network.url, "polling", application) as client,
+    ):
+        assert client.next() == "ready"
+        for _ in range(4):
+            Event().wait(0.4)
+            network.heal_soon()
+        result = client.next()
+    assert (result["answers"], result["own"], result["closed"]) == ([250, 0], [250, 0], 0)
+
+
+@pytest.mark.slow
+def test_a_broker_that_goes_away_is_an_error_and_clients_come_again(
+    broker: Running, application: Path, portal: BlockingPortal
+) -> None:
+    with (
+        way_to(broker.port, portal) as way,
+        relay_to(f"127.0.0.1:{way.port}") as server,
+        program("broker", server.url, "websocket", application) as client,
+    ):
+        assert client.next() == {"text": "x"}
+        portal.call(way.close)
+        until(lambda: "cannot be reached" in server.log(), "the end of the broker")
+        portal.call(way.open)
+        assert client.next() == {"errors": ["the broker cannot be reached"], "again": {"text": "x"}}

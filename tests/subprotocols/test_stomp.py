@@ -295,6 +295,27 @@ def test_nothing_is_taken_after_disconnect_or_an_error() -> None:
     assert side.take(frame("SEND", destination="/queue/a")) == []
 
 
+def test_for_who_hands_frames_on_only_connect_is_understood() -> None:
+    side = Side()
+    connection = side.connection
+    send = frame("SEND", destination="/queue/a", transaction="unknown")
+    data = CONNECT + send + frame("ACK", id="77") + frame("DISCONNECT", receipt="r") + send
+    connect, *frames = connection.pass_on(data, now=NOW)
+    assert isinstance(connect, Connect)
+    assert [each.command for each in frames if isinstance(each, Frame)] == ["SEND", "ACK", "DISCONNECT"]
+    assert list(connection.pass_on(send, now=NOW)) == []
+
+
+@pytest.mark.parametrize(
+    "data", [frame("SEND", destination="/a"), CONNECT * 2, CONNECT + "ACK\n\nx\0", CONNECT + "\0"]
+)
+def test_what_is_handed_on_has_the_form_of_frames(data: str) -> None:
+    connection = Side().connection
+    with pytest.raises(StompError):
+        list(connection.pass_on(data, now=NOW))
+    assert connection.is_ended
+
+
 # --- heart-beats
 
 
