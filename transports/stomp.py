@@ -16,14 +16,14 @@ from ..engine.dispatch.namespace import Namespace
 from ..engine.drain import Drained
 from ..engine.errors import ErrorCode, LocalProtocolError, RequestRefused, SessionClosed
 from ..engine.host import Clock, Host
-from ..engine.live import AllowRequest, Handshake
+from ..engine.live import AllowRequest, Attachment, Handshake, LiveSession
 from ..engine.server import SessionTable
 from ..engine.settings import Settings, StompSettings
 from ..engine.stomp import Peer, StompBroker, StompClient
 from ..engine.stomp.rooms import RoomFilter
 from ..engine.stomp.session import Close, StompSession
 from .endpoint import Endpoint
-from .request import Request, handshake_of
+from .request import Head, Request, parse_query
 from .stomp_relay import Relay, RelaySession
 
 __all__ = ["Stomp"]
@@ -176,10 +176,10 @@ class Stomp(StompBroker, Endpoint):
             if isinstance(session.peer, _WebSocket):
                 session.disconnect("server shutting down", _RESTART)
 
-    def _parse(self, scope: Scope) -> Request:
-        query: bytes = scope.get("query_string", b"")
-        if scope["type"] != "websocket" or b"EIO=" in query:
-            return super()._parse(scope)
+    def _parse(self, scope: Scope, head: Head) -> Request:
+        query_text: bytes = scope.get("query_string", b"")
+        if scope["type"] != "websocket" or b"EIO=" in query_text:
+            return super()._parse(scope, head)
         return Request(
             method="WEBSOCKET",
             transport=_BARE,
@@ -187,15 +187,17 @@ class Stomp(StompBroker, Endpoint):
             counting=False,
             codecs=(),
             subprotocol=_chosen(scope.get("subprotocols") or ()),
-            handshake=handshake_of(scope, self.table.settings),
+            head=head,
+            scope=scope,
+            query=parse_query(query_text.decode("latin-1")),
+            settings=self.table.settings,
         )
 
-    async def _serve(
-        self, request: Request, receive: Receive, send: Send, headers: Mapping[str, str]
-    ) -> None:
+    async def _serve_websocket(
+        self, request: Request, receive: Receive, send: Send
+    ) -> tuple[LiveSession, Attachment] | None:
         if request.transport != _BARE:
-            await super()._serve(request, receive, send, headers)
-            return
+            return await super()._serve_websocket(request, receive, send)
         most = self.table.settings.max_sessions
         if self._bare + len(self.table.sessions) >= most:
             message = f"the server has its {most} sessions (setting max_sessions)"
@@ -205,6 +207,7 @@ class Stomp(StompBroker, Endpoint):
             await self._serve_bare(request, receive, send)
         finally:
             self._bare -= 1
+        return None
 
     async def _serve_bare(self, request: Request, receive: Receive, send: Send) -> None:
         await receive()  # websocket.connect
