@@ -19,6 +19,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 import anyio
+from anyio.lowlevel import checkpoint
 
 from ..errors import LocalProtocolError, SessionClosed
 from ..host import Event, Timer, make_event
@@ -51,6 +52,8 @@ logger = logging.getLogger("holdfast.stomp")
 
 # What a WebSocket is closed with (RFC 6455, section 7.4.1).
 _DONE, _PROTOCOL_ERROR, _POLICY = 1000, 1002, 1008
+# How many frames are taken before others have their turn.
+_TURN = 100
 # How long the last words may take.
 _LAST_WORDS = 2.0
 
@@ -175,8 +178,10 @@ class StompSession:
             except SessionClosed:
                 return
             try:
-                for action in connection.receive(data, now=self._host.now()):
+                for number, action in enumerate(connection.receive(data, now=self._host.now()), 1):
                     await self._take(action)
+                    if not number % _TURN:
+                        await checkpoint()
             except StompError as error:
                 await self._take(error)
             self._is_held = True

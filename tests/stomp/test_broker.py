@@ -384,3 +384,22 @@ async def test_what_came_before_a_client_was_gone_is_done_although_it_hears_noth
         await peer.socket.finished()
         last = await subscribed(site, "/queue/a")
         assert bodies(await last.take()) == ["a", "b", "c"]
+
+
+async def test_others_have_their_turn_between_the_many_frames_of_one_message() -> None:
+    async with open_stomp() as site:
+        peer = await site.connected()
+        turns = 0
+
+        async def count() -> None:
+            nonlocal turns
+            while True:
+                await anyio.lowlevel.checkpoint()
+                turns += 1
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(count)
+            peer.raw("SEND\ndestination:/topic/a\n\n\0" * 5_000 + "DISCONNECT\n\n\0")
+            await peer.socket.closed()
+            tasks.cancel_scope.cancel()
+        assert turns >= 50
