@@ -28,7 +28,6 @@ from holdfast.demo.proxy import MisbehavingProxy
 pytestmark = [pytest.mark.servers]
 
 HERE = Path(__file__).parent
-WAYS = ["websocket", "polling"]
 
 
 @pytest.fixture
@@ -94,7 +93,16 @@ def clients_of(server: Running) -> int:
         return json.load(answer)
 
 
-@pytest.mark.parametrize("way", [*WAYS, "any"])
+@pytest.mark.parametrize(
+    ("any_server", "way"),
+    [
+        ("uvicorn", "websocket"),
+        ("uvicorn", "any"),
+        ("hypercorn-trio", "websocket"),
+        ("hypercorn-trio", "polling"),
+    ],
+    indirect=["any_server"],
+)
 def test_all_that_a_client_can_ask_for(any_server: Running, application: Path, way: str) -> None:
     with program("talk", any_server.url, way, application) as client:
         transports = client.next()["transports"]
