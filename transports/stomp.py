@@ -63,11 +63,18 @@ class _WebSocket:
     async def _say(self, message: dict[str, Any]) -> None:
         try:
             await self._send(message)
-        except (OSError, RuntimeError) as error:
-            # uvicorn says of a WebSocket that it has closed by itself that we did.
-            if isinstance(error, RuntimeError) and "websocket.close" not in str(error):
+        except Exception as error:
+            if not _means_closed(error):
                 raise
             raise SessionClosed("the WebSocket is closed") from error
+
+
+def _means_closed(error: Exception) -> bool:
+    if isinstance(error, RuntimeError):
+        # uvicorn says of a WebSocket that it has closed by itself that we did.
+        return "websocket.close" in str(error)
+    # hypercorn answers a client's close beside us, and on trio has no turn for two: what we say then is lost.
+    return isinstance(error, OSError) or type(error).__name__ == "BusyResourceError"
 
 
 def _cut(reason: str) -> str:

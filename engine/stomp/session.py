@@ -235,7 +235,8 @@ class StompSession:
                 else:
                     await self._close_peer(*(self._end or (_DONE, "")))
         except SessionClosed:
-            pass
+            # What came before may still be there to be read, but nobody hears an answer.
+            self._host.call_later(_LAST_WORDS, self._reading.cancel)
         self._is_writing = False
         if self._end is not None:
             self._reading.cancel()
