@@ -23,7 +23,7 @@ from ..engine.stomp import Peer, StompBroker, StompClient
 from ..engine.stomp.rooms import RoomFilter
 from ..engine.stomp.session import Close, StompSession
 from .endpoint import Endpoint
-from .request import Head, Request, parse_query
+from .request import Head, Request, handshake_of
 from .stomp_relay import Relay, RelaySession
 
 __all__ = ["Stomp"]
@@ -196,7 +196,7 @@ class Stomp(StompBroker, Endpoint):
             subprotocol=_chosen(scope.get("subprotocols") or ()),
             head=head,
             scope=scope,
-            query=parse_query(query_text.decode("latin-1")),
+            query=dict(handshake_of(scope, self.table.settings).query),
             settings=self.table.settings,
         )
 
