@@ -19,13 +19,15 @@ from .engine.errors import (
 )
 from .engine.live import Allowed, Handshake, SocketHandshake, Stats
 from .engine.session import CloseReason
-from .engine.settings import Cookie, Settings, SockJSSettings
+from .engine.settings import Cookie, Settings, SockJSSettings, StompSettings
+from .engine.stomp import StompClient, StompLogin, StompMessage
 from .engine.wire.codec import Codec, JsonCodec, MsgpackCodec
 from .engine.wire.message import Message
 from .engine.wire.socketio import BinaryHeader, SocketPacket, SocketPacketType
 from .transports.app import Engine, Server
 from .transports.signals import SignalDrain
 from .transports.sockjs import SockJS
+from .transports.stomp import Stomp
 
 __all__ = [
     "Ack",
@@ -69,4 +71,9 @@ __all__ = [
     "SockJSSession",
     "SockJSSettings",
     "Stats",
+    "Stomp",
+    "StompClient",
+    "StompLogin",
+    "StompMessage",
+    "StompSettings",
 ]

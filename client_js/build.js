@@ -119,6 +119,7 @@ export const buildBundles = async () => {
   await bundle("holdfast.esm.min.js", { entryPoints: ["index.js"] });
   await bundle("holdfast.min.js", { stdin: { contents: globalOf(NAMES), resolveDir: root } });
   await bundle("holdfast.session.esm.min.js", { entryPoints: ["opensession.js"] });
+  await bundle("holdfast.socket.esm.min.js", { entryPoints: ["holdfastsocket.js"] });
   await bundle("holdfast.websocket.esm.min.js", { entryPoints: ["websocket.js"] });
   await bundle("holdfast.msgpack.esm.min.js", { stdin: { contents: `export * from "./index.js"; ${MSGPACK} export { msgpack };`, resolveDir: root } });
   await bundle("holdfast.msgpack.min.js", { stdin: { contents: globalOf(NAMES, MSGPACK), resolveDir: root } });

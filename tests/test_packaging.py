@@ -24,12 +24,13 @@ NOT_COPIED = shutil.ignore_patterns(
     ".coverage*",
     ".*_cache",
 )
+MODULES_ONLY = ("holdfast.session", "holdfast.socket", "holdfast.websocket")
 BUNDLE = [
     name + kind + end
-    for name in ("holdfast", "holdfast.compat", "holdfast.msgpack", "holdfast.session", "holdfast.websocket")
+    for name in ("holdfast", "holdfast.compat", "holdfast.msgpack", *MODULES_ONLY)
     for kind in ("", ".esm")
     for end in (".min.js", ".min.js.map")
-    if name + kind not in ("holdfast.session", "holdfast.websocket")
+    if name + kind not in MODULES_ONLY
 ]
 
 

@@ -29,6 +29,8 @@ BUNDLE = (
     "holdfast.msgpack.min.js.map",
     "holdfast.session.esm.min.js",
     "holdfast.session.esm.min.js.map",
+    "holdfast.socket.esm.min.js",
+    "holdfast.socket.esm.min.js.map",
     "holdfast.websocket.esm.min.js",
     "holdfast.websocket.esm.min.js.map",
 )

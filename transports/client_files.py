@@ -36,6 +36,8 @@ CLIENT_FILES = {
     "holdfast.msgpack.min.js.map": "application/json",
     "holdfast.session.esm.min.js": "text/javascript; charset=utf-8",
     "holdfast.session.esm.min.js.map": "application/json",
+    "holdfast.socket.esm.min.js": "text/javascript; charset=utf-8",
+    "holdfast.socket.esm.min.js.map": "application/json",
     "holdfast.websocket.esm.min.js": "text/javascript; charset=utf-8",
     "holdfast.websocket.esm.min.js.map": "application/json",
 }

@@ -275,13 +275,13 @@ class Endpoint:
                 await send_response(send, b"", headers=answer, status=200, content_type="text/plain")
                 return None
             check_head(scope, settings)
-            request = parse_request(scope, settings, head)
+            request = self._parse(scope, head)
             if request.sid is None:
                 self.table.check_room(request.handshake)
                 await self._permit(request)
             if request.method == "WEBSOCKET":
                 # CORS does not apply to a WebSocket; the origin has been checked.
-                return await serve_websocket(self.table, request, receive, send)
+                return await self._serve_websocket(request, receive, send)
             if request.method == "POST":
                 await serve_post(self.table, request, receive, send, cors)
             elif request.transport == "stream":
@@ -292,6 +292,20 @@ class Endpoint:
             self.table.counters.refuse(error)
             await refuse(scope, send, refusal_of(error), cors)
         return None
+
+    def _parse(self, scope: Scope, head: Head) -> Request:
+        """What is asked for.
+
+        Raises:
+            RequestRefused: as `parse_request`.
+        """
+        return parse_request(scope, self.table.settings, head)
+
+    async def _serve_websocket(
+        self, request: Request, receive: Receive, send: Send
+    ) -> tuple[LiveSession, Attachment] | None:
+        """A WebSocket that may come: see `serve_websocket`."""
+        return await serve_websocket(self.table, request, receive, send)
 
     async def _permit(self, request: Request) -> None:
         handshake, identity = await self._ask(request.handshake)

@@ -21,6 +21,7 @@ const BUDGETS = {
   "holdfast.min.js": 11_845,
   "holdfast.esm.min.js": 11_848,
   "holdfast.session.esm.min.js": 8_910,
+  "holdfast.socket.esm.min.js": 10_000,
   "holdfast.websocket.esm.min.js": 7_940,
   "holdfast.compat.min.js": 13_420,
   "holdfast.compat.esm.min.js": 13_540,
@@ -90,6 +91,28 @@ test("a bundled session goes through every transport", async () => {
     await world.advance(100);
     assert.equal(one.server.over, true);
   }
+});
+
+test("a bundled HoldfastSocket outlives a cut, and sends what it was given before its end", async () => {
+  const { HoldfastSocket } = await import(file("holdfast.socket.esm.min.js").href);
+  const world = new World();
+  const socket = new HoldfastSocket("https://server.test/stomp", "a", { ...world.options, transports: ["polling"] });
+  const heard = [];
+  socket.onmessage = ({ data }) => heard.push(data);
+  socket.onclose = ({ code }) => heard.push(code);
+  await world.advance(100);
+  const [one] = [...world.sessions.values()];
+  for (const text of ["a", "b", "c"]) {
+    socket.send(text);
+    world.say(one, text);
+    world.cut();
+    await world.advance(2000);
+  }
+  assert.equal(socket.bufferedAmount, 0);
+  socket.send("d");
+  socket.close(1000);
+  await world.advance(500);
+  assert.deepEqual([one.server.heard, heard, socket.readyState], [["a", "b", "c", "d"], ["a", "b", "c", 1000], 3]);
 });
 
 test("the bundle of the WebSocket entry has nothing of HTTP, and goes on after a cut as it is minified", async () => {

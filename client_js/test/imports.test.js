@@ -13,6 +13,7 @@ const LAYERS = [
   ["compat/socket.js", "compat/engine.js", "compat/options.js"],
   ["compat/emitter.js"],
   ["react.js"],
+  ["holdfastsocket.js"],
   ["index.js", "websocket.js", "opensession.js", "msgpack.js", "events.js"],
   ["manager.js", "lookup.js"],
   ["socket.js"],

@@ -3,6 +3,7 @@
  */
 import { AbortError, DisconnectedError, Manager, Socket, TimeoutError, io } from "../index.js";
 import { openSession } from "../opensession.js";
+import { HoldfastSocket } from "../holdfastsocket.js";
 import { readByXhr } from "../transports/xhr.js";
 import { eventsOf } from "../events.js";
 
@@ -33,6 +34,16 @@ session.on("message", (message) => message satisfies string | Uint8Array);
 for await (const message of session) message satisfies string | Uint8Array;
 // @ts-expect-error Neither text nor bytes.
 session.send(5);
+
+const shaped = new HoldfastSocket("/stomp", ["v12.stomp"], { transports: ["polling"] });
+shaped satisfies Pick<WebSocket, "url" | "protocol" | "readyState" | "bufferedAmount" | "binaryType" | "extensions" | "close" | "addEventListener">;
+shaped satisfies Pick<WebSocket, "onopen" | "onmessage" | "onerror" | "onclose" | "CONNECTING" | "OPEN" | "CLOSING" | "CLOSED">;
+shaped.onmessage = ({ data }) => data;
+shaped.send(new Blob(["x"]));
+shaped.send(new Uint8Array(1));
+HoldfastSocket.OPEN satisfies number;
+// @ts-expect-error Nothing that can be sent.
+shaped.send({});
 
 // A program for socket.io-client's main entry, after its import was changed.
 interface ServerToClient {

@@ -169,6 +169,14 @@ class Adapter(Protocol):
         """Let it leave every room: it is gone."""
         ...
 
+    def overhear(self, guest: Recipient, room: str) -> Callable[[], None]:
+        """Let who is no socket have what is sent to a room; the result ends it and is idempotent.
+
+        A guest is not connected and no member: nobody asks it, and what is sent to everybody is not for it. Of the same
+        id there is one in a room.
+        """
+        ...
+
     def rooms(self, recipient: Recipient) -> frozenset[str]:
         """The rooms that a socket of this process is in."""
         ...

@@ -73,7 +73,17 @@ class MemoryHub:
 class MemoryAdapter:
     """The `Adapter` of a single process."""
 
-    __slots__ = ("_adapters", "_at_home", "_everyone", "_hub", "_node", "_rooms", "_rooms_of", "_turns")
+    __slots__ = (
+        "_adapters",
+        "_at_home",
+        "_everyone",
+        "_guests",
+        "_hub",
+        "_node",
+        "_rooms",
+        "_rooms_of",
+        "_turns",
+    )
 
     def __init__(self, node: Node, hub: MemoryHub) -> None:
         self._node = node
@@ -87,6 +97,7 @@ class MemoryAdapter:
         self._at_home: dict[str, Recipient] = {}
         self._rooms: dict[str, dict[str, Recipient]] = {}
         self._rooms_of: dict[str, set[str]] = {}
+        self._guests: dict[str, dict[str, Recipient]] = {}
 
     # -- sockets of this server
 
@@ -136,6 +147,18 @@ class MemoryAdapter:
         if is_empty:
             self._node.room_changed("delete-room", room, id)
 
+    def overhear(self, guest: Recipient, room: str) -> Callable[[], None]:
+        guests = self._guests.setdefault(room, {})
+        guests[guest.id] = guest
+
+        def end() -> None:
+            if guests.get(guest.id) is guest:
+                del guests[guest.id]
+                if not guests:
+                    self._guests.pop(room, None)
+
+        return end
+
     def rooms(self, recipient: Recipient) -> frozenset[str]:
         id = recipient.id
         return frozenset((*self._rooms_of.get(id, ()), *((id,) if id in self._at_home else ())))
@@ -152,6 +175,8 @@ class MemoryAdapter:
             if room in self._at_home:
                 found[room] = self._at_home[room]
             found.update(self._rooms.get(room, {}))
+        if self._guests:
+            self._add_guests(found, target)
         for room in target.except_:
             if room in self._at_home:
                 found.pop(room, None)
@@ -160,6 +185,12 @@ class MemoryAdapter:
         if target.volatile:
             return [member for member in found.values() if member.writable]
         return list(found.values())
+
+    def _add_guests(self, found: dict[str, Recipient], target: Target) -> None:
+        for room in (target.rooms or frozenset[str]()) - target.except_:
+            for id, guest in self._guests.get(room, {}).items():
+                # One guest stands for one room in each.
+                found[f"{room} {id}"] = guest
 
     def _connected(self, target: Target) -> list[Recipient]:
         return [member for member in self.members(target) if member.connected]

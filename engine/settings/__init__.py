@@ -4,5 +4,6 @@ from .cookie import Cookie
 from .proxies import Forwarded, Network, forwarded
 from .settings import Settings
 from .sockjs import SockJSSettings
+from .stomp import StompSettings
 
-__all__ = ["Cookie", "Forwarded", "Network", "Settings", "SockJSSettings", "forwarded"]
+__all__ = ["Cookie", "Forwarded", "Network", "Settings", "SockJSSettings", "StompSettings", "forwarded"]

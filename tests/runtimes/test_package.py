@@ -79,6 +79,8 @@ import { msgpack } from "holdfast-client/msgpack";
 import { io as withCodec, msgpack as inIt } from "holdfast-client/msgpack/bundle";
 import { openSession } from "holdfast-client/session";
 import { openSession as openBundled } from "holdfast-client/session/bundle";
+import { HoldfastSocket } from "holdfast-client/socket";
+import { HoldfastSocket as socketBundled } from "holdfast-client/socket/bundle";
 import { readByXhr } from "holdfast-client/xhr";
 import { io as alone } from "holdfast-client/websocket";
 import { io as aloneBundled } from "holdfast-client/websocket/bundle";
@@ -93,6 +95,8 @@ alone({ codec: msgpack });
 aloneBundled("/chat");
 openSession("https://server.test", { readStream: readByXhr }).send("text");
 openBundled("https://server.test").send("text");
+new HoldfastSocket("/stomp", "v12.stomp").onmessage = ({ data }) => console.log(data);
+(new socketBundled("/stomp") satisfies Pick<WebSocket, "send" | "close" | "url">).close(1000);
 for await (const [text] of eventsOf(socket, "chat")) console.log(text);
 interface ServerToClient { chat: (text: string) => void }
 interface ClientToServer { say: (text: string, done: (isSaid: boolean) => void) => void }

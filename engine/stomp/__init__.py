@@ -1,0 +1,8 @@
+"""A broker of STOMP: topics, queues, user destinations, functions of the application. No transport, no ASGI."""
+
+from __future__ import annotations
+
+from .broker import StompBroker
+from .client import Peer, StompClient, StompLogin, StompMessage
+
+__all__ = ["Peer", "StompBroker", "StompClient", "StompLogin", "StompMessage"]

@@ -1,0 +1,547 @@
+"""The broker: who gets what is sent to a destination, and what the application has to say about it.
+
+=====================  =========================================================================================
+``/topic/…``           each subscriber gets it; where it is a room, who is in the room, too
+``/queue/…``           one of the subscribers gets it; it is kept until somebody has, and until he acknowledges it
+``/user/queue/…``      of the client who says it: all clients of its user that subscribe to the same
+``/user/NAME/queue/…``  of that user; the application sends there
+``/app/…``             a function of the application
+=====================  =========================================================================================
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Literal, TypeVar
+from urllib.parse import quote, unquote
+
+from ..dispatch.namespace import Namespace
+from ..errors import (
+    ConnectionRefusedError,  # noqa: A004 - the name users know
+    EventError,
+    LocalProtocolError,
+)
+from ..host import Host
+from ..live import Allowed
+from ..settings import StompSettings
+from ..subprotocols.stomp import Action, Commit, Connect, SendTo, StompError, Subscribe
+from .client import Peer, StompClient, StompLogin, StompMessage
+from .functions import Function, Functions, call
+from .message import Published, content_of
+from .queue import Letter, Queue
+from .rooms import RoomFilter, Rooms
+from .session import Close, StompSession, Subscriber
+
+__all__ = ["Authenticate", "Authorize", "StompBroker"]
+
+logger = logging.getLogger("holdfast.stomp")
+
+F = TypeVar("F", bound=Function)
+
+Authenticate = Callable[[StompLogin], object]
+"""Who is this? See `StompBroker.authenticate`."""
+Authorize = Callable[[StompClient, Literal["send", "subscribe"], str], object]
+"""May it? See `StompBroker.authorize`."""
+
+_ERRORS = "/queue/errors"
+_FAILED = "internal error"
+
+
+class StompBroker:
+    """Topics, queues, users and functions, without any transport.
+
+    Args:
+        limits: What clients may ask for.
+        server: What CONNECTED calls us.
+    """
+
+    def __init__(
+        self,
+        limits: StompSettings | None = None,
+        *,
+        host: Host | None = None,
+        server: str = "holdfast",
+    ) -> None:
+        self.limits = limits or StompSettings()
+        self.host = host or Host()
+        self.server = server
+        self._id = secrets.token_urlsafe(9)
+        self._clients: dict[str, StompSession] = {}
+        self._topics: dict[str, dict[Subscriber, None]] = {}
+        self._users: dict[tuple[str, str], dict[Subscriber, None]] = {}
+        self._queues: dict[str, Queue] = {}
+        self._handlers = Functions("the destination")
+        self._answers = Functions("the subscription")
+        self._rooms: list[Rooms] = []
+        self._authenticate: Authenticate | None = None
+        self._authorize: Authorize | None = None
+
+    # -- what an application registers
+
+    def authenticate(self, function: F) -> F:
+        """Let a function say who a client is: ``@stomp.authenticate``, with a `StompLogin`.
+
+        What it returns is the client's principal; None or True leaves that of `allow_request`. False refuses the
+        client, and so does a `ConnectionRefusedError`, with its message. An `Allowed` says also for how long.
+        ``async def``, or ``def`` that runs in a worker thread. Without one, everybody is let in.
+        """
+        self._authenticate = function
+        return function
+
+    def authorize(self, function: F) -> F:
+        """Let a function say what a client may do: ``@stomp.authorize``, with the `StompClient`, ``"send"`` or
+        ``"subscribe"``, and the destination as the client wrote it. True lets it; all else is answered with ERROR.
+
+        ``async def``, or ``def`` that runs in a worker thread. Without one, clients may do everything but send to other
+        users' destinations.
+        """
+        self._authorize = function
+        return function
+
+    def handle(self, destination: str, *, send_to: str | None = None) -> Callable[[F], F]:
+        """Let a function have what clients send to a destination: ``@stomp.handle("/app/rooms/{room}/say")``.
+
+        It is called with a `StompMessage`, one message of a client after the other. What it returns, if that is not
+        None, is sent on: text and bytes as they are, all else as JSON. An `EventError` goes to the client's
+        ``/user/queue/errors``; any other exception goes there as "internal error", and to the log.
+
+        Args:
+            destination: ``{name}`` takes what stands between two slashes.
+            send_to: Where the answer goes: a topic, a queue, or ``/user/queue/…`` of the client itself. None for the
+                topic of the same name: ``/app/greetings`` answers to ``/topic/greetings``.
+
+        Raises:
+            LocalProtocolError: the destination has a function already, or is none.
+        """
+
+        def register(function: F) -> F:
+            self._handlers.add(destination, function, send_to)
+            return function
+
+        return register
+
+    def on_subscribe(self, destination: str) -> Callable[[F], F]:
+        """Let a function answer who subscribes to a destination that begins with ``/app/``: with one message, which is
+        what it returns. It is called with a `StompMessage` that has no body.
+
+        Raises:
+            LocalProtocolError: as `handle`.
+        """
+
+        def register(function: F) -> F:
+            self._answers.add(destination, function)
+            return function
+
+        return register
+
+    def join_rooms(
+        self, namespace: Namespace, rooms: RoomFilter, *, prefix: str = "/topic/", event: str = "message"
+    ) -> None:
+        """Make topics of rooms: who is in the room ``news`` and who subscribes to ``/topic/news`` get the same.
+
+        An event that is sent to the room is a MESSAGE whose header ``event`` is its name and whose body is its argument
+        in JSON, or (with the header ``arguments``) the list of its arguments. What a client of STOMP sends to the topic
+        is an event of the name in its header ``event``.
+
+        Args:
+            namespace: Whose rooms: a `Server` is its own namespace ``/``.
+            rooms: Which: their names, a pattern for whole names, or a function. Clients choose their topics, and rooms
+                are yours to give: name only those that are for everybody, or ask in `authorize`. A room that bears a
+                socket's id is never one.
+            prefix: Of the topics.
+            event: The name of events whose header does not say one.
+
+        Raises:
+            LocalProtocolError: the event's name is reserved.
+        """
+        limit = self.limits.max_frame_bytes
+        self._rooms.append(
+            Rooms(namespace, prefix=prefix, rooms=rooms, event=event, id=self._id, limit_bytes=limit)
+        )
+
+    # -- what an application does
+
+    @property
+    def clients(self) -> Mapping[str, StompClient]:
+        """Who is connected now, by `StompClient.id`: a copy."""
+        return {id: session.client for id, session in self._clients.items() if session.client is not None}
+
+    async def send(
+        self, destination: str, value: object, *, headers: Mapping[str, str] | None = None
+    ) -> None:
+        """Send a message to a destination.
+
+        Args:
+            destination: ``/topic/…``, ``/queue/…`` or ``/user/NAME/queue/…``; a name with a slash is to be quoted, as
+                in a URL.
+            value: Text and bytes as they are, all else as JSON.
+            headers: Besides ``content-type``, which they may change.
+
+        Raises:
+            LocalProtocolError: there is no such destination, its queue is full, or this cannot be sent; nobody got it.
+        """
+        content_type, body = content_of(value)
+        headers = {"content-type": content_type, **(headers or {})}
+        try:
+            await self._publish(destination, headers, body, None)
+        except StompError as error:
+            raise LocalProtocolError(str(error)) from error
+
+    async def send_to_user(
+        self, user: str, destination: str, value: object, *, headers: Mapping[str, str] | None = None
+    ) -> None:
+        """Send a message to all clients of a user that have subscribed to ``/user`` + destination.
+
+        Args:
+            user: As `StompClient.user`: the principal as text; of a client without one, its id.
+            destination: ``/queue/…``
+
+        Raises:
+            LocalProtocolError: as `send`.
+        """
+        await self.send(f"/user/{quote(user, safe='')}{destination}", value, headers=headers)
+
+    async def serve(
+        self, session: Peer, *, heart_beat: float | None = None, close: Close | None = None
+    ) -> None:
+        """Speak STOMP on a session of messages, to its end: ``Engine(stomp.serve)``, or whatever else carries messages.
+
+        Args:
+            heart_beat: Seconds, in place of the setting; 0 where the session itself watches its peer.
+            close: Ends the session with a code of RFC 6455 and a reason; None for the session's own `close`.
+        """
+        beat = self.limits.heart_beat if heart_beat is None else heart_beat
+        one = self._new_session(session, beat, close)
+        self._clients[one.id] = one
+        await one.run()
+
+    def _new_session(self, peer: Peer, heart_beat: float, close: Close | None) -> StompSession:
+        return StompSession(self, peer, heart_beat=heart_beat, close=close)
+
+    # -- called by sessions
+
+    def sessions(self) -> list[StompSession]:
+        """All, those among them that are not let in yet."""
+        return list(self._clients.values())
+
+    def forget(self, session: StompSession) -> None:
+        """It is over."""
+        self._clients.pop(session.id, None)
+
+    def takes_time(self, action: Action[Letter | None] | StompError) -> bool:
+        """Whether functions of the application are asked for it."""
+        match action:
+            case Connect():
+                return self._authenticate is not None
+            case SendTo():
+                return self._authorize is not None or action.destination.startswith("/app/")
+            case Subscribe():
+                return self._authorize is not None or action.subscription.destination.startswith("/app/")
+            case Commit():
+                return any(self.takes_time(each) for each in action.actions)
+            case _:
+                return False
+
+    async def let_in(self, session: StompSession, connect: Connect) -> StompClient:
+        """Who it is.
+
+        Raises:
+            StompError: it is refused.
+        """
+        request = session.peer.request
+        login = StompLogin(
+            login=connect.login,
+            passcode=connect.passcode,
+            host=connect.host,
+            headers=connect.headers,
+            request=request,
+        )
+        principal: object = request.principal
+        answer = await self._ask_who(login)
+        if isinstance(answer, Allowed):
+            session.expire_at(answer)
+            answer = answer.principal
+        if answer is not None and answer is not True:
+            principal = answer
+        user = session.id if principal is None else str(principal)
+        return StompClient(session.id, login, principal, user, session.disconnect)
+
+    async def _ask_who(self, login: StompLogin) -> object:
+        if self._authenticate is None:
+            return None
+        try:
+            answer = await _guarded(call(self._authenticate, login))
+        except ConnectionRefusedError as error:
+            raise StompError(str(error.message) or "access refused") from error
+        except Exception as error:
+            # A check that failed has let nobody in; why is nothing for a stranger.
+            logger.exception("authenticate failed; the client is refused")
+            raise StompError("access refused") from error
+        if answer is False:
+            raise StompError("access refused")
+        return answer
+
+    async def check(
+        self, client: StompClient, action: Literal["send", "subscribe"], destination: str
+    ) -> None:
+        if self._authorize is None:
+            if action == "send" and _user_destination(destination, client.user)[0] not in (None, client.user):
+                raise StompError("clients may not send to other users (there is no authorize function)")
+            return
+        try:
+            answer = await _guarded(call(self._authorize, client, action, destination))
+        except Exception:
+            logger.exception("authorize failed; the client is refused")
+            answer = False
+        if answer is not True:
+            raise StompError(f"this client may not {action} here")
+
+    async def check_send(self, client: StompClient, send: SendTo) -> None:
+        """Return if it may be sent.
+
+        Raises:
+            StompError: it may not, or there is no such destination.
+        """
+        await self.check(client, "send", send.destination)
+        destination = send.destination
+        if destination.startswith("/app/"):
+            if self._handlers.find(destination) is None:
+                raise StompError("there is no such destination")
+        elif not destination.startswith(("/topic/", "/queue/")):
+            if _user_destination(destination, client.user)[0] is None:
+                raise StompError("there is no such destination")
+        elif destination.startswith("/topic/"):
+            for rooms in self._rooms:
+                if rooms.room_of(destination) is not None:
+                    rooms.event_of(send.headers, send.body)
+
+    def check_queues(self, sends: Sequence[SendTo]) -> None:
+        """Return if their queues have room for all of them.
+
+        Raises:
+            StompError: one has not.
+        """
+        by_queue: dict[str, list[Published]] = {}
+        for send in sends:
+            if send.destination.startswith("/queue/"):
+                by_queue.setdefault(send.destination, []).append(_published(send.headers, send.body))
+        new = [name for name in by_queue if name not in self._queues]
+        self._check_number(len(new))
+        for name, messages in by_queue.items():
+            (self._queues.get(name) or Queue(name, self.limits)).check_room(messages)
+
+    async def send_from(self, client: StompClient, send: SendTo) -> bool:
+        """Send what may be sent; False if the application's function failed.
+
+        Raises:
+            StompError: it cannot be sent.
+        """
+        if send.destination.startswith("/app/"):
+            return await self._run(client, send)
+        await self._publish(send.destination, send.headers, send.body, client.user)
+        return True
+
+    async def _run(self, client: StompClient, send: SendTo) -> bool:
+        found = self._handlers.find(send.destination)
+        if found is None:
+            raise StompError("there is no such destination")
+        function, send_to, params = found
+        message = StompMessage(client, send.destination, send.headers, send.body, params)
+        try:
+            value = await _guarded(call(function, message))
+            if value is not None:
+                to = send_to or "/topic/" + send.destination.removeprefix("/app/")
+                content_type, body = content_of(value)
+                await self._publish(to, {"content-type": content_type}, body, client.user, only=client)
+            return True
+        except Exception as error:
+            content: dict[str, object] = {"message": _FAILED}
+            if isinstance(error, EventError):
+                content = {"message": error.message, "code": error.code, "data": error.data}
+            else:
+                logger.exception("the function of %r failed", send.destination)
+            await self._tell(client, send, content)
+            return False
+
+    async def _tell(self, client: StompClient, send: SendTo, content: dict[str, object]) -> None:
+        headers = {"failed-destination": send.destination}
+        if send.receipt is not None:
+            headers["receipt-id"] = send.receipt
+        content_type, body = content_of({name: value for name, value in content.items() if value is not None})
+        headers["content-type"] = content_type
+        await self._publish(f"/user{_ERRORS}", headers, body, client.user, only=client)
+
+    async def _publish(
+        self,
+        destination: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        sender: str | None,
+        *,
+        only: StompClient | None = None,
+    ) -> None:
+        """Send to a destination.
+
+        Args:
+            sender: The user whose own destinations ``/user/queue/…`` are; None where nobody sends.
+            only: Of that user, only this client.
+        """
+        message = _published(headers, body)
+        if destination.startswith("/topic/"):
+            for rooms in self._rooms:
+                room = rooms.room_of(destination)
+                if room is not None:
+                    await self._send_to_room(rooms, room, message)
+                    return
+            self._to_topic(destination, message)
+        elif destination.startswith("/queue/"):
+            queue = self._queue(destination)
+            try:
+                queue.check_room([message])
+                queue.put(message)
+            finally:
+                self.tidy(queue)
+        else:
+            user, rest = _user_destination(destination, sender)
+            if user is None:
+                raise StompError("there is no such destination")
+            for subscriber in list(self._users.get((user, rest), ())):
+                if only is None or subscriber.session.client is only:
+                    subscriber.hear(message)
+
+    async def _send_to_room(self, rooms: Rooms, room: str, message: Published) -> None:
+        try:
+            await rooms.send(room, rooms.event_of(message.headers, message.body), message)
+        except LocalProtocolError as error:
+            raise StompError(f"this cannot be an event: {error}") from error
+
+    def _to_topic(self, destination: str, message: Published) -> None:
+        for subscriber in list(self._topics.get(destination, ())):
+            subscriber.hear(message)
+
+    def _queue(self, name: str) -> Queue:
+        queue = self._queues.get(name)
+        if queue is None:
+            self._check_number()
+            queue = self._queues[name] = Queue(name, self.limits)
+        return queue
+
+    def _check_number(self, more: int = 1) -> None:
+        most = self.limits.max_destinations
+        if more and len(self._topics) + len(self._users) + len(self._queues) + more > most:
+            raise StompError(f"there are {most} destinations already (setting max_destinations)")
+
+    async def subscribe(self, client: StompClient, subscriber: Subscriber) -> None:
+        """Serve a subscription.
+
+        Raises:
+            StompError: it may not be, or there is no such destination.
+        """
+        destination = subscriber.subscription.destination
+        await self.check(client, "subscribe", destination)
+        if destination.startswith("/app/"):
+            await self._answer_one(client, subscriber)
+        elif destination.startswith("/topic/"):
+            self._join_topic(destination, subscriber)
+        elif destination.startswith("/queue/"):
+            queue = self._queue(destination)
+            subscriber.queue = queue
+
+            def leave_queue() -> None:
+                queue.remove(subscriber)
+                self.tidy(queue)
+
+            subscriber.leave = leave_queue
+            queue.add(subscriber)
+            queue.pump()
+        else:
+            user, rest = _user_destination(destination, client.user)
+            if user is None or user != client.user:
+                raise StompError("there is no such destination")
+            key = (user, rest)
+            if key not in self._users:
+                self._check_number()
+            members = self._users.setdefault(key, {})
+            members[subscriber] = None
+            subscriber.leave = lambda: _drop(self._users, key, subscriber)
+
+    def _join_topic(self, destination: str, subscriber: Subscriber) -> None:
+        found = [(rooms, room) for rooms in self._rooms if (room := rooms.room_of(destination)) is not None]
+        is_first = destination not in self._topics
+        if is_first:
+            self._check_number()
+        self._topics.setdefault(destination, {})[subscriber] = None
+        if is_first and found:
+            rooms, room = found[0]
+            rooms.enter(room, lambda message: self._to_topic(destination, message))
+
+        def leave() -> None:
+            _drop(self._topics, destination, subscriber)
+            if found and destination not in self._topics:
+                rooms, room = found[0]
+                rooms.leave(room)
+
+        subscriber.leave = leave
+
+    async def _answer_one(self, client: StompClient, subscriber: Subscriber) -> None:
+        subscription = subscriber.subscription
+        found = self._answers.find(subscription.destination)
+        if found is None:
+            raise StompError("there is no such destination")
+        function, _, params = found
+        message = StompMessage(client, subscription.destination, subscription.headers, b"", params)
+        try:
+            value = await _guarded(call(function, message))
+            content_type, body = content_of(value)
+        except EventError as error:
+            raise StompError(error.message) from error
+        except Exception as error:
+            logger.exception("the function of %r failed", subscription.destination)
+            raise StompError(_FAILED) from error
+        subscriber.hear(Published({"content-type": content_type}, body))
+
+    def tidy(self, queue: Queue) -> None:
+        """Forget a queue of which nothing would be lost; idempotent."""
+        if queue.is_unused and self._queues.get(queue.name) is queue:
+            del self._queues[queue.name]
+
+
+K = TypeVar("K")
+
+
+def _drop(table: dict[K, dict[Subscriber, None]], key: K, subscriber: Subscriber) -> None:
+    members = table.get(key, {})
+    members.pop(subscriber, None)
+    if not members:
+        table.pop(key, None)
+
+
+def _published(headers: Mapping[str, str], body: bytes) -> Published:
+    try:
+        return Published(headers, body)
+    except LocalProtocolError as error:
+        raise StompError(str(error)) from error
+
+
+def _user_destination(destination: str, sender: str | None) -> tuple[str | None, str]:
+    """The user that a destination is of, and which one of his it is; None if it is none."""
+    _, root, first, *rest = [*destination.split("/", 3), "", ""][:4]
+    if root != "user" or not first or not rest[0]:
+        return None, ""
+    if first in ("queue", "topic"):
+        return sender, f"/{first}/{rest[0]}"
+    return (unquote(first), f"/{rest[0]}") if rest[0].startswith(("queue/", "topic/")) else (None, "")
+
+
+async def _guarded(running: Awaitable[object]) -> object:
+    """On asyncio it also ends in a cancellation when what it waits for was cancelled: that is its failure."""
+    try:
+        return await running
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise RuntimeError("what it waited for was cancelled") from error

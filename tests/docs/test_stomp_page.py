@@ -1,0 +1,34 @@
+"""The page on STOMP: its Python runs, and its table is what the settings say."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from dataclasses import fields
+from pathlib import Path
+
+from holdfast import StompSettings
+from holdfast.engine.settings.rules import rule_of
+
+PAGE = (Path(__file__).parents[2] / "docs" / "stomp.md").read_text("utf-8")
+
+
+def test_python_of_the_page_runs() -> None:
+    blocks = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    assert len(blocks) >= 5
+    names: dict[str, object] = {}
+    for number, block in enumerate(blocks):
+        exec(compile(block, f"block {number} of stomp.md", "exec"), names)
+
+
+def test_every_limit_is_in_the_table_as_it_is() -> None:
+    text = (inspect.getdoc(StompSettings) or "").partition("Attributes:\n")[2].partition("\nRaises:")[0]
+    meanings = dict(re.findall(r"^    (\w+): (.*(?:\n {8}.*)*)", text, re.MULTILINE))
+    rows: list[str] = []
+    for setting in fields(StompSettings):
+        default, unit = setting.default, rule_of(setting).unit
+        shown = f"{default:,}" if type(default) is int else f"{default:g}"
+        meaning = re.sub(r"\s+", " ", meanings[setting.name])
+        rows.append(f"| `{setting.name}` | {shown}{' ' + unit if unit else ''} | {meaning} |")
+    expected = "\n".join(rows)
+    assert expected in PAGE, f"the table should be:\n\n{expected}\n"

@@ -1,0 +1,171 @@
+"""Every limit of a STOMP endpoint: what goes beyond it, and that what is told names it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from asgi_driver import settled
+from stomp_peer import Site, StompPeer, open_stomp
+
+from holdfast import StompMessage, StompSettings
+
+
+def send(peer: StompPeer, body: str = "x", destination: str = "/queue/a", **headers: object) -> None:
+    peer.send("SEND", body, destination=destination, **headers)
+
+
+async def long_body(site: Site, peer: StompPeer) -> None:
+    send(peer, "x" * 100)
+    send(peer, "x" * 101)
+
+
+async def many_headers(site: Site, peer: StompPeer) -> None:
+    send(peer, **{f"h{number}": "" for number in range(5)})
+
+
+async def long_head(site: Site, peer: StompPeer) -> None:
+    send(peer, x="y" * 100)
+
+
+async def subscriptions(site: Site, peer: StompPeer) -> None:
+    for number in range(3):
+        peer.send("SUBSCRIBE", id=number, destination="/topic/a")
+
+
+async def transactions(site: Site, peer: StompPeer) -> None:
+    for number in range(3):
+        peer.send("BEGIN", transaction=number)
+
+
+async def frames_of_transactions(site: Site, peer: StompPeer) -> None:
+    peer.send("BEGIN", transaction=1)
+    for _ in range(3):
+        send(peer, transaction=1)
+
+
+async def bytes_of_transactions(site: Site, peer: StompPeer) -> None:
+    peer.send("BEGIN", transaction=1)
+    for _ in range(3):
+        send(peer, "x" * 400, transaction=1)
+
+
+async def unacked_of_a_topic(site: Site, peer: StompPeer) -> None:
+    peer.send("SUBSCRIBE", id=1, destination="/topic/a", ack="client")
+    for _ in range(3):
+        send(peer, destination="/topic/a")
+
+
+async def destinations(site: Site, peer: StompPeer) -> None:
+    for number, kind in enumerate(("/topic/a", "/queue/a", "/user/queue/a")):
+        peer.send("SUBSCRIBE", id=number, destination=kind)
+
+
+async def destinations_by_sending(site: Site, peer: StompPeer) -> None:
+    for number in range(3):
+        send(peer, destination=f"/queue/{number}")
+
+
+async def messages_of_a_queue(site: Site, peer: StompPeer) -> None:
+    for _ in range(3):
+        send(peer)
+
+
+async def bytes_of_a_queue(site: Site, peer: StompPeer) -> None:
+    for _ in range(3):
+        send(peer, "x" * 250)
+
+
+Scenario = Callable[[Site, StompPeer], Awaitable[None]]
+ROWS: list[tuple[str, dict[str, Any], Scenario]] = [
+    ("max_frame_bytes", {"max_frame_bytes": 100}, long_body),
+    ("max_headers", {"max_headers": 5}, many_headers),
+    ("max_head_bytes", {"max_head_bytes": 100}, long_head),
+    ("max_subscriptions", {"max_subscriptions": 2}, subscriptions),
+    ("max_transactions", {"max_transactions": 2}, transactions),
+    ("max_transaction_frames", {"max_transaction_frames": 2}, frames_of_transactions),
+    ("max_transaction_bytes", {"max_transaction_bytes": 1_200}, bytes_of_transactions),
+    ("max_unacked", {"max_unacked": 2}, unacked_of_a_topic),
+    ("max_destinations", {"max_destinations": 2}, destinations),
+    ("max_destinations", {"max_destinations": 2}, destinations_by_sending),
+    ("max_queue_messages", {"max_queue_messages": 2}, messages_of_a_queue),
+    ("max_queue_bytes", {"max_queue_bytes": 1_000}, bytes_of_a_queue),
+]
+# Those that end nobody with an ERROR, and where they are tried.
+ELSEWHERE = {
+    "heart_beat": "test_heart_beats_go_both_ways_and_silence_ends_the_connection",
+    "connect_timeout": "test_who_does_not_say_connect_in_time_is_closed",
+    "max_outgoing_bytes": "test_who_takes_nothing_is_closed_at_his_bound_and_holds_up_nobody",
+    "max_deliveries": "test_nack_gives_it_out_again_until_that_was_too_often",
+    "max_pending_frames": "test_heart_beats_do_not_wait_behind_a_function_of_the_application",
+    "max_pending_bytes": "test_who_sends_more_than_functions_take_is_read_no_further",
+}
+
+
+@pytest.mark.parametrize("in_session", [False, True], ids=["bare", "session"])
+@pytest.mark.parametrize(("setting", "limits", "scenario"), ROWS, ids=[row[2].__name__ for row in ROWS])
+async def test_what_goes_beyond_a_limit_is_told_which(
+    setting: str, limits: dict[str, Any], scenario: Scenario, in_session: bool
+) -> None:
+    async with open_stomp(**limits) as site:
+        peer = await site.connected(in_session=in_session)
+        await scenario(site, peer)
+        assert setting in await peer.error()
+        assert peer.closed is not None
+        assert site.stomp.clients == {}
+
+
+@pytest.mark.parametrize(("setting", "limits", "scenario"), ROWS, ids=[row[2].__name__ for row in ROWS])
+async def test_with_the_ordinary_limits_all_of_it_passes(
+    setting: str, limits: dict[str, Any], scenario: Scenario
+) -> None:
+    async with open_stomp() as site:
+        peer = await site.connected()
+        await scenario(site, peer)
+        assert "ERROR" not in [frame.command for frame in await peer.take()]
+
+
+async def test_who_sends_more_than_functions_take_is_read_no_further() -> None:
+    go = anyio.Event()
+    async with open_stomp(max_pending_bytes=10_000) as site:
+
+        @site.stomp.handle("/app/slow")
+        async def slow(message: StompMessage) -> None:
+            await go.wait()
+
+        peer = await site.connected()
+        for _ in range(50):
+            send(peer, "x" * 1_000, "/app/slow")
+        await settled()
+        assert peer.socket.untaken() > 30
+        go.set()
+        await settled()
+        assert peer.socket.untaken() == 0
+
+
+def test_no_limit_is_left_out() -> None:
+    assert {row[0] for row in ROWS} | set(ELSEWHERE) == {setting.name for setting in fields(StompSettings)}
+    tests = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
+    assert [name for name in ELSEWHERE.values() if f"def {name}(" not in tests] == []
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "error"),
+    [
+        ("heart_beat", -1, ValueError),
+        ("heart_beat", True, TypeError),
+        ("heart_beat", "1", TypeError),
+        ("heart_beat", float("nan"), ValueError),
+        ("max_unacked", 0, ValueError),
+        ("max_frame_bytes", 1.5, TypeError),
+        ("connect_timeout", 10_000, ValueError),
+        ("nothing", 1, TypeError),
+    ],
+)
+def test_a_value_that_is_not_allowed_is_refused(setting: str, value: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match=setting):
+        StompSettings(**{setting: value})

@@ -1,0 +1,123 @@
+"""The endpoint of STOMP: who is let in, by which way, and what is behind it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from asgi_driver import ManualClock, drive, settled
+from stomp_peer import Site, StompPeer
+
+from holdfast import Engine, LocalProtocolError, Server, Stomp
+
+NOBODY = "stomp://127.0.0.1:1"
+
+
+@pytest.mark.parametrize(
+    ("offered", "chosen"),
+    [
+        (["v10.stomp", "v12.stomp", "v11.stomp"], "v12.stomp"),
+        (["other", "v10.stomp"], "v10.stomp"),
+        (["other"], None),
+        ([], None),
+    ],
+)
+async def test_the_newest_version_that_is_offered_is_chosen(offered: list[str], chosen: str | None) -> None:
+    async with drive(Stomp(clock=ManualClock())) as client:
+        socket = client.websocket("/stomp", subprotocols=offered)
+        accepted = await socket.next()
+        assert (accepted["type"], accepted["subprotocol"]) == ("websocket.accept", chosen)
+
+
+async def test_pages_of_other_origins_are_refused_unless_they_are_listed() -> None:
+    for options, status in (({}, 403), ({"origins": ["https://app.example"]}, None)):
+        stomp = Stomp(clock=ManualClock(), **options)
+        async with drive(stomp) as client:
+            socket = client.websocket("/stomp", headers={"origin": "https://app.example"})
+            assert (await socket.next()).get("status") == status
+
+
+async def test_there_are_only_so_many_clients_and_a_head_is_only_so_long() -> None:
+    async with drive(Stomp(clock=ManualClock(), max_sessions=2)) as client:
+        sockets = [client.websocket("/stomp") for _ in range(2)]
+        for socket in sockets:
+            await socket.accept()
+        assert (await client.websocket("/stomp").next())["status"] == 503
+        sockets[0].close()
+        await sockets[0].finished()
+        await client.websocket("/stomp").accept()
+        long = client.websocket("/stomp", headers={"cookie": "x" * 40_000})
+        assert (await long.next())["status"] == 431
+
+
+async def test_allow_request_is_asked_about_a_bare_websocket() -> None:
+    stomp = Stomp(clock=ManualClock(), allow_request=lambda request: "token" in request.query)
+    async with drive(stomp) as client:
+        assert (await client.websocket("/stomp").next())["status"] == 403
+        await client.websocket("/stomp?token=1").accept()
+
+
+async def test_what_is_not_for_it_goes_to_the_application_inside() -> None:
+    io = Server(clock=ManualClock())
+    async with drive(Stomp(app=io, clock=ManualClock())) as client:
+        exchange = client.get("/socket.io/?EIO=4&transport=polling")
+        assert await exchange.start() == 200
+        assert await client.get("/stomp").start() == 400
+
+
+async def test_any_session_of_messages_can_carry_it() -> None:
+    stomp, clock = Stomp(clock=ManualClock()), ManualClock()
+    async with drive(Engine(stomp.serve, path="/other", clock=clock)) as client:
+        socket = client.websocket("/other?EIO=4&transport=websocket")
+        await socket.accept()
+        await socket.receive()
+        peer = StompPeer(socket, in_session=True)
+        await peer.connect()
+        peer.send("SUBSCRIBE", id=1, destination="/topic/a")
+        peer.send("SEND", b"\xff\0", destination="/topic/a", content_length=2)
+        assert (await peer.one()).body == b"\xff\0"
+        peer.send("DISCONNECT", receipt="r")
+        assert (await peer.one()).command == "RECEIPT"
+        await settled()
+        assert peer.closed is not None
+
+
+async def test_a_drained_server_says_so_to_bare_websockets_at_once() -> None:
+    clock = ManualClock()
+    stomp = Stomp(clock=clock)
+    async with drive(stomp) as client:
+        peer = await Site(stomp, clock, client).connected()
+        client.tasks.start_soon(stomp.drain)
+        assert await peer.error() == "server shutting down"
+        assert (await client.websocket("/stomp").next())["status"] == 503
+
+
+@pytest.mark.parametrize("url", ["http://localhost", "localhost:61613", "stomp://", "stomp:///x"])
+def test_a_relay_has_an_address(url: str) -> None:
+    with pytest.raises(ValueError, match="relay"):
+        Stomp(relay=url)
+
+
+def test_the_topics_of_a_relay_are_no_rooms() -> None:
+    with pytest.raises(LocalProtocolError, match="relay"):
+        Stomp(relay=NOBODY).join_rooms(Server(), ["news"])
+
+
+async def test_a_broker_that_cannot_be_reached_is_an_error_of_who_wants_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    clock = ManualClock()
+    stomp = Stomp(relay=NOBODY, clock=clock)
+    async with drive(stomp) as client:
+        peer = await Site(stomp, clock, client).peer()
+        peer.send("CONNECT", accept_version="1.2", host="h")
+        error: Any = None
+        while error is None:
+            message = await peer.socket.next()
+            error = message.get("text")
+        assert "message:the broker cannot be reached" in error
+        assert await peer.socket.closed() == 1013
+        await peer.socket.finished()
+        with pytest.raises(LocalProtocolError, match="cannot be reached"):
+            await stomp.send("/topic/a", "x")
+        assert "cannot be reached" in caplog.text

@@ -1,0 +1,243 @@
+"""STOMP: its clients over bare WebSockets, and over sessions, at one address.
+
+The registry of WebSocket subprotocols: v10.stomp, v11.stomp, v12.stomp.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import partial
+from typing import Any
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from ..engine.dispatch.bare import Session, handler_maker
+from ..engine.dispatch.namespace import Namespace
+from ..engine.drain import Drained
+from ..engine.errors import ErrorCode, LocalProtocolError, RequestRefused, SessionClosed
+from ..engine.host import Clock, Host
+from ..engine.live import AllowRequest, Attachment, Handshake, LiveSession
+from ..engine.server import SessionTable
+from ..engine.settings import Settings, StompSettings
+from ..engine.stomp import Peer, StompBroker, StompClient
+from ..engine.stomp.rooms import RoomFilter
+from ..engine.stomp.session import Close, StompSession
+from .endpoint import Endpoint
+from .request import Head, Request, handshake_of
+from .stomp_relay import Relay, RelaySession
+
+__all__ = ["Stomp"]
+
+_SUBPROTOCOLS = ("v12.stomp", "v11.stomp", "v10.stomp")
+_BARE = "stomp"
+_RESTART = 1012
+# How much larger a message may be on its way than what it says: bytes are base64 in polls and streams, and
+# a frame has line ends, so its text travels as JSON.
+_LARGER = 2
+
+
+class _WebSocket:
+    """A bare WebSocket as a session of messages. See `Peer`."""
+
+    def __init__(self, request: Handshake, receive: Receive, send: Send) -> None:
+        self.request = request
+        self._receive = receive
+        self._send = send
+
+    async def receive(self) -> str | bytes:
+        message = await self._receive()
+        if message["type"] == "websocket.disconnect":
+            raise SessionClosed("the WebSocket is closed")
+        text: str | None = message.get("text")
+        return message["bytes"] if text is None else text
+
+    async def send(self, data: str | bytes) -> None:
+        await self._say({"type": "websocket.send", "text" if isinstance(data, str) else "bytes": data})
+
+    async def end(self, code: int, reason: str) -> None:
+        await self._say({"type": "websocket.close", "code": code, "reason": _cut(reason)})
+
+    def close(self) -> None:
+        raise NotImplementedError  # `end` has a code and a reason.
+
+    async def _say(self, message: dict[str, Any]) -> None:
+        try:
+            await self._send(message)
+        except Exception as error:
+            if not _means_closed(error):
+                raise
+            raise SessionClosed("the WebSocket is closed") from error
+
+
+def _means_closed(error: Exception) -> bool:
+    if isinstance(error, RuntimeError):
+        # uvicorn says of a WebSocket that it has closed by itself that we did.
+        return "websocket.close" in str(error)
+    # hypercorn answers a client's close beside us, and on trio has no turn for two: what we say then is lost.
+    return isinstance(error, OSError) or type(error).__name__ == "BusyResourceError"
+
+
+def _cut(reason: str) -> str:
+    """A WebSocket's reason has at most 123 bytes."""
+    return reason.encode(errors="replace")[:123].decode(errors="ignore")
+
+
+class Stomp(StompBroker, Endpoint):
+    """A STOMP endpoint with its broker; an ASGI application.
+
+    A client comes by a bare WebSocket (``ws://host/stomp``), or by a session of ours through whatever gets through: in
+    JavaScript by ``new HoldfastSocket("/stomp")``. On another session of messages, `serve` speaks it.
+
+    Args:
+        path: Where it answers when it is not mounted.
+        app: Another ASGI application that gets every other request.
+        limits: What clients of STOMP may ask for.
+        relay: A real broker in place of our own, ``stomp://login:passcode@host:61613/virtual-host``: each client gets a
+            connection of its own to it. Destinations that begin with ``/app/`` and ``/user/`` stay here.
+        clock: Where time comes from; for tests.
+        allow_request: As of `Server`. Who a client is, it may also say itself: `authenticate`.
+        settings: Whole settings of the sessions and requests…
+        **options: …and single ones by name, which go over them; see `Settings`. Where there are no whole ones,
+            ``max_payload`` and ``buffer_limit`` are as large as the largest frame needs.
+
+    Raises:
+        TypeError: a setting of that name does not exist (the text suggests the right one), or a value is of another
+            type.
+        ValueError: a setting's value is not allowed; the text names what is.
+    """
+
+    def __init__(
+        self,
+        *,
+        path: str = "/stomp",
+        app: ASGIApp | None = None,
+        limits: StompSettings | None = None,
+        relay: str | None = None,
+        clock: Clock | None = None,
+        allow_request: AllowRequest | None = None,
+        settings: Settings | None = None,
+        **options: Any,
+    ) -> None:
+        limits = limits or StompSettings()
+        if settings is None:
+            largest = _LARGER * (limits.max_frame_bytes + limits.max_head_bytes)
+            options = {"max_payload": largest, "buffer_limit": 4 * largest, **options}
+        settings = Settings.of(options, base=settings)
+        host = Host(clock)
+        # Two bases with different arguments, so each is told its own.
+        StompBroker.__init__(self, limits, host=host)
+        table = SessionTable(settings, host, handler_maker(self._serve_session))
+        Endpoint.__init__(self, table, path=path, app=app, allow_request=allow_request)
+        self._bare = 0
+        self._relay = None if relay is None else Relay(relay, limits)
+
+    async def _serve_session(self, session: Session) -> None:
+        # The session has a heartbeat of its own, and outlives what would be an outage here.
+        await self.serve(session, heart_beat=0)
+
+    def _new_session(self, peer: Peer, heart_beat: float, close: Close | None) -> StompSession:
+        if self._relay is None:
+            return super()._new_session(peer, heart_beat, close)
+        return RelaySession(self._relay, self, peer, heart_beat=heart_beat, close=close)
+
+    async def _publish(
+        self,
+        destination: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        sender: str | None,
+        *,
+        only: StompClient | None = None,
+    ) -> None:
+        if self._relay is None or destination.startswith("/user/"):
+            await super()._publish(destination, headers, body, sender, only=only)
+        else:
+            await self._relay.send(destination, headers, body)
+
+    def join_rooms(
+        self, namespace: Namespace, rooms: RoomFilter, *, prefix: str = "/topic/", event: str = "message"
+    ) -> None:
+        """See `StompBroker.join_rooms`.
+
+        Raises:
+            LocalProtocolError: a relay's topics are in its broker, and no rooms.
+        """
+        if self._relay is not None:
+            raise LocalProtocolError("with a relay, topics are the broker's own: they cannot be rooms")
+        super().join_rooms(namespace, rooms, prefix=prefix, event=event)
+
+    async def drain(self, timeout: float = 20.0, *, period: float = 5.0, retry_after: float = 0.0) -> Drained:
+        """See `Endpoint.drain`. Who came by a bare WebSocket is told at once."""
+        self._end_bare()
+        return await super().drain(timeout, period=period, retry_after=retry_after)
+
+    async def shutdown(self) -> None:
+        """See `Endpoint.shutdown`."""
+        self._end_bare()
+        await super().shutdown()
+        if self._relay is not None:
+            await self._relay.close()
+
+    def _end_bare(self) -> None:
+        for session in self.sessions():
+            if isinstance(session.peer, _WebSocket):
+                session.disconnect("server shutting down", _RESTART)
+
+    def _parse(self, scope: Scope, head: Head) -> Request:
+        query_text: bytes = scope.get("query_string", b"")
+        if scope["type"] != "websocket" or b"EIO=" in query_text:
+            return super()._parse(scope, head)
+        return Request(
+            method="WEBSOCKET",
+            transport=_BARE,
+            sid=None,
+            counting=False,
+            codecs=(),
+            subprotocol=_chosen(scope.get("subprotocols") or ()),
+            head=head,
+            scope=scope,
+            query=dict(handshake_of(scope, self.table.settings).query),
+            settings=self.table.settings,
+        )
+
+    async def _serve_websocket(
+        self, request: Request, receive: Receive, send: Send
+    ) -> tuple[LiveSession, Attachment] | None:
+        if request.transport != _BARE:
+            return await super()._serve_websocket(request, receive, send)
+        most = self.table.settings.max_sessions
+        if self._bare + len(self.table.sessions) >= most:
+            message = f"the server has its {most} sessions (setting max_sessions)"
+            raise RequestRefused(ErrorCode.FORBIDDEN, message, status=503)
+        self._bare += 1
+        try:
+            await self._serve_bare(request, receive, send)
+        finally:
+            self._bare -= 1
+        return None
+
+    async def _serve_bare(self, request: Request, receive: Receive, send: Send) -> None:
+        await receive()  # websocket.connect
+        await send({"type": "websocket.accept", "subprotocol": request.subprotocol, "headers": []})
+        socket = _WebSocket(request.handshake, receive, send)
+        identity = request.identity
+        if identity is not None:
+            expired: Callable[[], None] = partial(self._expired, socket)
+            identity.begin(self.table.host, _BARE, expired)
+        try:
+            ended: Callable[[int, str], Awaitable[None]] = socket.end
+            await self.serve(socket, close=ended)
+        finally:
+            if identity is not None:
+                identity.end()
+
+    def _expired(self, socket: _WebSocket) -> None:
+        for session in self.sessions():
+            if session.peer is socket:
+                session.disconnect("the credentials have expired", 1008)
+
+
+def _chosen(offered: Iterable[str]) -> str | None:
+    """The newest version of STOMP that is offered."""
+    offered = list(offered)
+    return next((name for name in _SUBPROTOCOLS if name in offered), None)
