@@ -150,7 +150,7 @@ $(DEV): pyproject.toml | $(PY)
 # What the reference is read from: the package's own parts under its name.
 docs: $(DEV)
 	@mkdir -p .make/docs/holdfast
-	@for part in __init__.py py.typed compat engine transports; do ln -sfn ../../../$$part .make/docs/holdfast/$$part; done
+	@for part in __init__.py fast.py py.typed compat engine transports; do ln -sfn ../../../$$part .make/docs/holdfast/$$part; done
 	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --quiet $(ARGS)
 	@echo "docs: build/site/index.html"
 

@@ -16,13 +16,14 @@ from uvicorn.server import ServerState
 from holdfast.fast import FastLane
 from holdfast.transports.endpoint import Endpoint
 
-__all__ = ["FastClient"]
+__all__ = ["FastClient", "encode_frame"]
 
 _KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 _MASK = b"\x01\x02\x03\x04"
 
 
-def _frame(opcode: int, payload: bytes) -> bytes:
+def encode_frame(opcode: int, payload: bytes) -> bytes:
+    """A client's whole frame, masked."""
     size = len(payload)
     if size < 126:
         head = bytes((0x80 | opcode, 0x80 | size))
@@ -117,7 +118,9 @@ class _FastSide(_Side):
             self.wire.bring(self._request([("connection", "Upgrade"), ("upgrade", "websocket")]))
         elif kind == "websocket.receive":
             text = message.get("text")
-            self.wire.bring(_frame(1, text.encode()) if text is not None else _frame(2, message["bytes"]))
+            self.wire.bring(
+                encode_frame(1, text.encode()) if text is not None else encode_frame(2, message["bytes"])
+            )
         else:
             # It leaves without a word.
             self.wire.abort()
@@ -226,7 +229,7 @@ class _FastSide(_Side):
                 code = int.from_bytes(payload[:2], "big") if payload else 1005
                 self._tell({"type": "websocket.close", "code": code, "reason": payload[2:].decode()})
                 # Answered, as every client does.
-                self.wire.bring(_frame(8, payload))
+                self.wire.bring(encode_frame(8, payload))
             elif opcode == 1:
                 self._tell({"type": "websocket.send", "text": payload.decode()})
             elif opcode == 2:
