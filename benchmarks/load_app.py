@@ -29,7 +29,7 @@ ended: dict[str, float] = {}
 
 def task_count() -> int:
     try:
-        return len(asyncio.all_tasks())
+        return len(asyncio.all_tasks()) - app.table.host.idle_tasks
     except RuntimeError:
         import trio
 

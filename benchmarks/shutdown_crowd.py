@@ -110,7 +110,7 @@ class Member:
         posts: list[asyncio.Task[None]] = []
         try:
             while size := int(await reader.readline() or b"0", 16):
-                for line in (await reader.readexactly(size + 2)).decode().splitlines():
+                for line in (await reader.readexactly(size + 2)).decode().split("\n"):
                     if line.startswith("data: ") and self._take(line[6:]):
                         return "told"
                 if self._sid and is_new:

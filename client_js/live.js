@@ -553,8 +553,9 @@ export class Live extends Emitter {
       seat.want(false);
       for (const { io, judge } of carriers) {
         judge(reason, clock());
-        if (said) said.then(() => io.close());
-        else io.close();
+        // Where a page goes away, what was to be opened may not have been.
+        if (said) said.then(() => io?.close());
+        else io?.close();
       }
       carriers.clear();
       current = undefined;

@@ -105,6 +105,11 @@ class Hands:
         self._idle: list[_Hand] = []
         self._depth = 0
 
+    @property
+    def idle(self) -> int:
+        """How many tasks wait for something to do."""
+        return len(self._idle)
+
     def begin(self, coroutine: Coroutine[Any, Any, None], finish: Finish) -> bool:
         """Run a coroutine until it waits for the first time.
 

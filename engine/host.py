@@ -298,6 +298,11 @@ class Host:
         """How many coroutines that were started by `spawn` have not come to their end."""
         return self._running
 
+    @property
+    def idle_tasks(self) -> int:
+        """How many asyncio tasks are kept for what is to come."""
+        return 0 if self._hands is None else self._hands.idle
+
     async def idle(self) -> None:
         """Return when there is none."""
         while self._running:

@@ -88,7 +88,7 @@ def test_a_wheel_built_from_the_sdist_without_npm_holds_the_whole_package(
     [wheel] = (checkout / "out").glob("holdfast-*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
 
-    expected = {"holdfast/__init__.py", "holdfast/py.typed"}
+    expected = {"holdfast/__init__.py", "holdfast/fast.py", "holdfast/py.typed"}
     expected |= {f"holdfast/client_js/dist/{name}" for name in BUNDLE}
     for package in ("engine", "transports", "compat", "demo"):
         for path in (checkout / package).rglob("*"):

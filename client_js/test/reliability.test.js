@@ -312,3 +312,30 @@ test("R11: half of all clients are back within a second of a server that was kil
   t.diagnostic(`p50 ${Math.round(half)} ms, p99 ${Math.round(most)} ms`);
   assert.ok(half <= 1000 && most <= 2000, `p50 ${half} ms, p99 ${most} ms`);
 });
+
+for (const transports of [["websocket"], ["stream"], ["polling"]]) {
+  test(`who closes while the first request is being made, has closed (${transports})`, async () => {
+    const world = new World();
+    const { WebSocket, fetch } = world.options;
+    const live = createDriver(URL, {
+      ...world.options,
+      transports,
+      WebSocket: class extends WebSocket {
+        constructor(url) {
+          live.close();
+          super(url);
+        }
+      },
+      fetch: (...args) => {
+        live.close();
+        return fetch(...args);
+      },
+    });
+    const closed = [];
+    live.on("close", (reason) => closed.push(reason));
+    live.open();
+    await world.advance(1000);
+    assert.deepEqual(closed, ["forced close"]);
+    assert.equal(live.readyState, "closed");
+  });
+}

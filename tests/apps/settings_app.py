@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from holdfast import ConnectionRefusedError, Cookie, Handshake, Server
+from holdfast.fast import FastLane
 
 REFUSAL = "back at noon"
 
@@ -21,3 +22,5 @@ app = Server(
     transports=["websocket", "polling"],
     serve_client=False,
 )
+
+lane = FastLane(app)
