@@ -51,6 +51,9 @@ class _Wire(asyncio.Transport):
     def get_protocol(self) -> Any:
         return self._protocol
 
+    def get_write_buffer_size(self) -> int:
+        return 0
+
     def is_closing(self) -> bool:
         return self._is_closing
 

@@ -27,6 +27,8 @@ __all__ = ["FastHttp"]
 logger = logging.getLogger("holdfast.fast")
 
 _EMPTY_LINE = b"\r\n\r\n"
+# How many seconds an answer may lie there untaken.
+_STALLED = 45.0
 # What a client may have said while its last request is still being answered.
 _MOST_AHEAD = 65_536
 
@@ -183,13 +185,20 @@ class FastHttp(HttpToolsProtocol):
 
     def _check_idle(self) -> None:
         self.timeout_keep_alive_task = None
-        left = self._used_at + self.timeout_keep_alive - monotonic()
-        if self.exchange is None and left <= 0:
-            self.timeout_keep_alive_handler()
-        else:
-            self.timeout_keep_alive_task = self.loop.call_later(
-                max(left, 0.1) if self.exchange is None else self.timeout_keep_alive, self._check_idle
-            )
+        now, wait = monotonic(), self.timeout_keep_alive
+        if self.exchange is None:
+            idle = now - self._used_at
+            if self.transport.get_write_buffer_size():
+                # Who takes nothing of an answer for so long will not any more, and closing would wait for him.
+                if idle > _STALLED:
+                    self.transport.abort()
+                    return
+            elif idle >= wait:
+                self.timeout_keep_alive_handler()
+                return
+            else:
+                wait -= idle
+        self.timeout_keep_alive_task = self.loop.call_later(max(wait, 0.1), self._check_idle)
 
     def log_access(self, scope: Scope, status: int) -> None:
         """As uvicorn does."""
