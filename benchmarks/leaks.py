@@ -6,8 +6,8 @@
 The server runs as ``python -X dev -W error`` with asyncio's debug mode: a coroutine that nobody awaits, a socket that
 is not closed or a task that is forgotten is an error there, and stands in its log. A cycle is a session: it is opened,
 has an event answered, and ends: by its client's word, by a closed connection, or by one that is cut, in turn; every
-tenth client leaves in the middle of its opening. "+" in front of a transport is our own protocol. A first fifth of the
-cycles is not counted. Ends with status 1 if anything is left, or the memory has grown by more than --most-mb.
+tenth client leaves in the middle of its opening. "+" in front of a transport is our own protocol. Half as many before
+them are not counted. Ends with status 1 if anything is left, or the memory has grown by more than --most-mb.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def measure(name: str, transport: str, count: int) -> dict[str, object]:
     command = SERVERS[name]
     SERVERS["checked"] = [command[0], *flags, *command[1:]]
     with serving("checked", options={"SETTINGS": json.dumps(SETTINGS), "PYTHONASYNCIODEBUG": "1"}) as server:
-        asyncio.run(cycles(server.port, transport, range(max(50, count // 5))))
+        asyncio.run(cycles(server.port, transport, range(max(50, count // 2))))
         before = settle(server)
         began = time.monotonic()
         asyncio.run(cycles(server.port, transport, range(count)))

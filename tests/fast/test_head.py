@@ -95,3 +95,11 @@ def test_what_is_read_is_what_the_servers_parser_reads(
     assert parsed.headers == head.headers
     assert parsed.url == head.path + (b"?" + head.query if b"?" in parsed.url else b"")
     assert parser.should_keep_alive() == head.keeps
+
+
+@pytest.mark.parametrize("fill", [b" ", b"\t", b" \t", b"a", b":", b"\xff"])
+def test_a_head_that_is_made_to_be_read_slowly_is_not(fill: bytes) -> None:
+    # Each of them would take seconds where a pattern goes back and forth.
+    for end in (b"\x01", b"\n", b""):
+        read_head(b"GET / HTTP/1.1\r\nhost: a\r\na:" + fill * (30_000 // len(fill)) + end)
+    assert read_head(b"GET / HTTP/1.1\r\nhost: a\r\na:" + fill * 40_000) is None

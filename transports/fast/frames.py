@@ -50,11 +50,13 @@ class FrameReader:
         limit_bytes: Of one message, whatever the frames that it comes in.
     """
 
-    __slots__ = ("_buffer", "_is_text", "_message", "limit_bytes")
+    __slots__ = ("_buffer", "_have", "_is_text", "_message", "_need", "limit_bytes")
 
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes
-        self._buffer = b""
+        self._buffer: list[bytes] = []
+        # So many bytes there are of a frame; with so many it is whole.
+        self._have = self._need = 0
         # The frames so far of a message that comes in several.
         self._message: bytearray | None = None
         self._is_text = False
@@ -66,8 +68,13 @@ class FrameReader:
             FrameError: nothing can be read any more.
         """
         if self._buffer:
-            data = self._buffer + data
-            self._buffer = b""
+            self._buffer.append(data)
+            self._have += len(data)
+            if self._have < self._need:
+                return []
+            data = b"".join(self._buffer)
+            self._buffer = []
+        self._need = 0
         events: list[Event] = []
         try:
             at = self._read(data, events)
@@ -75,7 +82,8 @@ class FrameReader:
             error.before = events
             raise
         if at < len(data):
-            self._buffer = data[at:]
+            self._buffer = [data[at:]]
+            self._have = len(data) - at
         return events
 
     def _read(self, data: bytes, events: list[Event]) -> int:
@@ -96,6 +104,7 @@ class FrameReader:
             stop = body + size
             if stop > end:
                 self._check(first, size)
+                self._need = stop - at
                 break
             payload = apply_mask(data[body:stop], data[body - 4 : body]) if size else b""
             if first in _WHOLE and self._message is None:

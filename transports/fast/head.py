@@ -12,10 +12,12 @@ from typing import NamedTuple
 __all__ = ["Head", "read_head"]
 
 _LINE = re.compile(rb"(GET|POST|OPTIONS) (/[!-\"$->@-~]*)(?:\?([!-\"$-~]*))? HTTP/1\.1")
-_FIELDS = re.compile(rb"(?:\r\n[!#$%&'*+.^_`|~0-9A-Za-z-]+:[ \t]*[\x21-\x7e\x80-\xff\t ]*)*")
+_FIELDS = re.compile(rb"(?:\r\n[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\x21-\x7e\x80-\xff\t ]*)*")
 # Without these, a request ends with its head.
 _LENGTH = re.compile(rb"[0-9]{1,9}")
 _UNUSUAL = frozenset((b"transfer-encoding", b"expect", b"trailer", b"te"))
+# Longer ones are nobody's who means well, and looked at by the server.
+_MOST_BYTES = 32_768
 _SINGLE = frozenset((b"host", b"content-length", b"connection", b"upgrade", b"sec-websocket-key"))
 
 
@@ -39,6 +41,8 @@ class Head(NamedTuple):
 
 def read_head(data: bytes) -> Head | None:
     """Read what stands before the empty line, without that."""
+    if len(data) > _MOST_BYTES:
+        return None
     line, _, _ = data.partition(b"\r\n")
     found = _LINE.fullmatch(line)
     fields = data[len(line) :]

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable
+from contextvars import copy_context
 from time import monotonic
 from typing import Any, ClassVar, Protocol, cast
 from urllib.parse import unquote
@@ -66,6 +68,9 @@ class FastHttp(HttpToolsProtocol):
         # What has come while that is under way.
         self._ahead = b""
         self._used_at = 0.0
+        # Whether that is about to be looked at, and in which context: not in that of whoever has written the answer.
+        self._is_going_on = False
+        self._context = copy_context()
         self.is_paused = False
 
     def on_message_begin(self) -> None:
@@ -77,24 +82,28 @@ class FastHttp(HttpToolsProtocol):
         super().on_message_complete()
 
     def data_received(self, data: bytes) -> None:
-        if self.exchange is not None:
+        if self.exchange is not None or self._is_going_on or (self.is_paused and self._is_between()):
             self._ahead += data
             if len(self._ahead) > _MOST_AHEAD:
                 self.transport.pause_reading()
             return
-        # uvicorn says that there always is one.
-        cycle = cast("RequestResponseCycle | None", self.cycle)
-        if self._begun == self._completed and (
-            cycle is None or (cycle.response_complete and not self.pipeline)
-        ):
+        if self._is_between():
             path = self._place_of(data)
             if path is not None and self._take(path, data):
                 return
         super().data_received(data)
 
+    def _is_between(self) -> bool:
+        """Whether the next byte begins a request."""
+        # uvicorn says that there always is one.
+        cycle = cast("RequestResponseCycle | None", self.cycle)
+        return self._begun == self._completed and (
+            cycle is None or (cycle.response_complete and not self.pipeline)
+        )
+
     def _place_of(self, data: bytes) -> bytes | None:
         """Whose request begins here."""
-        if self.limit_concurrency is None:
+        if self.limit_concurrency is None and not self.root_path:
             at = data.find(b"/", 0, 9)
             for path in self.places:
                 if data.startswith(path, at):
@@ -118,9 +127,14 @@ class FastHttp(HttpToolsProtocol):
             return self._upgrade(endpoint, head, data[end:])
         if len(data) - end != head.length:
             return False
-        self.exchange = exchange = Exchange(self, head, data[end:])
+        exchange = self.exchange_of(keeps=head.keeps, body=data[end:])
         endpoint.table.host.begin_aside(exchange.run, endpoint, self.scope_of(head, "http"))
         return True
+
+    def exchange_of(self, *, keeps: bool, body: bytes = b"") -> Exchange:
+        """What answers the request now, as an ASGI server does."""
+        self.exchange = exchange = Exchange(self, body, keeps=keeps)
+        return exchange
 
     def scope_of(self, head: Head, kind: str) -> Scope:
         """As uvicorn makes it."""
@@ -161,6 +175,8 @@ class FastHttp(HttpToolsProtocol):
             endpoint, self.transport, key, self.server_state.default_headers, self.connections
         )
         self.transport.set_protocol(socket)
+        if self.is_paused:
+            socket.pause_writing()
         endpoint.table.host.begin_aside(socket.serve, scope)
         if rest:
             socket.data_received(rest)
@@ -178,10 +194,26 @@ class FastHttp(HttpToolsProtocol):
         self._used_at = monotonic()
         if self.timeout_keep_alive_task is None:
             self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self._check_idle)
-        if self._ahead:
+        self._look_ahead()
+
+    def _look_ahead(self) -> None:
+        if self._ahead and not self._is_going_on:
+            self._is_going_on = True
+            self.loop.call_soon(self._go_on, context=self._context)
+
+    def _go_on(self) -> None:
+        self._is_going_on = False
+        if self.exchange is None and not self.is_paused and not self.transport.is_closing():
             data, self._ahead = self._ahead, b""
             self.transport.resume_reading()
             self.data_received(data)
+
+    def timeout_keep_alive_handler(self) -> None:
+        """What uvicorn has set after an answer of the application's may come while we answer."""
+        if self.exchange is not None or monotonic() - self._used_at < self.timeout_keep_alive:
+            self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self._check_idle)
+        else:
+            super().timeout_keep_alive_handler()
 
     def _check_idle(self) -> None:
         self.timeout_keep_alive_task = None
@@ -224,6 +256,8 @@ class FastHttp(HttpToolsProtocol):
         super().resume_writing()
         if self.exchange is not None:
             self.exchange.wake()
+        else:
+            self._look_ahead()
 
     def shutdown(self) -> None:
         """The server goes away."""
@@ -243,39 +277,48 @@ class Exchange:
         "_is_gone",
         "_is_over",
         "_protocol",
-        "_waiter",
+        "_waiters",
         "keeps",
         "scope",
         "started",
     )
 
-    def __init__(self, protocol: FastHttp, head: Head, body: bytes) -> None:
+    def __init__(self, protocol: FastHttp, body: bytes, *, keeps: bool) -> None:
         self._protocol = protocol
         self._body: bytes | None = body
         self._head: bytes | None = None
         self._chunked = False
         self._is_gone = False
         self._is_over = False
-        self._waiter: asyncio.Future[None] | None = None
-        self.keeps = head.keeps
+        # One may wait for the client to leave, another to write.
+        self._waiters: list[asyncio.Future[None]] = []
+        self.keeps = keeps
         self.started = False
+        self.scope: Scope | None = None
 
     async def run(self, endpoint: Endpoint, scope: Scope) -> None:
         """Let the endpoint answer."""
         self.scope = scope
+        await self.answer(endpoint.answer(scope, self._receive, self.send))
+
+    async def answer(self, answering: Awaitable[object]) -> None:
+        """See to it that there is an answer, whatever becomes of what writes it."""
         protocol = self._protocol
         try:
-            await endpoint.answer(scope, self._receive, self._send)
-        except Exception:
-            logger.exception("a request failed")
+            await answering
+        except BaseException as error:
             if not self.started and not self._is_gone:
                 self.keeps = False
                 headers = [(b"content-length", b"0"), (b"connection", b"close")]
                 protocol.transport.write(encode_head(500, headers))
-        if not self._is_over:
-            # It is not whole: that is to be seen.
-            self._is_over, self.keeps = True, False
-            protocol.exchanged(keeps=False)
+            if not isinstance(error, Exception):
+                raise
+            logger.exception("a request failed")
+        finally:
+            if not self._is_over:
+                # It is not whole: that is to be seen.
+                self._is_over, self.keeps = True, False
+                protocol.exchanged(keeps=False)
 
     async def _receive(self) -> Message:
         if self._body is not None:
@@ -286,23 +329,26 @@ class Exchange:
         return {"type": "http.disconnect"}
 
     async def _wait(self) -> None:
-        self._waiter = waiter = self._protocol.loop.create_future()
+        waiter: asyncio.Future[None] = self._protocol.loop.create_future()
+        self._waiters.append(waiter)
         try:
             await waiter
         finally:
-            self._waiter = None
+            self._waiters.remove(waiter)
 
     def wake(self) -> None:
         """Look again."""
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
 
     def gone(self) -> None:
         """The connection is lost."""
         self._is_gone = True
         self.wake()
 
-    async def _send(self, message: Message) -> None:
+    async def send(self, message: Message) -> None:
+        """As an ASGI server's."""
         if self._is_gone:
             raise OSError("the client has left")
         protocol = self._protocol
@@ -324,10 +370,13 @@ class Exchange:
             protocol.exchanged(keeps=self.keeps)
         while protocol.is_paused and not self._is_gone and more:
             await self._wait()
+        if self._is_gone and more:
+            raise OSError("the client has left")
 
     def _start(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         protocol = self._protocol
-        protocol.log_access(self.scope, status)
+        if self.scope is not None:
+            protocol.log_access(self.scope, status)
         names = dict(headers)
         all_headers = [*protocol.server_state.default_headers, *headers]
         if names.get(b"connection", b"").lower() == b"close":

@@ -18,7 +18,7 @@ from ...engine.wire.handshake import decode_attach
 from ...engine.wire.packet import Packet, PacketType
 from ...engine.wire.payload import decode_payload_bytes, encode_payload
 from ..http import BASE_HEADERS, encode_headers, refusal_body, refusal_of, retry_headers
-from ..polling import TEXT, without_probes
+from ..polling import TEXT, answer_poll, without_probes
 from ..request import Head as RequestHead
 from ..request import check_head, check_origin, cors_headers, host_of
 from .head import read_head
@@ -32,11 +32,14 @@ __all__ = ["Polls"]
 
 _QUERY = re.compile(rb"[A-Za-z0-9_.~=&-]{1,300}")
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,9})[ \t]*(?=\r\n|\Z)", re.IGNORECASE)
-_ATTACH = re.compile(rb"\r\nholdfast-attach:[ \t]*([\x20-\x7e]{1,300}?)[ \t]*(?=\r\n|\Z)", re.IGNORECASE)
+_ATTACH = re.compile(rb"\r\nholdfast-attach:([\t\x20-\x7e]{1,310})(?=\r\n|\Z)", re.IGNORECASE)
 _END = b" HTTP/1.1"
 _EMPTY_LINE = b"\r\n\r\n"
 # Header blocks that a connection brings again and again; one for GETs and one for POSTs, usually.
 _MOST_BLOCKS = 4
+_MOST_HEAD = 8_192
+# What is read twice is not read here.
+_AGAIN = re.compile(rb"\r\n(content-length|holdfast-attach)[ \t]*:", re.IGNORECASE)
 # More than this may be longer on its way than a call may take.
 _MOST_AT_ONCE = 32_768
 
@@ -67,7 +70,7 @@ class Polls:
         if not is_post and not data.startswith(self._get):
             return False
         end, line_end = data.find(_EMPTY_LINE), data.find(b"\r\n")
-        if end < 0 or not data.startswith(_END, line_end - len(_END)):
+        if end < 0 or end > _MOST_HEAD or not data.startswith(_END, line_end - len(_END)):
             return False
         query = data[len(self._post if is_post else self._get) : line_end - len(_END)]
         if _QUERY.fullmatch(query) is None:
@@ -95,7 +98,7 @@ class Polls:
             found = _ATTACH.search(block)
             if found is None:
                 return False
-            attach = found[1]
+            attach = found[1].strip(b" \t")
             block = block[: found.start()] + block[found.end() :]
         body_at = end + len(_EMPTY_LINE)
         if len(data) != body_at + length or (length and not is_post):
@@ -120,7 +123,7 @@ class Polls:
         """Look at headers that have not come on this connection yet."""
         more = None
         head = read_head(b"GET / HTTP/1.1" + block)
-        if head is not None and head.keeps and not head.upgrade and not head.length:
+        if head is not None and head.keeps and not head.upgrade and _AGAIN.search(block) is None:
             protocol = self._protocol
             scope, settings = protocol.scope_of(head, "http"), self.endpoint.table.settings
             headers = RequestHead(scope)
@@ -198,11 +201,23 @@ class Polls:
         body = session.answer_to_post().encode() if session.counting else b"ok"
         self.write("text/html", body, more)
 
+    async def answer_slowly(
+        self, session: LiveSession, attachment: Attachment, headers: dict[str, str]
+    ) -> None:
+        """Answer a poll in pieces, as its client takes them."""
+        exchange = self._protocol.exchange_of(keeps=True)
+        settings = self.endpoint.table.settings
+        await exchange.answer(answer_poll(session, attachment, exchange.send, headers, settings=settings))
+
     def refuse(self, error: RemoteProtocolError | RequestRefused, more: list[tuple[bytes, bytes]]) -> None:
         """Say why not."""
         refused = refusal_of(error)
         more = [*more, *encode_headers(retry_headers(refused))]
         self.write("application/json", refusal_body(refused), more, status=refused.status)
+
+    def give_up(self) -> None:
+        """There will be no answer."""
+        self._protocol.exchanged(keeps=False)
 
     def write(
         self, content_type: str, body: bytes, more: list[tuple[bytes, bytes]], *, status: int = 200
@@ -268,6 +283,10 @@ class _Poll:
         session, attachment = self._session, self._leave()
         if attachment is None:
             return
+        if session.buffered_bytes > _MOST_AT_ONCE:
+            headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in self._more}
+            session.host.begin_aside(self._polls.answer_slowly, session, attachment, headers)
+            return
         idle = not session.has_packets(attachment)
         packets = attachment.take(session.max_payload)
         if idle:
@@ -314,6 +333,9 @@ class _Post:
             if not self._is_gone:
                 self._polls.refuse(error, more)
             return
+        except BaseException:
+            self._polls.give_up()
+            raise
         if not self._is_gone:
             self._polls.answer_post(session, more)
 

@@ -49,6 +49,8 @@ logger = logging.getLogger("holdfast.fast")
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 # How long a client has to answer our close frame.
 _CLOSE_SECONDS = 5.0
+# How many messages may wait before it carries a session; besides, what one read has brought.
+_MOST_WAITING = 4
 _CLOSED = Life.CLOSED
 
 
@@ -78,6 +80,7 @@ class FastWebSocket(asyncio.Protocol):
         "_is_held",
         "_is_paused",
         "_key",
+        "_last",
         "_reader",
         "_refusal",
         "_session",
@@ -115,6 +118,8 @@ class FastWebSocket(asyncio.Protocol):
         self._is_paused = False
         self._is_held = False
         self._ahead: list[str | bytes] | None = None
+        # The end of it, if that has come while something is held.
+        self._last: bytes | FrameError | None = None
         connections.add(self)
 
     # -- as an ASGI server
@@ -126,6 +131,10 @@ class FastWebSocket(asyncio.Protocol):
         except Exception:
             logger.exception("a WebSocket's handshake failed")
             carried = None
+        except BaseException:
+            self._close(1011, "")
+            self._shut()
+            raise
         if carried is not None:
             self._carry(*carried)
         elif not self._close_sent:
@@ -136,7 +145,14 @@ class FastWebSocket(asyncio.Protocol):
             if self._is_gone:
                 return {"type": "websocket.disconnect", "code": 1006}
             await self._wait()
-        return self._events.popleft()
+        event = self._events.popleft()
+        if not self._events:
+            self._read_on()
+        return event
+
+    def _read_on(self) -> None:
+        if not self._is_gone:
+            self._transport.resume_reading()
 
     async def _wait(self) -> None:
         self._waiter = waiter = asyncio.get_running_loop().create_future()
@@ -186,6 +202,12 @@ class FastWebSocket(asyncio.Protocol):
         self._transport.write(
             encode_head(status, [*self._headers, *headers, (b"connection", b"close")]) + body
         )
+        self._shut()
+
+    def _shut(self) -> None:
+        """Close the connection; cut it, if what is written last is not taken."""
+        if self._timer is None:
+            self._timer = self._endpoint.table.host.call_later(_CLOSE_SECONDS, self._transport.abort)
         self._transport.close()
 
     def _close(self, code: int, reason: str) -> None:
@@ -196,7 +218,8 @@ class FastWebSocket(asyncio.Protocol):
             return
         self._close_sent = True
         self._transport.write(encode_close(code, reason))
-        self._timer = self._endpoint.table.host.call_later(_CLOSE_SECONDS, self._transport.abort)
+        if self._timer is None:
+            self._timer = self._endpoint.table.host.call_later(_CLOSE_SECONDS, self._transport.abort)
 
     # -- while it carries a session
 
@@ -209,7 +232,9 @@ class FastWebSocket(asyncio.Protocol):
             self._end(0)
             return
         self.flush()
-        self._take([event.get("text") or event.get("bytes") or "" for event in events or ()])
+        self._read_on()
+        waiting = [event for event in events or () if event["type"] == "websocket.receive"]
+        self._take([event["text"] if "text" in event else event["bytes"] for event in waiting])
 
     def flush(self) -> None:
         """Write what there is to be written."""
@@ -277,15 +302,25 @@ class FastWebSocket(asyncio.Protocol):
             await session.receive_at_pace(attachment.carrier, packets)
         except RemoteProtocolError as error:
             self._fail(session, error)
-        self._is_held = False
+        finally:
+            self._is_held = False
         ahead, self._ahead = self._ahead, None
         self._take(ahead or ())
-        if not self._is_held and not self._is_gone:
-            self._transport.resume_reading()
+        if self._is_held or self._is_gone:
+            return
+        last, self._last = self._last, None
+        if isinstance(last, FrameError):
+            self._broken(last)
+        elif last is not None:
+            self._closed(last)
+        else:
+            self._read_on()
 
     # -- what the event loop calls
 
     def data_received(self, data: bytes) -> None:
+        if self._last is not None:
+            return
         try:
             events = self._reader.feed(data)
         except FrameError as error:
@@ -303,6 +338,8 @@ class FastWebSocket(asyncio.Protocol):
                 elif self._events is not None and not self._close_sent:
                     key = "text" if opcode == TEXT else "bytes"
                     self._events.append({"type": "websocket.receive", key: payload})
+                    if len(self._events) > _MOST_WAITING:
+                        self._transport.pause_reading()
                     self._wake()
                 continue
             assert isinstance(payload, bytes)
@@ -317,6 +354,10 @@ class FastWebSocket(asyncio.Protocol):
 
     def _closed(self, payload: bytes) -> None:
         """The client says good-bye."""
+        if self._is_held:
+            # After all that it has said before.
+            self._last = payload
+            return
         try:
             code = decode_close(payload)
         except FrameError as error:
@@ -326,16 +367,20 @@ class FastWebSocket(asyncio.Protocol):
             self._close_sent = True
             self._transport.write(encode_close(code, ""))
         self._gone()
-        self._transport.close()
+        self._shut()
 
     def _broken(self, error: FrameError) -> None:
+        if self._is_held:
+            self._last = error
+            return
         session = self._session
         if session is not None:
-            session.fail(CloseReason.PARSE_ERROR, message=error.reason)
+            if not session.counting or error.code == 1009:
+                session.fail(CloseReason.PARSE_ERROR, message=error.reason)
             self._end(error.code)
         self._close(error.code, error.reason)
         self._gone()
-        self._transport.close()
+        self._shut()
 
     def _gone(self) -> None:
         self._is_gone = True
@@ -367,7 +412,7 @@ class FastWebSocket(asyncio.Protocol):
         """The server goes away."""
         self._end(1012)
         self._close(1012, "")
-        self._transport.close()
+        self._shut()
 
 
 def _packets(session: LiveSession, messages: Sequence[str | bytes]) -> Iterator[Packet]:
