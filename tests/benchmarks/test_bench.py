@@ -50,10 +50,14 @@ def wrong_server() -> Iterator[Running]:
 def test_every_workload_gives_figures(server: Running) -> None:
     workloads = [work for work in WORKLOADS.values() if server.subject.protocol in work.protocols]
     assert len(workloads) >= 6
+    total = 0.0
     for workload in workloads:
         found = run_once(workload, server, **TINY)
         assert found.operations >= 1, workload.name
-        assert 0 < found.cpu <= found.wall, workload.name
+        # So few may cost less than the clock of a process shows.
+        assert 0 <= found.cpu <= found.wall, workload.name
+        total += found.cpu
+    assert total > 0
 
 
 @pytest.mark.parametrize("name", [name for name in WORKLOADS if name != "connect"])
