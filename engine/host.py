@@ -12,21 +12,22 @@ from __future__ import annotations
 import asyncio
 import heapq
 import logging
-from collections.abc import Callable, Coroutine, Generator, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
 from contextlib import contextmanager
 from itertools import count
 from time import monotonic
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import anyio
 
 from .hands import Hands
 
-__all__ = ["Clock", "Event", "Host", "LoopClock", "Task", "Timer", "make_event", "running_task"]
+__all__ = ["Clock", "Event", "Host", "LoopClock", "Task", "Timer", "guarded", "make_event", "running_task"]
 
 logger = logging.getLogger("holdfast.host")
 
 Task = asyncio.Task[Any]
+T = TypeVar("T")
 Finish = Callable[[Any], Coroutine[Any, Any, None]]
 
 
@@ -76,6 +77,24 @@ def running_task() -> Task | None:
         return asyncio.current_task()
     except RuntimeError:
         return None
+
+
+async def guarded(
+    running: Awaitable[T], who: str, *, failure: Callable[[str], Exception] = RuntimeError
+) -> T:
+    """Wait for what belongs to the application. On asyncio that also ends in a cancellation when what it waits for was
+    cancelled: that is its failure, not our end.
+
+    Raises:
+        Exception: that failure, made by ``failure`` of its text.
+    """
+    try:
+        return await running
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise failure(f"what {who} waited for was cancelled") from error
 
 
 def _is_failure_on_trio(error: BaseException) -> bool:

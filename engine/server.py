@@ -8,6 +8,7 @@ import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import anyio
 
@@ -23,6 +24,8 @@ from .wire.handshake import OpenPacket, encode_open
 __all__ = ["SessionTable", "new_id", "new_key"]
 
 logger = logging.getLogger("holdfast.server")
+
+S = TypeVar("S", bound=LiveSession)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,19 +102,8 @@ class SessionTable:
         codec = (
             next((codec for codec in codecs if codec in self._codecs), self._codecs[0]) if counting else None
         )
-        session = LiveSession(
-            core,
-            sid=sid,
-            key=key,
-            codec=codec,
-            request=request,
-            host=self.host,
-            max_payload=settings.max_payload,
-            when_full=settings.when_full,
-            max_carriers=settings.max_carriers,
-            max_events_per_second=settings.max_events_per_second,
-            counters=self.counters,
-            identity=identity,
+        session = self._live(
+            LiveSession, core, sid=sid, key=key, codec=codec, request=request, identity=identity
         )
         packet = OpenPacket(
             sid=sid,
@@ -127,6 +119,34 @@ class SessionTable:
         core.opening.control.append(encode_open(packet))
         self._admit(session)
         return session
+
+    def _live(
+        self,
+        kind: type[S],
+        core: ServerSession,
+        *,
+        sid: str,
+        request: Handshake,
+        identity: Identity | None,
+        key: str = "",
+        codec: str | None = None,
+    ) -> S:
+        """A session with the limits that all have."""
+        settings = self.settings
+        return kind(
+            core,
+            sid=sid,
+            key=key,
+            codec=codec,
+            request=request,
+            host=self.host,
+            max_payload=settings.max_payload,
+            when_full=settings.when_full,
+            max_carriers=settings.max_carriers,
+            max_events_per_second=settings.max_events_per_second,
+            counters=self.counters,
+            identity=identity,
+        )
 
     def _admit(self, session: LiveSession) -> None:
         """Let a session that was made begin, with the application above it."""

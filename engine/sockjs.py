@@ -68,21 +68,9 @@ class SockJSTable(SessionTable):
             now=self.host.now(),
             budget=self.budget,
         )
-        session = LiveSockJS(
-            core,
-            # A client's id is a part of a path: none has a slash.
-            sid=f"/{new_id()}" if id is None else id,
-            key="",
-            codec=None,
-            request=request,
-            host=self.host,
-            max_payload=settings.max_payload,
-            when_full=settings.when_full,
-            max_carriers=settings.max_carriers,
-            max_events_per_second=settings.max_events_per_second,
-            counters=self.counters,
-            identity=identity,
-        )
+        # A client's id is a part of a path: none has a slash.
+        sid = f"/{new_id()}" if id is None else id
+        session = self._live(LiveSockJS, core, sid=sid, request=request, identity=identity)
         self._admit(session)
         return session
 

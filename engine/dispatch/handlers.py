@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import re
 import types
@@ -14,9 +13,10 @@ from typing import Any, TypeVar, cast
 from anyio import to_thread
 
 from ..errors import HoldfastError, LocalProtocolError
+from ..host import guarded
 from .acks import Ack
 
-__all__ = ["Function", "Handler", "HandlerCancelled", "Next", "WrongArguments", "guarded"]
+__all__ = ["Function", "Handler", "HandlerCancelled", "Next", "WrongArguments"]
 
 T = TypeVar("T")
 
@@ -167,7 +167,9 @@ class Handler:
             else:
                 function = partial(function, **{cast("str", self._ack_name): ack})
         if self.is_async:
-            return guarded(cast("Awaitable[object]", function(*args)))
+            return guarded(
+                cast("Awaitable[object]", function(*args)), "the handler", failure=HandlerCancelled
+            )
         return _run_in_thread(function, args)
 
 
@@ -184,17 +186,6 @@ def _in_thread(function: Function, args: list[object]) -> list[object]:
     except GeneratorExit as error:
         # Thrown into the coroutine that waits for this thread, it would close that.
         raise RuntimeError("the handler raised GeneratorExit") from error
-
-
-async def guarded(running: Awaitable[T]) -> T:
-    """On asyncio a handler also ends in a cancellation when what it waits for was cancelled: that is its failure."""
-    try:
-        return await running
-    except asyncio.CancelledError as error:
-        task = asyncio.current_task()
-        if task is None or task.cancelling():
-            raise
-        raise HandlerCancelled("something that the handler waited for was cancelled") from error
 
 
 def _is_async(function: Function) -> bool:

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable, Mapping
 
 from ..errors import ErrorCode, LocalProtocolError, SessionClosed
-from ..host import Timer
+from ..host import Timer, guarded
 from ..live import LiveSession
 from ..session.reason import CloseReason
 from ..settings import Settings
@@ -16,7 +16,6 @@ from ..wire.codec import Codec
 from ..wire.message import Message
 from ..wire.socketio import SocketPacket, SocketPacketType
 from .complaints import Complaints
-from .handlers import guarded
 from .membership import Life, Membership
 from .registry import Registries, Registry
 
@@ -247,7 +246,7 @@ class EventSession:
     async def _search(self, request: ConnectRequested, found: Awaitable[Registry | None]) -> None:
         message, registry = "internal error", None
         try:
-            registry = await guarded(found)
+            registry = await guarded(found, "the function of a dynamic namespace")
             message = "Invalid namespace"
         except BaseException as error:
             await self.live.host.go_on_after(error)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import logging
 import math
@@ -14,6 +13,7 @@ from typing import cast
 from anyio import to_thread
 
 from ..errors import ConnectionRefusedError, ErrorCode, RequestRefused  # noqa: A004 - the name users know
+from ..host import guarded
 from .handshake import Handshake
 
 __all__ = ["AllowRequest", "Allowed", "Permission"]
@@ -112,15 +112,4 @@ async def _call(function: AllowRequest, handshake: Handshake) -> object:
         # In a list, because Trio takes a thread's function that returns a coroutine for a mistake. Here it is a plain
         # function round a coroutine function: what decorators leave behind.
         (result,) = await to_thread.run_sync(lambda: [function(handshake)])
-    return await _guarded(result) if inspect.isawaitable(result) else result
-
-
-async def _guarded(running: Awaitable[object]) -> object:
-    """On asyncio it also ends in a cancellation when what it waits for was cancelled: that is its failure."""
-    try:
-        return await running
-    except asyncio.CancelledError as error:
-        task = asyncio.current_task()
-        if task is None or task.cancelling():
-            raise
-        raise RuntimeError("what allow_request waited for was cancelled") from error
+    return await guarded(result, "allow_request") if inspect.isawaitable(result) else result

@@ -11,10 +11,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, TypeVar
 from urllib.parse import quote, unquote
 
@@ -24,7 +23,7 @@ from ..errors import (
     EventError,
     LocalProtocolError,
 )
-from ..host import Host
+from ..host import Host, guarded
 from ..live import Allowed
 from ..settings import StompSettings
 from ..subprotocols.stomp import Action, Commit, Connect, SendTo, StompError, Subscribe
@@ -273,7 +272,7 @@ class StompBroker:
         if self._authenticate is None:
             return None
         try:
-            answer = await _guarded(call(self._authenticate, login))
+            answer = await guarded(call(self._authenticate, login), "authenticate")
         except ConnectionRefusedError as error:
             raise StompError(str(error.message) or "access refused") from error
         except Exception as error:
@@ -292,7 +291,7 @@ class StompBroker:
                 raise StompError("clients may not send to other users (there is no authorize function)")
             return
         try:
-            answer = await _guarded(call(self._authorize, client, action, destination))
+            answer = await guarded(call(self._authorize, client, action, destination), "authorize")
         except Exception:
             logger.exception("authorize failed; the client is refused")
             answer = False
@@ -351,7 +350,7 @@ class StompBroker:
         function, send_to, params = found
         message = StompMessage(client, send.destination, send.headers, send.body, params)
         try:
-            value = await _guarded(call(function, message))
+            value = await guarded(call(function, message), "the function")
             if value is not None:
                 to = send_to or "/topic/" + send.destination.removeprefix("/app/")
                 content_type, body = content_of(value)
@@ -494,7 +493,7 @@ class StompBroker:
         function, _, params = found
         message = StompMessage(client, subscription.destination, subscription.headers, b"", params)
         try:
-            value = await _guarded(call(function, message))
+            value = await guarded(call(function, message), "the function")
             content_type, body = content_of(value)
         except EventError as error:
             raise StompError(error.message) from error
@@ -534,14 +533,3 @@ def _user_destination(destination: str, sender: str | None) -> tuple[str | None,
     if first in ("queue", "topic"):
         return sender, f"/{first}/{rest[0]}"
     return (unquote(first), f"/{rest[0]}") if rest[0].startswith(("queue/", "topic/")) else (None, "")
-
-
-async def _guarded(running: Awaitable[object]) -> object:
-    """On asyncio it also ends in a cancellation when what it waits for was cancelled: that is its failure."""
-    try:
-        return await running
-    except asyncio.CancelledError as error:
-        task = asyncio.current_task()
-        if task is None or task.cancelling():
-            raise
-        raise RuntimeError("what it waited for was cancelled") from error
