@@ -5,7 +5,7 @@ Engine.IO 4, "WebSocket" and "Upgrade"; docs/protocol.md, sections 5 and 7.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Coroutine, Iterable, Iterator, Mapping
 from typing import Any
 
 import anyio
@@ -29,7 +29,17 @@ from ..engine.wire.payload import decode_payload, encode_frames
 from .http import encode_headers, opening_headers
 from .request import Request
 
-__all__ = ["end_code", "is_closed", "packets_of", "serve_carrier", "serve_websocket"]
+__all__ = [
+    "Speech",
+    "TooLarge",
+    "carry",
+    "check_size",
+    "end_code",
+    "is_closed",
+    "packets_of",
+    "serve_carrier",
+    "serve_websocket",
+]
 
 # An attach has a key and two numbers.
 _MOST_ATTACH = 4_096
@@ -207,18 +217,81 @@ async def _probe(session: LiveSession, receive: Receive, send: Send) -> Attachme
         return session.upgrade()
 
 
-async def serve_carrier(session: LiveSession, attachment: Attachment, receive: Receive, send: Send) -> None:
-    """Serve a WebSocket that carries a session, to its end.
+class Speech:
+    """How a WebSocket that carries a session speaks: what it writes, reads and is closed with. Another protocol's is a
+    subclass."""
+
+    __slots__ = ("_send", "session")
+
+    def __init__(self, session: LiveSession, send: Send) -> None:
+        self.session = session
+        self._send = send
+
+    async def write(self, packets: list[str | SessionMessage]) -> None:
+        """Write what a session has to say.
+
+        Raises:
+            OSError: the client has left.
+        """
+        send = self._send
+        try:
+            for frame in self.frames(packets):
+                if isinstance(frame, str):
+                    await send({"type": "websocket.send", "text": frame})
+                else:
+                    await send({"type": "websocket.send", "bytes": frame})
+        except RuntimeError as error:
+            if is_closed(error):
+                raise OSError("the server has closed the WebSocket") from error
+            raise
+
+    def frames(self, packets: list[str | SessionMessage]) -> Iterable[str | bytes]:
+        """The WebSocket messages that carry them."""
+        return encode_frames(packets, counting=self.session.counting)
+
+    def packets(self, message: str | bytes) -> Iterator[Packet]:
+        """What a WebSocket message brings.
+
+        Raises:
+            RemoteProtocolError: at once, or where they are taken from it.
+        """
+        return packets_of(self.session, message)
+
+    def refused(self, error: RemoteProtocolError) -> int | None:
+        """What came is wrong, and the session has ended with it; or the WebSocket alone has to, with the code that is
+        returned. A session that has ended may name the code too."""
+        if isinstance(error, MissingMessages | StaleAttach):
+            return 4000 + error.code
+        self.session.fail(CloseReason.PARSE_ERROR, code=int(error.code), message=str(error))
+        return 1009 if isinstance(error, TooLarge) else None
+
+    def closing(self, code: int | None) -> tuple[int, str | None]:
+        """The code to close with, and why; ``code`` as `refused` has returned it."""
+        session = self.session
+        message = session.end_message
+        return end_code(session) if code is None else code, message and message[:100]
+
+
+def serve_carrier(
+    session: LiveSession, attachment: Attachment, receive: Receive, send: Send
+) -> Coroutine[Any, Any, None]:
+    """Serve a WebSocket that carries a session, to its end."""
+    return carry(Speech(session, send), attachment, receive, send)
+
+
+async def carry(speech: Speech, attachment: Attachment, receive: Receive, send: Send) -> None:
+    """Serve an accepted WebSocket that carries a session, to its end.
 
     All of it stays in memory for as long as the WebSocket is there, and of idle ones there are many: so this is one
     coroutine, and keeps nothing while it waits.
     """
+    session = speech.session
     code: int | None = None
     message: Message | None = None
     try:
         try:
             with attachment.scope:
-                attachment.begin(_Writer(send, counting=session.counting))
+                attachment.begin(speech.write)
                 while session.life is not _CLOSED:
                     message = await receive()
                     if message["type"] == "websocket.disconnect":
@@ -227,16 +300,13 @@ async def serve_carrier(session: LiveSession, attachment: Attachment, receive: R
                         break
                     try:
                         text: str | None = message.get("text")
-                        packets = packets_of(session, message["bytes"] if text is None else text)
+                        packets = speech.packets(message["bytes"] if text is None else text)
                         message = text = None
                         await session.receive_at_pace(attachment.carrier, packets)
-                    except (MissingMessages, StaleAttach) as error:
-                        code = 4000 + error.code
-                        break
                     except RemoteProtocolError as error:
-                        if isinstance(error, _TooLarge):
-                            code = 1009
-                        session.fail(CloseReason.PARSE_ERROR, code=int(error.code), message=str(error))
+                        code = speech.refused(error)
+                        if code is not None and session.ended_with() is None:
+                            break
                     packets = None
                 else:
                     # The writer says why and ends this. What a peer still sends to a session that is over stays on the
@@ -248,7 +318,12 @@ async def serve_carrier(session: LiveSession, attachment: Attachment, receive: R
             finally:
                 session.detach(attachment)
         if code != 0:
-            await _close(session, send, code)
+            number, reason = speech.closing(code)
+            close: dict[str, Any] = {"type": "websocket.close", "code": number}
+            if reason is not None:
+                close["reason"] = reason
+            with session.host.move_on_after(1):
+                await send(close)
     except OSError:
         pass  # The client left while we wrote to it.
     except RuntimeError as error:
@@ -256,42 +331,19 @@ async def serve_carrier(session: LiveSession, attachment: Attachment, receive: R
             raise
 
 
-async def _close(session: LiveSession, send: Send, code: int | None) -> None:
-    close: dict[str, Any] = {
-        "type": "websocket.close",
-        "code": end_code(session) if code is None else code,
-    }
-    if session.end_message is not None:
-        close["reason"] = session.end_message[:100]
-    with session.host.move_on_after(1):
-        await send(close)
-
-
-class _Writer:
-    """Writes packets to a WebSocket."""
-
-    __slots__ = ("_counting", "_send")
-
-    def __init__(self, send: Send, *, counting: bool) -> None:
-        self._send = send
-        self._counting = counting
-
-    async def __call__(self, packets: list[str | SessionMessage]) -> None:
-        send = self._send
-        try:
-            for frame in encode_frames(packets, counting=self._counting):
-                if isinstance(frame, str):
-                    await send({"type": "websocket.send", "text": frame})
-                else:
-                    await send({"type": "websocket.send", "bytes": frame})
-        except RuntimeError as error:
-            if is_closed(error):
-                raise OSError("the server has closed the WebSocket") from error
-            raise
-
-
-class _TooLarge(RemoteProtocolError):
+class TooLarge(RemoteProtocolError):
     """A WebSocket message is longer than ``maxPayload``."""
+
+
+def check_size(session: LiveSession, message: str | bytes) -> None:
+    """Let in a WebSocket message of at most ``maxPayload`` bytes.
+
+    Raises:
+        TooLarge: it has more.
+    """
+    size = len(message) if isinstance(message, bytes) or message.isascii() else len(message.encode())
+    if size > session.max_payload:
+        raise TooLarge(f"a message has {size} bytes; maxPayload is {session.max_payload}")
 
 
 def packets_of(session: LiveSession, message: str | bytes) -> Iterator[Packet]:
@@ -300,12 +352,7 @@ def packets_of(session: LiveSession, message: str | bytes) -> Iterator[Packet]:
     Raises:
         RemoteProtocolError: at once, or where they are taken from it.
     """
-    if isinstance(message, bytes):
-        size = len(message)
-    else:
-        size = len(message) if message.isascii() else len(message.encode())
-    if size > session.max_payload:
-        raise _TooLarge(f"a message has {size} bytes; maxPayload is {session.max_payload}")
+    check_size(session, message)
     if isinstance(message, bytes):
         return iter((Packet(PacketType.MESSAGE, message),))
     if session.counting:
