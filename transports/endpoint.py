@@ -10,7 +10,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..engine.drain import Drained
@@ -22,11 +21,9 @@ from .forwarding import Courier, Forwarding, Unanswered
 from .http import (
     BASE_HEADERS,
     encode_headers,
-    read_body,
     refusal_body,
     refusal_of,
     retry_headers,
-    send_nothing,
     send_refusal,
     send_response,
 )
@@ -344,31 +341,19 @@ class Endpoint:
         """Let a node answer a request, if it is there; whether it has.
 
         Raises:
-            RequestRefused: the body is too large, or not there in time.
+            RequestRefused: it has left before it did.
         """
         assert self.forwarding is not None
         courier = await self.forwarding.finds(node)
         if courier is None:
             return False
         try:
-            body = await self._body_of(scope, receive)
-            await self.forwarding.carry(courier, node, scope, receive, send, body=body)
-        except ClientDisconnect:
-            await send_nothing(send)
+            await self.forwarding.carry(courier, node, scope, receive, send)
         except Unanswered:
             raise self.table.unknown("", None) from None
         except OSError:
             pass  # The client left while it was answered.
         return True
-
-    async def _body_of(self, scope: Scope, receive: Receive) -> bytes:
-        if scope["type"] != "http" or scope["method"] != "POST":
-            return b""
-        settings = self.table.settings
-        with self.table.bodies.one() as count:
-            timeout, limit = settings.body_timeout, settings.max_payload
-            body = await read_body(receive, Head(scope), limit=limit, timeout=timeout, count=count)
-        return bytes(body)
 
     def _parse(self, scope: Scope, head: Head) -> Request:
         """What is asked for.

@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Mount, Route
 
 from holdfast import Engine, Server, Session, Socket
+from holdfast.fast import FastLane
 
 io = Server()
 
@@ -76,3 +77,5 @@ app = Starlette(
     routes=[Mount("/socket.io", app=io), Mount("/engine.io", app=engine), Route("/pid", pid)],
     lifespan=io.lifespan,
 )
+
+lane = FastLane(io)

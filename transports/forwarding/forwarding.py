@@ -30,11 +30,12 @@ __all__ = ["Forwarding", "Unanswered"]
 
 logger = logging.getLogger("holdfast.workers")
 
-_WINDOW = 262_144
-_PIECE = 65_536
+_WINDOW = 65_536
 # What a message takes besides its content.
 _LEAST = 64
 _SERVICE_RESTART = 1012
+# For what is said last, to a client that takes nothing any more.
+_LAST_SECONDS = 1.0
 
 
 class Unanswered(Exception):
@@ -45,11 +46,11 @@ class _Kind(IntEnum):
     """``[kind, number, …]``: what a frame says about one request."""
 
     OPEN = 0
-    """Scope and body, from who carries it away."""
+    """Its scope, from who carries it away."""
     BRING = 1
     """A message of the client's."""
     GONE = 2
-    """The client has left."""
+    """The client has left; or, if that is true, its server has taken all of the answer."""
     ANSWER = 3
     """Messages for the client."""
     DONE = 4
@@ -74,6 +75,11 @@ def _is_last(message: Message) -> bool:
 
 def _size(message: Message) -> int:
     return _LEAST + len(message.get("body") or message.get("bytes") or message.get("text") or b"")
+
+
+def _has_body(scope: Scope) -> bool:
+    """Whether a body is to be waited for: of a GET nobody reads one."""
+    return scope["type"] == "http" and scope["method"] == "POST"
 
 
 class _Side:
@@ -147,15 +153,19 @@ class Away(_Side):
 
     Attributes:
         lost: Whether that node has left.
-        complete: Whether all of the answer has come.
+        complete: Whether the client's server has taken all of the answer.
     """
 
-    def __init__(self, courier: Courier, node: str, number: int, *, is_http: bool) -> None:
+    def __init__(self, courier: Courier, node: str, number: int, host: Host, scope: Scope) -> None:
         super().__init__(courier, node, number)
         self.lost = False
         self.complete = False
-        self._is_http = is_http
+        self._host = host
+        self._is_http = scope["type"] == "http"
+        self._is_whole = not _has_body(scope)
         self._started = False
+        self._is_ending = False
+        self._scope = anyio.CancelScope()
 
     def hear(self, kind: _Kind, rest: list[Any]) -> None:
         """What the other end says."""
@@ -167,19 +177,38 @@ class Away(_Side):
         else:
             self.end()
 
-    async def pass_on(self, send: Send) -> bool:
-        """What has come; whether that was the end of it.
+    def end(self) -> None:
+        if self._is_ending:
+            # Whoever answers has waited for that long enough.
+            self._scope.cancel()
+        elif not self.over:
+            # What has come is still passed on; but to a client that takes nothing, not for ever.
+            self._host.call_later(_LAST_SECONDS, self._scope.cancel)
+        super().end()
+
+    async def serve(self, receive: Receive, send: Send) -> None:
+        """Pass on what both sides say, to the end of it.
 
         Raises:
-            Unanswered: nothing of it will come.
+            Unanswered: nothing of an answer will come.
+            OSError: the client has left.
         """
+        with self._scope:
+            if self._is_http:
+                await self._serve_http(receive, send)
+            else:
+                await self._serve_websocket(receive, send)
+
+    async def _pass_on(self, send: Send) -> bool:
+        """What has come; whether that was the end of it."""
         while self.inbox:
             message = self.inbox.popleft()
             self._started = True
-            self.complete = _is_last(message)
             if "headers" in message:
                 message["headers"] = [(name, value) for name, value in message["headers"]]
+            self._is_ending = _is_last(message)
             await send(message)
+            self.complete = self._is_ending
             self.take_over(_size(message), _Kind.ANSWER_TAKEN)
         if self.over and not self.complete:
             if not self._started:
@@ -189,7 +218,6 @@ class Away(_Side):
 
     async def _cut(self, send: Send) -> None:
         """The rest of it will not come: end what was begun."""
-        self.complete = True
         if self._is_http:
             with suppress(OSError, RuntimeError):
                 # A server that was told a length says that this is too short, and closes the connection.
@@ -197,38 +225,36 @@ class Away(_Side):
         elif self.lost:
             await send({"type": "websocket.close", "code": _SERVICE_RESTART})
 
-    async def bring_body(self, body: bytes) -> None:
-        """What of a body has not been sent along."""
-        for start in range(_PIECE, len(body), _PIECE):
-            more = start + _PIECE < len(body)
-            message = {"type": "http.request", "body": body[start : start + _PIECE], "more_body": more}
-            self.say(_Kind.BRING, message)
-            await self.make_room(_size(message))
-
-    async def serve_http(self, receive: Receive, send: Send) -> None:
-        """Pass on the answer, and that the client leaves before it."""
+    async def _serve_http(self, receive: Receive, send: Send) -> None:
         try:
-            while not await self.pass_on(send):
+            while not await self._pass_on(send):
                 with anyio.CancelScope() as scope:
                     self._bell = scope.cancel
-                    while (await receive())["type"] != "http.disconnect":
-                        pass
-                    self.say(_Kind.GONE)
+                    await self._bring_body(receive)
+                if not scope.cancelled_caught:
+                    self.say(_Kind.GONE, False)
                     break
             # To middleware a request without any answer is a failure, even if nobody hears it.
-            while not await self.pass_on(send):
+            while not await self._pass_on(send):
                 await self.wait()
         finally:
             self._bell = None
 
-    async def serve_websocket(self, receive: Receive, send: Send) -> None:
-        """Pass on what both sides say."""
+    async def _bring_body(self, receive: Receive) -> None:
+        """Return when the client has left."""
+        while (message := await receive())["type"] != "http.disconnect":
+            if not self._is_whole:
+                self._is_whole = not message.get("more_body", False)
+                self.say(_Kind.BRING, message)
+                await self.make_room(_size(message))
+
+    async def _serve_websocket(self, receive: Receive, send: Send) -> None:
         # Not out of the group: it would leave in one of exceptions.
         failure: Exception | None = None
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._bring, receive)
             try:
-                while not await self.pass_on(send):
+                while not await self._pass_on(send):
                     await self.wait()
             except (Unanswered, OSError) as error:
                 failure = error
@@ -246,20 +272,24 @@ class Away(_Side):
 
 
 class Here(_Side):
-    """A request of another node: ASGI's `receive` and `send` for whoever answers it."""
+    """A request of another node: ASGI's `receive` and `send` for whoever answers it.
 
-    def __init__(
-        self, courier: Courier, node: str, number: int, scope: Scope, body: bytes, *, more: bool
-    ) -> None:
+    Attributes:
+        is_taken: Whether the client's server has taken all of the answer.
+    """
+
+    def __init__(self, courier: Courier, node: str, number: int, scope: Scope) -> None:
         super().__init__(courier, node, number)
         self.scope = scope
         self._is_http = scope["type"] == "http"
         self._start: Message | None = None
+        self._ended: Event | None = None
+        self.is_taken = False
         self._gone = False
-        if self._is_http:
-            self.inbox.append({"type": "http.request", "body": body, "more_body": more})
-        else:
+        if not self._is_http:
             self.inbox.append({"type": "websocket.connect"})
+        elif not _has_body(scope):
+            self.inbox.append({"type": "http.request", "body": b"", "more_body": False})
 
     def hear(self, kind: _Kind, rest: list[Any]) -> None:
         """What the other end says."""
@@ -269,14 +299,17 @@ class Here(_Side):
         elif kind is _Kind.ANSWER_TAKEN:
             self.taken(rest[0])
         else:
+            self.is_taken = rest[0]
             self.leave()
 
     def leave(self) -> None:
-        """The client has left, or the node where it is; idempotent."""
+        """The client has left, or the node where it is; or it has its answer. Idempotent."""
         if not self._gone:
             self._gone = True
             if not self._is_http and not any(item["type"] == "websocket.disconnect" for item in self.inbox):
                 self.inbox.append({"type": "websocket.disconnect", "code": 1006})
+            if self._ended is not None:
+                self._ended.set()
             self._let_on()
             self.ring()
 
@@ -291,10 +324,11 @@ class Here(_Side):
         return message
 
     async def send(self, message: Message) -> None:
-        """As an ASGI server's.
+        """As an ASGI server's. With the end of an answer it returns when the client's server has taken that: so much
+        more does whoever answers know then.
 
         Raises:
-            OSError: the node where the client is has left.
+            OSError: the client has left, or the node where it is.
         """
         if self._start is None and message["type"].endswith("response.start"):
             # With the body that follows.
@@ -305,19 +339,21 @@ class Here(_Side):
         messages = [message] if self._start is None else [self._start, message]
         self._start = None
         self.say(_Kind.ANSWER, messages)
-        if _is_last(message):
-            # A server says the same to whoever asks after it.
-            self.over = True
-            self.leave()
+        if not self._is_http or not _is_last(message):
+            await self.make_room(sum(map(_size, messages)))
             return
-        await self.make_room(sum(map(_size, messages)))
+        if not self._gone:
+            self._ended = make_event()
+            await self._ended.wait()
+        if not self.is_taken:
+            raise OSError("the client has left")
 
 
 _FOR_HERE = frozenset((_Kind.BRING, _Kind.GONE, _Kind.ANSWER_TAKEN))
 _CONTENT: dict[_Kind, tuple[type[object], ...]] = {
-    _Kind.OPEN: (dict, bytes, bool),
+    _Kind.OPEN: (dict,),
     _Kind.BRING: (dict,),
-    _Kind.GONE: (),
+    _Kind.GONE: (bool,),
     _Kind.ANSWER: (list,),
     _Kind.DONE: (),
     _Kind.ANSWER_TAKEN: (int,),
@@ -373,40 +409,23 @@ class Forwarding:
                 return courier
         return None
 
-    async def carry(
-        self,
-        courier: Courier,
-        node: str,
-        scope: Scope,
-        receive: Receive,
-        send: Send,
-        *,
-        body: bytes = b"",
-    ) -> None:
+    async def carry(self, courier: Courier, node: str, scope: Scope, receive: Receive, send: Send) -> None:
         """Let another node answer a request.
-
-        Args:
-            body: Of an HTTP request, whole.
 
         Raises:
             Unanswered: it has left before it did.
         """
         number = next(self._numbers)
-        is_http = scope["type"] == "http"
-        away = self._away[number] = Away(courier, node, number, is_http=is_http)
+        away = self._away[number] = Away(courier, node, number, self._host, scope)
         try:
-            away.say(_Kind.OPEN, encode_scope(scope), body[:_PIECE], len(body) > _PIECE)
-            if is_http:
-                await away.bring_body(body)
-                await away.serve_http(receive, send)
-            else:
+            away.say(_Kind.OPEN, encode_scope(scope))
+            if scope["type"] == "websocket":
                 await receive()  # websocket.connect
-                await away.serve_websocket(receive, send)
+            await away.serve(receive, send)
         finally:
             del self._away[number]
-            if not away.complete:
-                away.say(_Kind.GONE)
-            away.end()
+            away.say(_Kind.GONE, away.complete)
+            away.over = True
 
     # -- `Frames`
 
@@ -424,8 +443,7 @@ class Forwarding:
                 away.hear(kind, rest)
 
     def _open(self, courier: Courier, node: str, number: int, rest: list[Any]) -> None:
-        scope, body, more = rest
-        here = Here(courier, node, number, decode_scope(scope), body, more=more)
+        here = Here(courier, node, number, decode_scope(rest[0]))
         self._here[node, number] = here
         self._host.begin_aside(self._answer, here)
 
@@ -446,5 +464,6 @@ class Forwarding:
             logger.exception("a request of another worker failed")
         finally:
             self._here.pop((here.node, here.number), None)
-            here.say(_Kind.DONE)
+            if not here.is_taken:
+                here.say(_Kind.DONE)
             here.end()

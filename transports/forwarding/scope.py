@@ -37,8 +37,8 @@ def _plain(value: object, depth: int) -> object:
     """A value that is plain through and through, without what in a map is not."""
     if value.__class__ in _PLAIN:
         return value
-    if depth and isinstance(value, Mapping):
-        return _plain_map(cast("Mapping[object, object]", value), depth - 1)
+    if depth and isinstance(value, dict):
+        return _plain_map(cast("dict[object, object]", value), depth - 1)
     if depth and value.__class__ in (list, tuple):
         items = [_plain(item, depth - 1) for item in cast("list[object]", value)]
         return _NOTHING if _NOTHING in items else items

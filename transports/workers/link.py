@@ -6,6 +6,7 @@ in four bytes, and then itself.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 from collections import deque
@@ -13,7 +14,7 @@ from collections.abc import Callable
 
 import anyio
 
-from ...engine.host import Event, Host, make_event
+from ...engine.host import Event, Host, Timer, make_event
 
 __all__ = ["LIMIT_BYTES", "Link"]
 
@@ -29,7 +30,8 @@ _LENGTH = 4
 
 
 class Link:
-    """One connection.
+    """One connection. On asyncio its event loop calls when there is something to read, or room to write; a task that
+    was sent for each time would take as long as what is to be done then. On Trio there is a task for each of both.
 
     Args:
         sock: Connected, not blocking.
@@ -42,20 +44,30 @@ class Link:
     """
 
     def __init__(self, sock: socket.socket, host: Host, hear: Callable[[Link, bytes], None]) -> None:
+        self.hear = hear
         self.name = ""
         self.spaces: set[str] = set()
         self._socket = sock
         self._host = host
-        self.hear = hear
+        self._buffer = bytearray()
         self._waiting: deque[bytes | memoryview] = deque()
         self._waiting_bytes = 0
         self._room: Event | None = None
         self._pause: Event | None = None
+        self._ended: Event = make_event()
+        self._patience: Timer | None = None
         self._closed = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        try:
+            self._loop = asyncio.get_running_loop()
+        except RuntimeError:
+            pass  # Trio.
 
     @property
     def is_open(self) -> bool:
         return not self._closed
+
+    # -- writing
 
     def send(self, *parts: bytes) -> None:
         """Say a frame. What cannot be said, because the other end is gone, is not."""
@@ -66,16 +78,20 @@ class Link:
         if self._waiting:
             self._wait(data)
             return
+        sent = self._send(data)
+        if sent is not None and sent < len(data):
+            self._wait(memoryview(data)[sent:])
+            self._write_later()
+
+    def _send(self, data: bytes) -> int | None:
+        """How much of it the socket has taken; None if it is closed."""
         try:
-            sent = self._socket.send(data)
+            return self._socket.send(data)
         except (BlockingIOError, InterruptedError):
-            sent = 0
+            return 0
         except OSError:
             self.close()
-            return
-        if sent < len(data):
-            self._wait(memoryview(data)[sent:])
-            self._host.spawn_aside(self._write)
+            return None
 
     def _wait(self, data: bytes | memoryview) -> None:
         self._waiting.append(data)
@@ -83,18 +99,33 @@ class Link:
         if self._waiting_bytes > LIMIT_BYTES:
             self._give_up(f"{self._waiting_bytes:,} bytes wait for it")
 
-    async def _write(self) -> None:
-        while self._waiting and not self._closed:
-            with anyio.move_on_after(_STALLED) as scope:
-                try:
-                    await anyio.wait_writable(self._socket)
-                except (OSError, anyio.ClosedResourceError):
-                    self.close()
-                    return
-            if scope.cancelled_caught:
-                self._give_up(f"it has taken nothing for {_STALLED:g} s")
-                return
-            self._write_some()
+    def _write_later(self) -> None:
+        if self._closed:
+            return
+        self._be_patient()
+        if self._loop is None:
+            self._host.spawn_aside(self._write_on_trio)
+        else:
+            self._loop.add_writer(self._socket, self._write_on_asyncio)
+
+    def _be_patient(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+        why = f"it has taken nothing for {_STALLED:g} s"
+        self._patience = self._host.call_later(_STALLED, lambda: self._give_up(why))
+
+    def _write_on_asyncio(self) -> None:
+        self._write_some()
+        if not self._waiting and self._loop is not None:
+            self._loop.remove_writer(self._socket)
+
+    async def _write_on_trio(self) -> None:
+        try:
+            while self._waiting:
+                await anyio.wait_writable(self._socket)
+                self._write_some()
+        except (OSError, anyio.ClosedResourceError):
+            self.close()
 
     def _write_some(self) -> None:
         waiting, size = self._waiting, 0
@@ -103,27 +134,28 @@ class Link:
             pieces.append(waiting.popleft())
             size += len(pieces[-1])
         data = b"".join(pieces)
-        try:
-            sent = self._socket.send(data)
-        except (BlockingIOError, InterruptedError):
-            sent = 0
-        except OSError:
-            self.close()
+        sent = self._send(data)
+        if sent is None:
             return
         self._waiting_bytes -= sent
         if sent < size:
             waiting.appendleft(memoryview(data)[sent:])
-        if self._waiting_bytes < _ROOM:
+        if sent:
+            self._be_patient()
+        if not waiting and self._patience is not None:
+            self._patience.cancel()
+        if self.has_room:
             self._let_on()
 
     def _let_on(self) -> None:
-        if self._room is not None:
-            room, self._room = self._room, None
+        room, self._room = self._room, None
+        if room is not None:
             room.set()
 
     def _give_up(self, why: str) -> None:
-        logger.warning("worker %s is given up: %s", self.name, why)
-        self.close()
+        if not self._closed:
+            logger.warning("the link to worker %s is given up: %s", self.name, why)
+            self.close()
 
     @property
     def has_room(self) -> bool:
@@ -137,45 +169,65 @@ class Link:
                 self._room = make_event()
             await self._room.wait()
 
+    # -- reading
+
     def pause(self) -> None:
         """Read no more until `go_on`; idempotent."""
-        if self._pause is None:
+        if self._pause is None and not self._closed:
             self._pause = make_event()
+            if self._loop is not None:
+                self._loop.remove_reader(self._socket)
 
     def go_on(self) -> None:
         """Read again; idempotent."""
         pause, self._pause = self._pause, None
         if pause is not None:
             pause.set()
+            if self._loop is not None and not self._closed:
+                self._loop.add_reader(self._socket, self._read_some)
 
     async def read(self) -> None:
         """Hear what comes, until it is closed at either end."""
-        buffer = bytearray()
+        try:
+            if self._loop is None:
+                await self._read_on_trio()
+            elif not self._closed:
+                self._loop.add_reader(self._socket, self._read_some)
+                await self._ended.wait()
+        finally:
+            self.close()
+
+    async def _read_on_trio(self) -> None:
         try:
             while not self._closed:
                 if self._pause is not None:
                     await self._pause.wait()
-                    continue
-                await anyio.wait_readable(self._socket)
-                try:
-                    data = self._socket.recv(_PIECE)
-                except (BlockingIOError, InterruptedError):
-                    continue
-                if not data:
-                    return
-                buffer += data
-                self._take(buffer)
+                else:
+                    await anyio.wait_readable(self._socket)
+                    self._read_some()
         except (OSError, anyio.ClosedResourceError):
-            pass
-        finally:
+            pass  # Closed meanwhile.
+
+    def _read_some(self) -> None:
+        try:
+            data = self._socket.recv(_PIECE)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            data = b""
+        if not data:
             self.close()
+            return
+        self._buffer += data
+        self._take(self._buffer)
 
     def _take(self, buffer: bytearray) -> None:
         at, end = 0, len(buffer)
         while end - at >= _LENGTH and not self._closed:
             size = int.from_bytes(buffer[at : at + _LENGTH], "big")
             if size > LIMIT_BYTES:
-                raise OSError("no frame is so long")
+                self._give_up("it says more at once than fits")
+                return
             if end - at - _LENGTH < size:
                 break
             at += _LENGTH
@@ -190,7 +242,14 @@ class Link:
         self._closed = True
         self._waiting.clear()
         self._waiting_bytes = 0
+        if self._patience is not None:
+            self._patience.cancel()
         self._let_on()
         self.go_on()
-        anyio.notify_closing(self._socket)
+        self._ended.set()
+        if self._loop is None:
+            anyio.notify_closing(self._socket)
+        elif not self._loop.is_closed():
+            self._loop.remove_reader(self._socket)
+            self._loop.remove_writer(self._socket)
         self._socket.close()

@@ -21,7 +21,7 @@ from typing import Protocol, cast
 import anyio
 
 from ...engine.errors import RemoteProtocolError
-from ...engine.host import Host, in_event_loop
+from ...engine.host import Event, Host, in_event_loop, make_event
 from ...engine.node import NodeName, is_node_name
 from ..values import pack, unpack
 from .link import Link
@@ -88,11 +88,11 @@ class Mesh:
         self._host = host
         self._channels: dict[int, Channel] = {}
         self._state = _State.IDLE
-        self._started = anyio.Event()
+        self._started: Event = make_event()
         self._scope: anyio.CancelScope | None = None
         self._leave_place: Callable[[], None] | None = None
-        self._look = anyio.Event()
-        self._joined = anyio.Event()
+        self._look: Event = make_event()
+        self._joined: Event = make_event()
 
     @property
     def node(self) -> str:
@@ -124,7 +124,7 @@ class Mesh:
         """Begin, and do not wait."""
         if self._state is _State.IDLE:
             self._state = _State.STARTING
-            self._started, self._look, self._joined = anyio.Event(), anyio.Event(), anyio.Event()
+            self._started, self._look, self._joined = make_event(), make_event(), make_event()
             self._host.spawn_aside(self._run)
 
     async def finds(self, node: str) -> Link | None:
@@ -186,7 +186,7 @@ class Mesh:
                     while True:
                         with anyio.move_on_after(_LOOK_EVERY):
                             await self._look.wait()
-                        self._look = anyio.Event()
+                        self._look = make_event()
                         await self._find_others()
         finally:
             self._state = _State.IDLE
@@ -229,7 +229,7 @@ class Mesh:
                 while name not in self.links:
                     await self._joined.wait()
             return
-        done = anyio.Event()
+        done = make_event()
         self._host.spawn_aside(self._serve, connection, done)
         with anyio.move_on_after(_HELLO_SECONDS):
             await done.wait()
@@ -237,7 +237,7 @@ class Mesh:
     def _hello(self, *, knocks: bool = False) -> bytes:
         return pack([_VERSION, self.node, knocks])
 
-    async def _serve(self, connection: socket.socket, done: anyio.Event | None) -> None:
+    async def _serve(self, connection: socket.socket, done: Event | None) -> None:
         """Serve a connection, ours if somebody waits for it to be done."""
         link = Link(connection, self._host, partial(self._greeted, done))
         if done is not None:
@@ -255,7 +255,7 @@ class Mesh:
                 for channel in self._channels.values():
                     channel.unlinked(link)
 
-    def _greeted(self, done: anyio.Event | None, link: Link, data: bytes) -> None:
+    def _greeted(self, done: Event | None, link: Link, data: bytes) -> None:
         """The first frame of a link says whose it is."""
         try:
             version, name, knocks = cast("list[object]", unpack(data))
@@ -271,7 +271,7 @@ class Mesh:
         else:
             self._join(link, name, done)
 
-    def _join(self, link: Link, name: str, done: anyio.Event | None) -> None:
+    def _join(self, link: Link, name: str, done: Event | None) -> None:
         old = self.links.get(name)
         if old is not None:
             # It would not connect again if it had not lost that one.
@@ -288,7 +288,7 @@ class Mesh:
             channel.linked(link)
         if done is not None:
             done.set()
-        joined, self._joined = self._joined, anyio.Event()
+        joined, self._joined = self._joined, make_event()
         joined.set()
 
     def _hear(self, link: Link, data: bytes) -> None:
