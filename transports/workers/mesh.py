@@ -188,6 +188,8 @@ class Mesh:
                             await self._look.wait()
                         self._look = make_event()
                         await self._find_others()
+                        # Whoever looks for one that is dead looks again.
+                        self._ring()
         finally:
             self._state = _State.IDLE
             self._scope = None
@@ -288,6 +290,9 @@ class Mesh:
             channel.linked(link)
         if done is not None:
             done.set()
+        self._ring()
+
+    def _ring(self) -> None:
         joined, self._joined = self._joined, make_event()
         joined.set()
 
