@@ -33,13 +33,7 @@ def command(server: str, port: int) -> list[str]:
         "uvicorn": ["uvicorn", "--log-level=warning", "--timeout-graceful-shutdown=2"],
         "hypercorn": ["hypercorn", "--worker-class=asyncio"],
         "hypercorn-trio": ["hypercorn", "--worker-class=trio"],
-        "granian": [
-            "granian",
-            "--interface=asgi",
-            "--log-level=warning",
-            f"--host={HOST}",
-            f"--working-dir={APPS}",
-        ],
+        "granian": ["granian", "--interface=asgi", "--log-level=warning", f"--host={HOST}"],
         "gunicorn": ["gunicorn", "--worker-class=uvicorn_worker.UvicornWorker"],
     }[server]
     where = f"--port={port}" if module in ("uvicorn", "granian") else f"--bind={HOST}:{port}"
@@ -157,7 +151,8 @@ def test_worker_that_is_killed_takes_nobody_with_it_and_its_successor_is_one_of_
 @pytest.mark.parametrize("server", ["hypercorn", "hypercorn-trio", "granian", "gunicorn"])
 def test_other_servers_workers_find_each_other_too(server: str) -> None:
     port = free_port()
-    with running(command(server, port), port) as served:
+    # Granian takes a folder above for a package.
+    with running(command(server, port), port, folder=APPS) as served:
         visitors = of_each_worker(port)
         for pid, visitor in visitors.items():
             assert [visitor.ask("where") for _ in range(6)] == [pid] * 6
