@@ -14,7 +14,7 @@ from asgi_driver import Client, Exchange
 from counting_peer import CountingPeer, client_of
 from event_peer import until
 
-from holdfast import Allowed, Engine, Handshake, Server, Session, Socket
+from holdfast import Allowed, Engine, Handshake, Server, Session, Socket, SockJS, SockJSSession
 
 pytestmark = pytest.mark.anyio
 
@@ -116,7 +116,9 @@ async def test_worker_that_is_gone_is_an_ordinary_refusal(base: Path) -> None:
         sid = await three.open(0)
         held = three.get(1, sid)
         await until(lambda: three.servers[0].stats().running == 0)
-        three.servers[0]._siblings.mesh.stop()  # type: ignore[union-attr]
+        siblings = three.servers[0].siblings
+        assert siblings is not None
+        siblings.mesh.stop()
         for exchange in (held, three.get(1, sid), three.get(2, sid, "POST", "2")):
             assert await exchange.start() == 400
             answer = await exchange.json()
@@ -197,3 +199,33 @@ async def test_servers_that_are_told_not_to_meet_are_alone(base: Path) -> None:
     async with client_of(server) as client:
         exchange = client.get(POLLING + "&sid=aaaaaaaabbbbbbbb")
         assert await exchange.start() == 400
+
+
+async def test_session_of_sockjs_is_found_although_its_id_says_nothing(base: Path) -> None:
+    async def echo(session: SockJSSession) -> None:
+        async for message in session:
+            await session.send(message)
+
+    servers = [SockJS(echo, path="/echo", workers=base) for _ in range(3)]
+    for server in servers:
+        await server.join()
+    async with client_of(servers[0]) as one, client_of(servers[1]) as two, client_of(servers[2]) as three:
+        for id in ("some", "other"):
+            url = f"/echo/000/{id}"
+            assert await one.post(f"{url}/xhr", "").text() == "o\n"
+            for number, client in enumerate((two, three, one, two)):
+                sent = client.post(f"{url}/xhr_send", json.dumps([f"{number}"]))
+                assert await sent.start() == 204
+                poll = (three, one, two, three)[number].post(f"{url}/xhr", "")
+                assert await poll.text() == f'a["{number}"]\n'
+        unknown = two.post("/echo/000/unknown/xhr_send", '["x"]')
+        assert await unknown.start() == 404
+        assert [server.session_count for server in servers] == [2, 0, 0]
+        held = two.post("/echo/000/some/xhr", "")
+        await until(lambda: any(session.attached for session in servers[0].table.sessions.values()))
+        await servers[0].shutdown()
+        assert "3000" in await held.text()
+        # Nobody has it now: it is a new one.
+        assert await three.post("/echo/000/some/xhr", "").text() == "o\n"
+    for server in servers:
+        await server.shutdown()

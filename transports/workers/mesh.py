@@ -27,11 +27,11 @@ from ..values import pack, unpack
 from .link import Link
 from .place import Place, Prevented
 
-__all__ = ["BUS", "FORWARD", "Channel", "Mesh"]
+__all__ = ["BUS", "FIND", "FORWARD", "Channel", "Mesh"]
 
 logger = logging.getLogger("holdfast.workers")
 
-BUS, FORWARD = b"\x01", b"\x02"
+BUS, FORWARD, FIND = b"\x01", b"\x02", b"\x03"
 """The first byte of each frame: what it is about."""
 
 _VERSION = 1
