@@ -14,6 +14,7 @@ import heapq
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
 from contextlib import contextmanager
+from contextvars import Context
 from itertools import count
 from time import monotonic
 from typing import Any, Protocol, TypeVar, cast
@@ -156,7 +157,9 @@ class Host:
         self.now: Callable[[], float] = self._clock.now if clock else monotonic
         self._tasks: set[asyncio.Task[None]] = set()
         self._hands: Hands | None = None
-        self._due: list[Callable[[], Coroutine[Any, Any, None] | None]] = []
+        self._due: list[Callable[[], object]] = []
+        # Nobody's: what is due may be anybody's.
+        self._context = Context()
         self._heap: list[tuple[float, int, Timer]] = []
         self._order = count()
         self._compact_at = 64
@@ -177,7 +180,7 @@ class Host:
     def spawn_aside(self, function: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> None:
         """`spawn` what `running` does not count and `idle` does not wait for: it ends with what it serves, or waits
         itself until the others are done."""
-        self._start(self._finish_aside, function(*args))
+        self._start(self.finish_aside, function(*args))
 
     def begin(self, function: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> None:
         """`spawn`, but on asyncio the coroutine runs until it waits for the first time before this returns."""
@@ -187,31 +190,28 @@ class Host:
 
     def begin_aside(self, function: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> None:
         """`spawn_aside`, as `begin`."""
-        self._begin(self._finish_aside, function(*args))
+        self._begin(self.finish_aside, function(*args))
 
     @property
     def begins_at_once(self) -> bool:
         """Whether a coroutine that does not wait costs no task."""
         return self._get_hands() is not None
 
-    def soon(self, function: Callable[[], Coroutine[Any, Any, None] | None]) -> None:
-        """`begin_aside`, or a call of what does not wait, together with all that are to begin soon, in their turn."""
+    def soon(self, function: Callable[[], object]) -> None:
+        """On asyncio, call what does not wait, together with all that is to be called soon."""
         if self._due:
             self._due.append(function)
         else:
             self._due = [function]
-            self._start(self._finish_aside, self._begin_due())
+            asyncio.get_running_loop().call_soon(self._call_due, context=self._context)
 
-    async def _begin_due(self) -> None:
+    def _call_due(self) -> None:
         due, self._due = self._due, []
         for function in due:
             try:
-                coroutine = function()
+                function()
             except Exception:
                 logger.exception("a carrier failed")
-                continue
-            if coroutine is not None:
-                self._begin(self._finish_aside, coroutine)
 
     def _begin(self, finish: Finish, coroutine: Coroutine[Any, Any, None]) -> bool:
         hands = self._get_hands()
@@ -253,11 +253,23 @@ class Host:
 
     async def _finish(self, coroutine: Coroutine[Any, Any, None]) -> None:
         try:
-            await self._finish_aside(coroutine)
+            await self.finish_aside(coroutine)
         finally:
             self._ended()
 
-    async def _finish_aside(self, coroutine: Coroutine[Any, Any, None]) -> None:
+    def begin_with(self, finish: Finish, coroutine: Coroutine[Any, Any, None]) -> bool:
+        """On asyncio, run a coroutine until it waits for the first time.
+
+        Args:
+            finish: Another task runs this, with what is left then, or what raises what the coroutine has raised.
+
+        Returns:
+            Whether nothing is left.
+        """
+        return self._begin(finish, coroutine)
+
+    async def finish_aside(self, coroutine: Awaitable[None]) -> None:
+        """Await what nobody else waits for; what it raises is logged."""
         try:
             await coroutine
         except BaseException as error:
@@ -339,7 +351,7 @@ class Host:
         heapq.heappush(self._heap, (when, next(self._order), timer))
         if self._changed is None:
             self._changed = anyio.Event()
-            self._start(self._finish_aside, self._keep_time())
+            self._start(self.finish_aside, self._keep_time())
         elif when < self._sleeping_until:
             self._changed.set()
         return timer
