@@ -119,10 +119,6 @@ def _is_thrown_away(error: GeneratorExit) -> bool:
     return error.__traceback__ is None or error.__traceback__.tb_next is None
 
 
-async def _raise(error: BaseException) -> None:
-    raise error
-
-
 class Timer:
     """One pending call. `cancel` is idempotent and allowed after the call."""
 
@@ -192,11 +188,6 @@ class Host:
         """`spawn_aside`, as `begin`."""
         self._begin(self.finish_aside, function(*args))
 
-    @property
-    def begins_at_once(self) -> bool:
-        """Whether a coroutine that does not wait costs no task."""
-        return self._get_hands() is not None
-
     def soon(self, function: Callable[[], object]) -> None:
         """On asyncio, call what does not wait, together with all that is to be called soon."""
         if self._due:
@@ -214,20 +205,14 @@ class Host:
                 logger.exception("a carrier failed")
 
     def _begin(self, finish: Finish, coroutine: Coroutine[Any, Any, None]) -> bool:
-        hands = self._get_hands()
+        hands = self.hands
         if hands is None:
             self._start(finish, coroutine)
             return False
-        try:
-            return hands.begin(coroutine, finish)
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:
-            hands.start(_raise(error), finish)
-            return False
+        return hands.run(coroutine, finish)
 
     def _start(self, finish: Finish, coroutine: Coroutine[Any, Any, None]) -> Task | None:
-        hands = self._get_hands()
+        hands = self.hands
         if hands is None:
             import trio
 
@@ -235,7 +220,9 @@ class Host:
             return None
         return hands.start(coroutine, finish)
 
-    def _get_hands(self) -> Hands | None:
+    @property
+    def hands(self) -> Hands | None:
+        """The tasks of the event loop that runs, where a coroutine that does not wait costs none; None on Trio."""
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
@@ -256,17 +243,6 @@ class Host:
             await self.finish_aside(coroutine)
         finally:
             self._ended()
-
-    def begin_with(self, finish: Finish, coroutine: Coroutine[Any, Any, None]) -> bool:
-        """On asyncio, run a coroutine until it waits for the first time.
-
-        Args:
-            finish: Another task runs this, with what is left then, or what raises what the coroutine has raised.
-
-        Returns:
-            Whether nothing is left.
-        """
-        return self._begin(finish, coroutine)
 
     async def finish_aside(self, coroutine: Awaitable[None]) -> None:
         """Await what nobody else waits for; what it raises is logged."""

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import anyio
 
+from ..hands import Hands
 from ..host import Event, Host, make_event
 from ..session import Carrier, Life, Role
 from ..wire.message import Message
@@ -68,12 +69,14 @@ class Attachment:
         "_direct",
         "_ended",
         "_ends",
+        "_hands",
         "_left",
         "_limit_bytes",
         "_pen",
         "_scope",
         "_session",
         "_through",
+        "_write_through",
         "_written",
         "busy",
         "carrier",
@@ -89,6 +92,8 @@ class Attachment:
         self._session = session
         self._bell: Callable[[], object] | None = None
         self._direct: Direct | None = None
+        self._hands: Hands | None = None
+        self._write_through: Write | None = None
         self._through: Callable[[Sequence[Message]], object] | None = None
         self._pen: Stopper | None = None
         # Of a write that has begun and waits.
@@ -134,7 +139,7 @@ class Attachment:
 
     def _break_off(self) -> None:
         # At once: until the coroutine that serves this carrier has ended, others may have something to write.
-        self.write = None
+        self.write = self._write_through = None
         self._stop()
 
     def _stop(self) -> None:
@@ -159,13 +164,14 @@ class Attachment:
                 self.cut()
             return
 
-    def _write_messages(self, messages: Sequence[Message]) -> None:
-        if self.write is not None:
-            self._write(self.write(messages))
+    def _write_now(self, messages: Sequence[Message]) -> None:
+        if self._write_through is not None:
+            self._write(self._write_through(messages))
 
     def _write(self, writing: Coroutine[Any, Any, None]) -> None:
+        assert self._hands is not None
         self.busy = True
-        if self._session.host.begin_with(self._go_on, writing):
+        if self._hands.run(writing, self._go_on):
             self.busy = False
         else:
             self._left = Stopper()
@@ -194,6 +200,7 @@ class Attachment:
         self,
         write: Write,
         *,
+        through: Write | None = None,
         limit_bytes: int | None = None,
         ends: bool = False,
     ) -> None:
@@ -201,14 +208,16 @@ class Attachment:
 
         Args:
             write: Raises `OSError` where nothing can be written any more; that cuts the carrier.
+            through: Writes messages that are not kept for the peer, likewise.
             limit_bytes: Of what is written at once, as a payload.
             ends: Whether the carrier is cut as soon as it does not write any more, and not read on.
         """
         self.write = write
         self._limit_bytes = limit_bytes
         self._ends = ends
-        if limit_bytes is None and self._session.host.begins_at_once:
-            self._through = self._write_messages
+        self._hands = self._session.host.hands
+        if through is not None and self._hands is not None:
+            self._through, self._write_through = self._write_now, through
         self.ring()
 
     def begin_direct(
@@ -234,7 +243,7 @@ class Attachment:
 
     async def end(self) -> None:
         """Nothing is written any more; returns when nobody is at it."""
-        self.write = self._through = None
+        self.write = self._through = self._write_through = None
         if self._awake or self._left is not None:
             self._ended = ended = make_event()
             for pen in (self._pen, self._left):
@@ -341,7 +350,7 @@ class Attachment:
                 self._session.host.soon(self._flush_direct)
         elif self._may_write and not self._awake and not self.busy:
             host = self._session.host
-            if not host.begins_at_once:
+            if self._hands is None:
                 self._awake = True
                 host.spawn_aside(self._work)
             elif now:

@@ -549,7 +549,7 @@ class LiveSession:
         """`receive_at_pace`, as far as there is nothing to wait for.
 
         Returns:
-            Whether that was all. If not, call `receive_at_pace` with the same packets before more are taken.
+            Whether that was all. If not, `receive_rest` of the same packets comes before more are taken.
 
         Raises:
             MissingMessages, RemoteProtocolError: as `receive`.
@@ -564,11 +564,18 @@ class LiveSession:
         Raises:
             MissingMessages, RemoteProtocolError: as `receive`.
         """
-        while not self._receive(carrier, packets, stop=self._pace > 0):
+        if not self.receive_now(carrier, packets):
+            await self.receive_rest(carrier, packets)
+
+    async def receive_rest(self, carrier: Carrier, packets: Iterator[Packet]) -> None:
+        """What `receive_now` has left, as `receive_at_pace`."""
+        is_all = False
+        while not is_all:
             if self._rate.left < 0:
                 await self._slow_down()
             await self.pace()
             await checkpoint()
+            is_all = self._receive(carrier, packets, stop=self._pace > 0)
         if self._rate.left < 0:
             await self._slow_down()
 

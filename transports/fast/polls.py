@@ -328,7 +328,7 @@ class _Post:
         """Take the rest, and answer."""
         try:
             with session.posting():
-                await session.receive_at_pace(carrier, packets)
+                await session.receive_rest(carrier, packets)
         except RemoteProtocolError as error:
             if not self._is_gone:
                 self._polls.refuse(error, more)
