@@ -7,13 +7,11 @@ from base64 import b64encode
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import cast
 
-from ..adapters import SocketInfo
-from ..errors import LocalProtocolError, RemoteProtocolError, SessionClosed
+from ..errors import LocalProtocolError, SessionClosed
 from ..live import LiveSession, LiveSockJS, SessionHandler
 from ..session import GO_AWAY, CloseReason
-from ..wire.codec import Codec
 from ..wire.message import Message
-from ..wire.socketio import BinaryHeader, SocketPacket, SocketPacketType, encode_socket_packet
+from ..wire.socketio import SocketPacket, SocketPacketType, encode_socket_packet
 from .bare import Session
 from .names import check_rooms
 from .namespace import Namespace
@@ -28,10 +26,6 @@ class TextCodec:
     """Events as SockJS clients get them: a text, JSON's ``["name", argument, …]``; bytes are base64 in it."""
 
     __slots__ = ()
-    name = "text"
-
-    def recognises(self, data: str | bytes) -> bool:
-        return False
 
     def encode(self, packet: SocketPacket) -> list[Message]:
         data = cast("list[object]", packet.data)
@@ -41,9 +35,6 @@ class TextCodec:
             text, _ = encode_socket_packet(SocketPacket(SocketPacketType.EVENT, "/", plain))
         # What stands before the array is the type of the packet.
         return [Message(text[1:])]
-
-    def decode(self, data: str | bytes) -> SocketPacket | BinaryHeader:
-        raise RemoteProtocolError("what SockJS clients send are messages and no events")
 
 
 _TEXT = TextCodec()
@@ -64,8 +55,8 @@ class _Member:
 
     __slots__ = ("_max_rooms", "id", "live", "registry")
 
-    connected = False
-    codec: Codec = _TEXT
+    as_socket = None
+    codec = _TEXT
     # One that this codec makes too large for its own session must not keep it from the others.
     limit_bytes = 2**53
 
@@ -106,14 +97,6 @@ class _Member:
         """It is gone."""
         self.registry.adapter.remove_all(self)
         self.registry.release()
-
-    # Nobody calls these of who is not connected.
-
-    def info(self) -> SocketInfo:
-        raise NotImplementedError
-
-    def disconnect(self, close: bool) -> None:
-        raise NotImplementedError
 
 
 class SockJSSession(Session):
