@@ -29,7 +29,7 @@ from ..engine.subprotocols.stomp import Connect, SendTo, StompError, Subscriptio
 from ..engine.subprotocols.stomp_frames import Frame, FrameDecoder, Version, encode_frame
 
 if TYPE_CHECKING:
-    from ..engine.stomp import Peer, StompBroker
+    from ..engine.stomp import Messages, StompBroker
     from ..engine.stomp.queue import Letter
 
 __all__ = ["Relay", "RelaySession"]
@@ -226,10 +226,10 @@ class RelaySession(StompSession):
         self,
         relay: Relay,
         broker: StompBroker,
-        peer: Peer,
+        peer: Messages,
         *,
         heart_beat: float,
-        close: Close | None,
+        close: Close,
     ) -> None:
         super().__init__(broker, peer, heart_beat=heart_beat, close=close)
         self._relay = relay

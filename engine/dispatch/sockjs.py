@@ -131,6 +131,10 @@ class SockJSSession(Session):
             raise LocalProtocolError(f"the reason has more than {_MOST_REASON} bytes")
         self._sockjs.end_as(code, reason)
 
+    async def end(self, code: int, reason: str) -> None:
+        """`close`, for a protocol above that has its own codes."""
+        self._sockjs.end_as(code, reason)
+
     # -- rooms
 
     @property

@@ -27,7 +27,7 @@ from ..host import Host, guarded
 from ..live import Allowed
 from ..settings import StompSettings
 from ..subprotocols.stomp import Action, Commit, Connect, SendTo, StompError, Subscribe
-from .client import Peer, StompClient, StompLogin, StompMessage
+from .client import Messages, Peer, StompClient, StompLogin, StompMessage
 from .functions import Function, Functions, call
 from .message import Published, content_of
 from .queue import Letter, Queue
@@ -212,12 +212,20 @@ class StompBroker:
             heart_beat: Seconds, in place of the setting; 0 where the session itself watches its peer.
             close: Ends the session with a code of RFC 6455 and a reason; None for the session's own `close`.
         """
+
+        async def end(code: int, reason: str) -> None:
+            session.close()
+
+        await self.speak(session, end if close is None else close, heart_beat=heart_beat)
+
+    async def speak(self, messages: Messages, close: Close, *, heart_beat: float | None = None) -> None:
+        """`serve` on what does not end by itself."""
         beat = self.limits.heart_beat if heart_beat is None else heart_beat
-        one = self._new_session(session, beat, close)
+        one = self._new_session(messages, beat, close)
         self._clients[one.id] = one
         await one.run()
 
-    def _new_session(self, peer: Peer, heart_beat: float, close: Close | None) -> StompSession:
+    def _new_session(self, peer: Messages, heart_beat: float, close: Close) -> StompSession:
         return StompSession(self, peer, heart_beat=heart_beat, close=close)
 
     # -- called by sessions

@@ -11,11 +11,11 @@ from ..errors import EventError, LocalProtocolError
 from ..live import Handshake
 from ..wire.structure import MAX_CONTAINERS, MAX_DEPTH, check_structure
 
-__all__ = ["Peer", "StompClient", "StompLogin", "StompMessage", "decode_json"]
+__all__ = ["Messages", "Peer", "StompClient", "StompLogin", "StompMessage", "decode_json"]
 
 
-class Peer(Protocol):
-    """What carries a client: messages of text or bytes, in order. A `Session` is one."""
+class Messages(Protocol):
+    """What carries a client: messages of text or bytes, in order."""
 
     @property
     def request(self) -> Handshake:
@@ -38,6 +38,10 @@ class Peer(Protocol):
             LocalProtocolError: this cannot be sent to it.
         """
         ...
+
+
+class Peer(Messages, Protocol):
+    """`Messages` that can be ended. A `Session` is one."""
 
     def close(self) -> None:
         """End it. What was sent before still goes out."""

@@ -53,6 +53,18 @@ def one_server() -> Iterator[Running]:
     yield from _running("uvicorn")
 
 
+# What a bare WebSocket is, nobody is told.
+TRANSPORTS = {
+    "websocket": set[str](),
+    "any": {"websocket"},
+    "polling": {"polling"},
+    "sockjs:websocket": {"websocket"},
+    "sockjs:xhr-streaming": {"xhr-streaming"},
+    "sockjs:eventsource": {"eventsource"},
+    "sockjs:xhr-polling": {"xhr-polling"},
+}
+
+
 class Program:
     """`stompjs.js`, line by line."""
 
@@ -100,23 +112,28 @@ def clients_of(server: Running) -> int:
         ("uvicorn", "any"),
         ("hypercorn-trio", "websocket"),
         ("hypercorn-trio", "polling"),
+        ("uvicorn", "sockjs:websocket"),
+        ("uvicorn", "sockjs:xhr-streaming"),
+        ("uvicorn", "sockjs:eventsource"),
+        ("hypercorn-trio", "sockjs:xhr-polling"),
     ],
     indirect=["any_server"],
 )
 def test_all_that_a_client_can_ask_for(any_server: Running, application: Path, way: str) -> None:
     with program("talk", any_server.url, way, application) as client:
         transports = client.next()["transports"]
-    assert set(transports) == {"websocket": set(), "polling": {"polling"}, "any": {"websocket"}}[way]
+    assert set(transports) == TRANSPORTS[way]
     until(lambda: clients_of(any_server) == 0, "the end of all clients")
 
 
+@pytest.mark.parametrize("way", ["websocket", "sockjs:xhr-streaming"])
 def test_lost_heart_beats_are_noticed_by_both_sides(
-    one_server: Running, application: Path, portal: BlockingPortal
+    one_server: Running, application: Path, portal: BlockingPortal, way: str
 ) -> None:
     host, port = one_server.address.split(":")
     with (
         portal.wrap_async_context_manager(MisbehavingProxy(host, int(port))) as proxy,
-        program("silence", proxy.url, "websocket", application) as client,
+        program("silence", proxy.url, way, application) as client,
     ):
         assert client.next() == {"beat": "250,250"}
         assert clients_of(one_server) == 1

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
-from asgi_driver import ManualClock, drive, settled
+from asgi_driver import Client, ManualClock, drive, settled
 from stomp_peer import Site, StompPeer
 
 from holdfast import Engine, LocalProtocolError, Server, Stomp
@@ -90,6 +91,79 @@ async def test_a_drained_server_says_so_to_bare_websockets_at_once() -> None:
         client.tasks.start_soon(stomp.drain)
         assert await peer.error() == "server shutting down"
         assert (await client.websocket("/stomp").next())["status"] == 503
+
+
+async def by_sockjs(client: Client, id: str, *messages: str) -> str:
+    """What a poll of a SockJS session brings after these."""
+    await client.post(f"/stomp/0/{id}/xhr", "").text()
+    assert await client.post(f"/stomp/0/{id}/xhr_send", json.dumps(messages)).start() == 204
+    await settled()
+    return await client.post(f"/stomp/0/{id}/xhr", "").text()
+
+
+async def test_sockjs_at_the_same_address_and_all_in_one_conversation() -> None:
+    clock = ManualClock()
+    stomp = Stomp(sockjs=True, clock=clock)
+    async with drive(stomp) as client:
+        assert (await client.get("/stomp/info").json())["websocket"] is True
+        raw = client.websocket("/stomp/websocket", subprotocols=["v10.stomp", "v12.stomp"])
+        accepted = await raw.next()
+        assert (accepted["type"], accepted["subprotocol"]) == ("websocket.accept", "v12.stomp")
+        bare = await Site(stomp, clock, client).connected()
+        others = [StompPeer(raw, in_session=False), await Site(stomp, clock, client).peer(in_session=True)]
+        for peer in others:
+            await peer.connect()
+        bare.send("SUBSCRIBE", id=1, destination="/topic/a")
+        said = await by_sockjs(
+            client,
+            "id",
+            "CONNECT\naccept-version:1.2\n\n\0",
+            "SUBSCRIBE\nid:1\ndestination:/topic/a\n\n\0",
+        )
+        assert said.startswith('a["CONNECTED\\nversion:1.2\\n')
+        for peer in others:
+            peer.send("SEND", "hello", destination="/topic/a")
+        assert [frame.body for frame in await bare.take()] == [b"hello", b"hello"]
+        assert (await client.post("/stomp/0/id/xhr", "").text()).count("hello") == 2
+        bare.send("SEND", b"\xff\0", destination="/topic/a", content_length=2)
+        await settled()
+        [numbers] = json.loads((await client.post("/stomp/0/id/xhr", "").text())[1:])
+        assert bytes(numbers).endswith(b"\n\n\xff\0\0")
+        assert dict(stomp.stats().sessions) == {"websocket": 3, "stream": 0, "polling": 1}
+        assert stomp.session_count == len(stomp.clients) == 4
+
+
+async def test_an_error_by_sockjs_is_said_and_then_its_code() -> None:
+    stomp = Stomp(sockjs=True, clock=ManualClock())
+    async with drive(stomp) as client:
+        assert "ERROR" in await by_sockjs(client, "id", "[object ArrayBuffer]")
+        assert (await client.post("/stomp/0/id/xhr", "").text()).startswith("c[1002,")
+
+
+async def test_limits_are_for_all_ways_together_and_a_drain_tells_all() -> None:
+    clock = ManualClock()
+    stomp = Stomp(sockjs=True, clock=clock, max_sessions=2)
+    async with drive(stomp) as client:
+        bare = await Site(stomp, clock, client).connected()
+        await by_sockjs(client, "id", "CONNECT\naccept-version:1.2\n\n\0")
+        for full in (client.post("/stomp/0/other/xhr", ""), client.get("/stomp/?EIO=4&transport=polling")):
+            assert await full.start() == 503
+        assert (await client.websocket("/stomp").next())["status"] == 503
+        client.tasks.start_soon(stomp.drain)
+        assert await bare.error() == "server shutting down"
+        assert "message:server shutting down" in await client.post("/stomp/0/id/xhr", "").text()
+        assert await client.post("/stomp/0/other/xhr", "").start() == 503
+        stomp.start()
+        assert await client.post("/stomp/0/other/xhr", "").text() == "o\n"
+
+
+async def test_without_sockjs_there_is_none_and_a_way_may_be_left_out() -> None:
+    async with drive(Stomp(clock=ManualClock())) as client:
+        assert await client.get("/stomp/info").start() == 404
+    chosen = {"transports": ["polling"], "jsessionid": True}
+    async with drive(Stomp(sockjs=chosen, clock=ManualClock())) as client:
+        info = await client.get("/stomp/info").json()
+        assert (info["websocket"], info["cookie_needed"]) == (False, True)
 
 
 @pytest.mark.parametrize("url", ["http://localhost", "localhost:61613", "stomp://", "stomp:///x"])
