@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Self
+from typing import Self, cast
 
 import anyio
 
@@ -131,9 +131,18 @@ class Session:
         except BaseException as error:
             # Not at the end of the event loop: closing would start a timer that never ends.
             await self._live.host.go_on_after(error)
-            self._live.close()
-            raise
+            # Whoever sends to a client that has just left has done nothing wrong.
+            if self._live.is_open or not _is_of_the_end(error):
+                self._live.close()
+                raise
         self._live.close()
+
+
+def _is_of_the_end(error: BaseException) -> bool:
+    """Whether it says that a session is over, and nothing else."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(map(_is_of_the_end, cast("BaseExceptionGroup[BaseException]", error).exceptions))
+    return isinstance(error, SessionClosed)
 
 
 SessionFunction = Callable[[Session], Awaitable[None]]

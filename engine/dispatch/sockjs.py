@@ -184,17 +184,9 @@ def sockjs_handler_maker(
 ) -> Callable[[LiveSession], SessionHandler]:
     """What a `SockJSTable` calls with each new session."""
 
-    async def run(session: SockJSSession) -> None:
-        try:
-            await function(session)
-        except SessionClosed:
-            # Whoever sends to a client that has just left has done nothing wrong.
-            if session.is_open:
-                raise
-
     def make(live: LiveSession) -> SessionHandler:
         session = SockJSSession(live, namespace, max_rooms=max_rooms)
-        live.host.spawn(session.run, run)
+        live.host.spawn(session.run, function)
         return session
 
     return make

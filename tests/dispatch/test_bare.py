@@ -128,3 +128,53 @@ async def test_sending_waits_while_a_slow_peer_has_half_of_the_bound() -> None:
             await client.get(url, headers={"holdfast-attach": attach}).text()
         await settled()
         assert len(sent) == 12
+
+
+@pytest.mark.parametrize("in_a_group", [False, True])
+async def test_client_that_leaves_while_it_is_sent_to_is_no_failure(
+    in_a_group: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    go = anyio.Event()
+
+    async def late(session: Session) -> None:
+        await go.wait()
+        if in_a_group:
+            async with anyio.create_task_group() as tasks:
+                for n in range(2):
+                    tasks.start_soon(session.send, str(n))
+        await session.send("one")
+
+    async with drive(Engine(late, clock=ManualClock())) as client:
+        websocket = client.websocket(OPEN)
+        await websocket.accept()
+        websocket.close()
+        await websocket.finished()
+        go.set()
+        await settled()
+    assert "failed" not in caplog.text
+
+
+@pytest.mark.parametrize("while_open", [False, True])
+async def test_other_failures_of_the_function_are_told(
+    while_open: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    go = anyio.Event()
+
+    async def fail(session: Session) -> None:
+        await go.wait()
+        # That of another session, or another failure.
+        raise (
+            SessionClosed("of another")
+            if while_open
+            else ExceptionGroup("", [ValueError("x"), SessionClosed("y")])
+        )
+
+    async with drive(Engine(fail, clock=ManualClock())) as client:
+        websocket = client.websocket(OPEN)
+        await websocket.accept()
+        if not while_open:
+            websocket.close()
+            await websocket.finished()
+        go.set()
+        await settled()
+    assert "a background task failed" in caplog.text
