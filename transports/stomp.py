@@ -156,7 +156,7 @@ class Stomp(StompBroker, Endpoint):
 
     async def _serve_session(self, session: Session) -> None:
         # The session has a heartbeat of its own, and outlives what would be an outage here.
-        await self.serve(session, heart_beat=0)
+        await self.serve(session, heart_beat=0, close=session.end)
 
     async def _serve_sockjs(self, session: SockJSSession) -> None:
         await self.serve(session, close=session.end)

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import cast
 
 from ..errors import LocalProtocolError, SessionClosed
-from ..live import LiveSession, LiveSockJS, SessionHandler
+from ..live import LiveSession, SessionHandler
 from ..session import GO_AWAY, CloseReason
 from ..wire.message import Message
 from ..wire.socketio import SocketPacket, SocketPacketType, encode_socket_packet
@@ -18,8 +18,6 @@ from .namespace import Namespace
 from .registry import Registry
 
 __all__ = ["SockJSFunction", "SockJSSession", "TextCodec", "sockjs_handler_maker"]
-
-_MOST_REASON = 123
 
 
 class TextCodec:
@@ -108,8 +106,6 @@ class SockJSSession(Session):
 
     def __init__(self, live: LiveSession, namespace: Namespace | None = None, *, max_rooms: int = 0) -> None:
         super().__init__(live)
-        assert isinstance(live, LiveSockJS)
-        self._sockjs = live
         self._member: _Member | None = None
         if namespace is not None:
             registry = namespace._bound()  # pyright: ignore[reportPrivateUsage]
@@ -125,15 +121,7 @@ class SockJSSession(Session):
         Raises:
             LocalProtocolError: another code, or a longer reason.
         """
-        if code != 1000 and not 3000 <= code <= 4999:
-            raise LocalProtocolError(f"a session is closed with 1000 or 3000 to 4999, and not with {code!r}")
-        if Message(reason).size_bytes > _MOST_REASON:
-            raise LocalProtocolError(f"the reason has more than {_MOST_REASON} bytes")
-        self._sockjs.end_as(code, reason)
-
-    async def end(self, code: int, reason: str) -> None:
-        """`close`, for a protocol above that has its own codes."""
-        self._sockjs.end_as(code, reason)
+        super().close(code, reason)
 
     # -- rooms
 

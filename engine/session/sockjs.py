@@ -79,22 +79,16 @@ class SockJSCore(ServerSession):
         self.raw = raw
         self._takes_bytes = takes_bytes or raw
         self._beat_at = now + heartbeat
-        self._end_as: tuple[int, str] | None = None
         if not raw:
             self.opening.control.append(OPEN)
 
     @property
     def end(self) -> tuple[int, str]:
         """The code and the text that it has ended with, or would (rule 5)."""
-        if self._end_as is not None:
-            return self._end_as
+        if self.ended_as is not None:
+            return self.ended_as
         code, text = _INTERRUPTED if self.reason is None else _ENDS.get(self.reason, _INTERRUPTED)
         return code, self.end_message or text
-
-    def end_as(self, code: int, text: str) -> None:
-        """Say what the peer is told at the end; the first word stays."""
-        if self._end_as is None and self.life is Life.OPEN:
-            self._end_as = (code, text)
 
     def send(self, message: Message, *, now: float) -> int:
         """`Session.send`.
