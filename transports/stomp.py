@@ -141,7 +141,7 @@ class Stomp(StompBroker, Endpoint):
             make = sockjs_handler_maker(self._serve_sockjs, None, max_rooms=0)
             other = SockJSTable(chosen, host, make, beside=table, bytes_as_numbers=True)
             self._sockjs = _SockJSWay(other, path=path, app=None, allow_request=allow_request)
-        self._relay = None if relay is None else Relay(relay, limits)
+        self._relay = None if relay is None else Relay(relay, limits, host)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._sockjs is not None and scope["type"] != "lifespan" and self._sockjs.serves(scope):

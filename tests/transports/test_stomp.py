@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
+import anyio
 import pytest
+from anyio.abc import SocketAttribute, SocketStream
+from anyio.streams.stapled import MultiListener
 from asgi_driver import Client, ManualClock, drive, settled
 from stomp_peer import Site, StompPeer
 
-from holdfast import Engine, LocalProtocolError, Server, Stomp
+from holdfast import Engine, LocalProtocolError, Server, Stomp, StompSettings
 
 NOBODY = "stomp://127.0.0.1:1"
 
@@ -91,6 +96,127 @@ async def test_a_drained_server_says_so_to_bare_websockets_at_once() -> None:
         client.tasks.start_soon(stomp.drain)
         assert await peer.error() == "server shutting down"
         assert (await client.websocket("/stomp").next())["status"] == 503
+
+
+class SilentBroker:
+    """Takes connections and what is said, and says what the test wants it to.
+
+    Attributes:
+        heard: All that came, of all connections.
+    """
+
+    def __init__(self, greeting: bytes) -> None:
+        self.greeting = greeting
+        self.heard = b""
+        self.ended = 0
+
+    async def serve(self, listener: MultiListener[SocketStream]) -> None:
+        await listener.serve(self._take)
+
+    async def _take(self, stream: SocketStream) -> None:
+        async with stream:
+            await stream.send(self.greeting)
+            try:
+                while True:
+                    self.heard += await stream.receive()
+            except (anyio.EndOfStream, anyio.BrokenResourceError):
+                self.ended += 1
+
+
+@asynccontextmanager
+async def relay_to(broker: SilentBroker) -> AsyncIterator[tuple[Site, ManualClock]]:
+    clock = ManualClock()
+    async with await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=0) as listener:
+        port = listener.extra(SocketAttribute.local_port)
+        stomp = Stomp(relay=f"stomp://127.0.0.1:{port}", clock=clock, limits=StompSettings(heart_beat=0))
+        async with anyio.create_task_group() as tasks, drive(stomp) as client:
+            tasks.start_soon(broker.serve, listener)
+            yield Site(stomp, clock, client), clock
+            tasks.cancel_scope.cancel()
+
+
+async def text_of(peer: StompPeer, word: str) -> str:
+    """The next message with a word in it."""
+    while word not in (text := (await peer.socket.next()).get("text") or ""):
+        pass
+    return text
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    with anyio.fail_after(20):
+        while not condition():
+            await anyio.sleep(0.001)
+
+
+CONNECTED = b"CONNECTED\nversion:1.2\nheart-beat:10000,10000\n\n\0"
+
+
+async def test_a_broker_that_falls_silent_is_gone_after_three_of_its_intervals() -> None:
+    broker = SilentBroker(CONNECTED)
+    async with relay_to(broker) as (site, clock):
+        peer = await site.peer()
+        peer.send("CONNECT", accept_version="1.2", host="h")
+        assert "CONNECTED" in await text_of(peer, "CONNECTED")
+        await until(lambda: b"CONNECT" in broker.heard)
+        # We beat, as it wants.
+        for _ in range(2):
+            before = broker.heard.count(b"\n")
+            await clock.advance(10)
+            await until(lambda before=before: broker.heard.count(b"\n") > before)
+        await clock.advance(9)
+        assert peer.socket.quiet()
+        await clock.advance(31)
+        assert "message:the broker cannot be reached" in await text_of(peer, "ERROR")
+        assert await peer.socket.closed() == 1013
+        await until(lambda: broker.ended == 1)
+
+
+async def test_a_broker_that_beats_is_not_taken_for_gone() -> None:
+    class Beating(SilentBroker):
+        async def _take(self, stream: SocketStream) -> None:
+            self.stream = stream
+            await super()._take(stream)
+
+    broker = Beating(CONNECTED)
+    async with relay_to(broker) as (site, clock):
+        peer = await site.peer()
+        peer.send("CONNECT", accept_version="1.2", host="h")
+        await text_of(peer, "CONNECTED")
+        for n in range(12):
+            await broker.stream.send(
+                b"\nMESSAGE\nsubscription:1\nmessage-id:%d\ndestination:/topic/a\n\n\0" % n
+            )
+            assert f"message-id:{n}\n" in await text_of(peer, "MESSAGE")
+            await clock.advance(10)
+        assert peer.socket.quiet()
+        assert broker.ended == 0
+
+
+async def test_a_broker_that_never_answers_is_given_up() -> None:
+    broker = SilentBroker(b"\n")
+    async with relay_to(broker) as (site, clock):
+        peer = await site.peer()
+        peer.send("CONNECT", accept_version="1.2", host="h")
+        await until(lambda: b"CONNECT" in broker.heard)
+        await clock.advance(5)
+        assert "message:the broker cannot be reached" in await text_of(peer, "ERROR")
+        assert await peer.socket.closed() == 1013
+        await until(lambda: broker.ended == 1)
+
+
+async def test_a_broker_that_takes_what_the_application_sends_and_confirms_nothing() -> None:
+    broker = SilentBroker(CONNECTED)
+    async with relay_to(broker) as (site, clock), anyio.create_task_group() as tasks:
+
+        async def send() -> None:
+            with pytest.raises(LocalProtocolError, match="cannot be reached"):
+                await site.stomp.send("/topic/a", "x")
+
+        tasks.start_soon(send)
+        # Once more by a new connection, as the first might have ended while nobody looked.
+        for number in (1, 2):
+            await until(lambda number=number: broker.heard.count(b"SEND\n") == number)
+            await clock.advance(5)
 
 
 async def by_sockjs(client: Client, id: str, *messages: str) -> str:
