@@ -357,21 +357,25 @@ class StompBroker:
             raise StompError("there is no such destination")
         function, send_to, params = found
         message = StompMessage(client, send.destination, send.headers, send.body, params)
+        content: dict[str, object] = {"message": _FAILED}
         try:
             value = await guarded(call(function, message), "the function")
-            if value is not None:
-                to = send_to or "/topic/" + send.destination.removeprefix("/app/")
-                content_type, body = content_of(value)
-                await self._publish(to, {"content-type": content_type}, body, client.user, only=client)
-            return True
-        except Exception as error:
-            content: dict[str, object] = {"message": _FAILED}
-            if isinstance(error, EventError):
-                content = {"message": error.message, "code": error.code, "data": error.data}
-            else:
-                logger.exception("the function of %r failed", send.destination)
-            await self._tell(client, send, content)
-            return False
+        except EventError as error:
+            content = {"message": error.message, "code": error.code, "data": error.data}
+        except Exception:
+            # Whatever it is, it is the application's: the client hears that, and the log the rest.
+            logger.exception("the function of %r failed", send.destination)
+        else:
+            try:
+                if value is not None:
+                    to = send_to or "/topic/" + send.destination.removeprefix("/app/")
+                    content_type, body = content_of(value)
+                    await self._publish(to, {"content-type": content_type}, body, client.user, only=client)
+                return True
+            except (StompError, LocalProtocolError) as error:
+                logger.error("what the function of %r returns cannot be sent: %s", send.destination, error)
+        await self._tell(client, send, content)
+        return False
 
     async def _tell(self, client: StompClient, send: SendTo, content: dict[str, object]) -> None:
         headers = {"failed-destination": send.destination}

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from ..errors import EventError, LocalProtocolError
+from ..errors import EventError, LimitExceeded, LocalProtocolError
 from ..live import Handshake
 from ..wire.structure import MAX_CONTAINERS, MAX_DEPTH, check_structure
 
@@ -152,6 +152,5 @@ def decode_json(text: str) -> object:
     try:
         check_structure(text, MAX_DEPTH, MAX_CONTAINERS)
         return json.loads(text, parse_constant=_refuse)
-    except Exception as error:
-        # Of the parser: ValueError; RecursionError and LimitExceeded for what is nested too deeply.
+    except (ValueError, RecursionError, LimitExceeded) as error:
         raise LocalProtocolError("the body is not JSON, or nested too deeply") from error
