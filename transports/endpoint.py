@@ -302,7 +302,7 @@ class Endpoint:
                 return None
             check_head(scope, settings)
             request = self._parse(scope, head)
-            if self.forwarding is not None and await self._is_forwarded(request, receive, send, cors):
+            if self.forwarding is not None and await self._is_forwarded(request, receive, send):
                 return None
             if request.sid is None:
                 self.table.check_room(request.handshake)
@@ -321,9 +321,7 @@ class Endpoint:
             await refuse(scope, send, refusal_of(error), cors)
         return None
 
-    async def _is_forwarded(
-        self, request: Request, receive: Receive, send: Send, cors: dict[str, str]
-    ) -> bool:
+    async def _is_forwarded(self, request: Request, receive: Receive, send: Send) -> bool:
         """Whether another node has answered: it has the session."""
         if self.siblings is not None and not self.siblings.mesh.is_ready:
             # Those who get the next request of a session must know whose it is.
