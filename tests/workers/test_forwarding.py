@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from asgi_driver import Client, WebSocketExchange, settled
+from asgi_driver import Client, ManualClock, WebSocketExchange, settled
 from carried import Carried
 from counting_peer import client_of
 from event_peer import until
@@ -79,7 +79,8 @@ async def test_client_that_takes_nothing_keeps_no_more_than_a_window_on_the_way(
 
 
 async def test_handler_that_is_slow_keeps_no_more_than_a_window_of_what_its_client_says() -> None:
-    async with opened(max_events_per_second=1) as site:
+    clock = ManualClock()
+    async with opened(max_events_per_second=1, ping_interval=1000, clock=clock) as site:
         heard: list[int] = []
 
         @site.server.on("e")
@@ -95,6 +96,9 @@ async def test_handler_that_is_slow_keeps_no_more_than_a_window_of_what_its_clie
         assert heard == list(range(len(heard)))
         assert edge.said - said < 20
         assert socket.untaken() > 30
+        for _ in range(100):
+            await clock.advance(1)
+        assert heard == list(range(60))
 
 
 async def test_websocket_whose_session_is_lost_is_closed_for_a_restart() -> None:
