@@ -8,6 +8,8 @@ from .engine.drain import Drained
 from .engine.errors import (
     AckTimeout,
     AuthenticationFailed,
+    BrokerRefused,
+    BrokerUnavailable,
     ConnectionRefusedError,
     Disconnected,
     EventError,
@@ -37,6 +39,8 @@ __all__ = [
     "AuthenticationFailed",
     "BinaryHeader",
     "BroadcastOperator",
+    "BrokerRefused",
+    "BrokerUnavailable",
     "CloseReason",
     "Codec",
     "ConnectionRefusedError",
