@@ -1,7 +1,16 @@
 """Holdfast: Socket.IO events over whatever network lies between a browser and a Python server."""
 
 from .engine.adapters import Adapter, MemoryHub
-from .engine.dispatch import Ack, BroadcastOperator, Namespace, Next, ParentNamespace, RemoteSocket, Socket
+from .engine.dispatch import (
+    Ack,
+    BroadcastOperator,
+    FetchedSockets,
+    Namespace,
+    Next,
+    ParentNamespace,
+    RemoteSocket,
+    Socket,
+)
 from .engine.dispatch.bare import Session
 from .engine.dispatch.sockjs import SockJSSession
 from .engine.drain import Drained
@@ -49,6 +58,7 @@ __all__ = [
     "Drained",
     "Engine",
     "EventError",
+    "FetchedSockets",
     "Handshake",
     "HoldfastError",
     "JsonCodec",

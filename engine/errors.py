@@ -21,7 +21,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import IntEnum
 
 __all__ = [
@@ -166,11 +166,13 @@ class AckTimeout(HoldfastError):
 
     Attributes:
         answers: Of a broadcast: what those answered who did.
+        missing: Of a question to other servers: the names of those that said nothing.
     """
 
-    def __init__(self, message: str, *, answers: Sequence[object] = ()) -> None:
+    def __init__(self, message: str, *, answers: Sequence[object] = (), missing: Iterable[str] = ()) -> None:
         super().__init__(message)
         self.answers = list(answers)
+        self.missing = frozenset(missing)
 
 
 class Disconnected(HoldfastError):

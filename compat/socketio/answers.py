@@ -32,6 +32,7 @@ class CallbackAnswers:
 
     def __init__(self, target: BroadcastOperator, callback: Function) -> None:
         self.ends: list[Function] = []
+        self.silent: set[str] = set()
         self._spawn = target.host.spawn
         self._callback = callback
 
@@ -57,6 +58,7 @@ class FirstAnswer:
 
     def __init__(self) -> None:
         self.ends: list[Function] = []
+        self.silent: set[str] = set()
         self.args: list[object] | None = None
         self._missing = 0
         self._done: Event = make_event()

@@ -7,6 +7,7 @@ from .base import (
     Adapter,
     AdapterFactory,
     Answers,
+    Fetched,
     Node,
     NoHandler,
     Recipient,
@@ -14,17 +15,27 @@ from .base import (
     SocketInfo,
     Target,
 )
+from .bus import Bus, BusFactory, Receiver
+from .cluster import ClusterAdapter
 from .memory import MemoryAdapter, MemoryHub, deliver
+from .messages import ClusterMessage, MessageType
 
 __all__ = [
     "EVERYBODY",
     "Adapter",
     "AdapterFactory",
     "Answers",
+    "Bus",
+    "BusFactory",
+    "ClusterAdapter",
+    "ClusterMessage",
+    "Fetched",
     "MemoryAdapter",
     "MemoryHub",
+    "MessageType",
     "NoHandler",
     "Node",
+    "Receiver",
     "Recipient",
     "RoomChange",
     "SocketInfo",

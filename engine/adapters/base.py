@@ -16,6 +16,7 @@ __all__ = [
     "Adapter",
     "AdapterFactory",
     "Answers",
+    "Fetched",
     "NoHandler",
     "Node",
     "Recipient",
@@ -101,8 +102,27 @@ class Recipient(Protocol):
     def disconnect(self, close: bool) -> None: ...
 
 
+class Fetched(list[SocketInfo]):
+    """The sockets that were found.
+
+    Attributes:
+        missing: The nodes that did not answer in time, whose sockets are therefore not among them.
+    """
+
+    def __init__(self, found: Iterable[SocketInfo] = (), *, missing: Iterable[str] = ()) -> None:
+        super().__init__(found)
+        self.missing = frozenset(missing)
+
+
 class Answers(Protocol):
-    """Who waits for the acknowledgements of a broadcast."""
+    """Who waits for the acknowledgements of a broadcast.
+
+    Attributes:
+        silent: The other nodes that have not yet said how many sockets they ask, each of which counts as one that is
+            expected. The adapter puts them in and takes them out.
+    """
+
+    silent: set[str]
 
     def expect(self, number: int) -> None:
         """So many more will be asked. Before the first of them answers."""
@@ -198,17 +218,26 @@ class Adapter(Protocol):
         ...
 
     async def ask(
-        self, name: str, args: tuple[object, ...], target: Target, answers: Answers
+        self,
+        name: str,
+        args: tuple[object, ...],
+        target: Target,
+        answers: Answers,
+        *,
+        seconds: float | None = None,
     ) -> Callable[[], None]:
         """Send an event to every member and let their acknowledgements come in; the result ends the waiting.
+
+        Args:
+            seconds: How long the caller will wait, for the other nodes to know.
 
         Raises:
             LocalProtocolError: it cannot be encoded; nobody got it.
         """
         ...
 
-    async def fetch(self, target: Target) -> list[SocketInfo]:
-        """Describe every member, wherever it is."""
+    async def fetch(self, target: Target) -> Fetched:
+        """Describe every member, wherever it is, as far as its node answers in time."""
         ...
 
     async def join(self, target: Target, rooms: Iterable[str]) -> None:

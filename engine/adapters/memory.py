@@ -16,10 +16,18 @@ from ..session import kept_bytes
 from ..wire.codec import Codec
 from ..wire.message import Message
 from ..wire.socketio import SocketPacket, SocketPacketType
-from .base import Answers, Node, NoHandler, Recipient, SocketInfo, Target
+from .base import Answers, Fetched, Node, NoHandler, Recipient, Target
 from .turns import Turns
 
-__all__ = ["SLICE", "MemoryAdapter", "MemoryHub", "deliver"]
+__all__ = [
+    "SLICE",
+    "MemoryAdapter",
+    "MemoryHub",
+    "deliver",
+    "encode_for",
+    "hand_over",
+    "hand_over_in_slices",
+]
 
 logger = logging.getLogger("holdfast.adapters")
 
@@ -216,19 +224,28 @@ class MemoryAdapter:
                 return
         async with turns:
             members = self._everywhere(target)
-            encoded = encode_for(members, packet)
-
-            def serve(some: Sequence[Recipient]) -> None:
-                if target.volatile:
-                    # Others may have become slow since they were looked through.
-                    some = [member for member in some if member.writable]
-                hand_over(some, encoded, packet, target)
-
-            await _in_slices(members, serve)
+            await hand_over_in_slices(members, encode_for(members, packet), packet, target)
 
     async def ask(
-        self, name: str, args: tuple[object, ...], target: Target, answers: Answers
+        self,
+        name: str,
+        args: tuple[object, ...],
+        target: Target,
+        answers: Answers,
+        *,
+        seconds: float | None = None,
     ) -> Callable[[], None]:
+        return await self._ask(name, args, target, answers, None)
+
+    async def _ask(
+        self,
+        name: str,
+        args: tuple[object, ...],
+        target: Target,
+        answers: Answers,
+        say: Callable[[], None] | None,
+    ) -> Callable[[], None]:
+        """`ask`; with ``say`` called when its turn has come, before anybody here is asked."""
         ends: list[Callable[[], None]] = []
 
         def end() -> None:
@@ -236,6 +253,8 @@ class MemoryAdapter:
                 each()
 
         async with self._turns:
+            if say is not None:
+                say()
             asked = [(adapter, adapter._connected(target)) for adapter in self._meant(target)]
             answers.expect(sum(len(members) for _, members in asked))
             if any(len(members) > SLICE for _, members in asked):
@@ -258,13 +277,13 @@ class MemoryAdapter:
                 raise
         return end
 
-    async def fetch(self, target: Target) -> list[SocketInfo]:
-        return [
+    async def fetch(self, target: Target) -> Fetched:
+        return Fetched(
             # Of another server a copy, as from one in another process.
             info if adapter is self else replace(info, data=dict(info.data))
             for adapter in self._meant(target)
             for info in [member.info() for member in adapter._connected(target)]
-        ]
+        )
 
     async def join(self, target: Target, rooms: Iterable[str]) -> None:
         rooms = list(rooms)
@@ -380,6 +399,23 @@ def hand_over(
     volatile = target.volatile
     for member in members:
         member.deliver(encoded[member.codec], packet, volatile=volatile)
+
+
+async def hand_over_in_slices(
+    members: Sequence[Recipient],
+    encoded: Mapping[Codec, list[Message]],
+    packet: SocketPacket,
+    target: Target,
+) -> None:
+    """`hand_over`, in turns with everything else."""
+
+    def serve(some: Sequence[Recipient]) -> None:
+        if target.volatile:
+            # Others may have become slow since they were looked through.
+            some = [member for member in some if member.writable]
+        hand_over(some, encoded, packet, target)
+
+    await _in_slices(members, serve)
 
 
 async def _in_slices(members: Sequence[Recipient], serve: Callable[[Sequence[Recipient]], None]) -> None:

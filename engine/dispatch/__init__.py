@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .acks import Ack, Answer
-from .broadcast import BroadcastOperator, RemoteSocket
+from .broadcast import BroadcastOperator, FetchedSockets, RemoteSocket
 from .events import Events
 from .handlers import Next
 from .namespace import Namespace, ParentNamespace
@@ -17,6 +17,7 @@ __all__ = [
     "BroadcastOperator",
     "EventSession",
     "Events",
+    "FetchedSockets",
     "Namespace",
     "Next",
     "ParentNamespace",

@@ -183,10 +183,11 @@ class AckWaiter:
 class AckCollector:
     """Waits for the acknowledgements of several sockets. Who leaves meanwhile is not waited for."""
 
-    __slots__ = ("_done", "_missing", "answers", "timed_out")
+    __slots__ = ("_done", "_missing", "answers", "silent", "timed_out")
 
     def __init__(self) -> None:
         self._missing = 0
+        self.silent: set[str] = set()
         self._done: Event | None = None
         self.answers: list[object] = []
         self.timed_out = False
@@ -223,5 +224,8 @@ class AckCollector:
             self._done = make_event()
             await self._done.wait()
         if self._missing:
-            raise AckTimeout(f"{self._missing} acknowledgements did not arrive in time", answers=self.answers)
+            text = f"{self._missing} acknowledgements did not arrive in time"
+            if self.silent:
+                text += f"; nothing came from {', '.join(sorted(self.silent))}"
+            raise AckTimeout(text, answers=self.answers, missing=self.silent)
         return self.answers

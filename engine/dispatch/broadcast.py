@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from ..adapters import EVERYBODY, SocketInfo, Target
@@ -14,7 +14,7 @@ from .acks import AckCollector, value_of
 from .names import check_rooms
 from .registry import Source
 
-__all__ = ["BroadcastOperator", "RemoteSocket"]
+__all__ = ["BroadcastOperator", "FetchedSockets", "RemoteSocket"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,8 @@ class BroadcastOperator:
         ends: list[Callable[[], None]] = []
         try:
             for registry in self.source.registries():
-                ends.append(await registry.adapter.ask(event, args, self.target, collector))
+                ask = registry.adapter.ask
+                ends.append(await ask(event, args, self.target, collector, seconds=seconds))
             return await collector.wait()
         finally:
             for end in ends:
@@ -107,13 +108,15 @@ class BroadcastOperator:
             if timer is not None:
                 timer.cancel()
 
-    async def fetch_sockets(self) -> list[RemoteSocket]:
-        """The sockets that are meant, those of other servers among them."""
-        return [
-            RemoteSocket(info, BroadcastOperator(registry, self.host))
-            for registry in self.source.registries()
-            for info in await registry.adapter.fetch(self.target)
-        ]
+    async def fetch_sockets(self) -> FetchedSockets:
+        """The sockets that are meant, those of other servers among them, as far as these answer in time."""
+        found = FetchedSockets()
+        for registry in self.source.registries():
+            operator = BroadcastOperator(registry, self.host)
+            fetched = await registry.adapter.fetch(self.target)
+            found += [RemoteSocket(info, operator) for info in fetched]
+            found.missing |= fetched.missing
+        return found
 
     async def sockets_join(self, *rooms: str) -> None:
         """Let them enter rooms.
@@ -142,6 +145,18 @@ class BroadcastOperator:
         """Put them out of the namespace; with ``close``, end their sessions."""
         for registry in self.source.registries():
             await registry.adapter.disconnect(self.target, close=close)
+
+
+class FetchedSockets(list["RemoteSocket"]):
+    """What `fetch_sockets` has found: a list.
+
+    Attributes:
+        missing: The names of the servers that did not answer in time; without their sockets the list is what came.
+    """
+
+    def __init__(self, found: Iterable[RemoteSocket] = (), *, missing: frozenset[str] = frozenset()) -> None:
+        super().__init__(found)
+        self.missing = missing
 
 
 class RemoteSocket:

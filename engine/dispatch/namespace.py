@@ -8,7 +8,7 @@ from typing import TypeVar, overload
 from ..adapters import RoomChange
 from ..errors import LocalProtocolError
 from ..host import Host
-from .broadcast import BroadcastOperator, RemoteSocket
+from .broadcast import BroadcastOperator, FetchedSockets
 from .handlers import Function
 from .listeners import Listeners
 from .names import check_name
@@ -185,7 +185,7 @@ class Audience:
         """Everybody, with a time limit for `BroadcastOperator.emit_with_ack`."""
         return self._everybody.timeout(seconds)
 
-    async def fetch_sockets(self) -> list[RemoteSocket]:
+    async def fetch_sockets(self) -> FetchedSockets:
         """Everybody."""
         return await self._everybody.fetch_sockets()
 
@@ -342,7 +342,8 @@ class Namespace(Audience):
             One answer per server that has a handler which did not fail.
 
         Raises:
-            AckTimeout: not all came in time.
+            AckTimeout: not all came in time; its ``answers`` are those that did, ``missing`` names the servers that
+                said nothing, where they have names.
         """
         registry = self._bound()
         seconds = registry.ack_timeout if timeout is None else timeout
