@@ -1,6 +1,14 @@
 """Holdfast: Socket.IO events over whatever network lies between a browser and a Python server."""
 
-from .engine.adapters import Adapter, MemoryHub
+from .engine.adapters import (
+    Adapter,
+    BrokerHealth,
+    EmitterOperator,
+    MemoryHub,
+    RedisAdapter,
+    RedisEmitter,
+    RedisStreamsAdapter,
+)
 from .engine.dispatch import (
     Ack,
     BroadcastOperator,
@@ -48,6 +56,7 @@ __all__ = [
     "AuthenticationFailed",
     "BinaryHeader",
     "BroadcastOperator",
+    "BrokerHealth",
     "BrokerRefused",
     "BrokerUnavailable",
     "CloseReason",
@@ -56,6 +65,7 @@ __all__ = [
     "Cookie",
     "Disconnected",
     "Drained",
+    "EmitterOperator",
     "Engine",
     "EventError",
     "FetchedSockets",
@@ -70,6 +80,9 @@ __all__ = [
     "Namespace",
     "Next",
     "ParentNamespace",
+    "RedisAdapter",
+    "RedisEmitter",
+    "RedisStreamsAdapter",
     "RemoteProtocolError",
     "RemoteSocket",
     "Server",

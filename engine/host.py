@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import logging
+import sys
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
 from contextlib import contextmanager
 from itertools import count
@@ -22,7 +23,18 @@ import anyio
 
 from .hands import Hands
 
-__all__ = ["Clock", "Event", "Host", "LoopClock", "Task", "Timer", "guarded", "make_event", "running_task"]
+__all__ = [
+    "Clock",
+    "Event",
+    "Host",
+    "LoopClock",
+    "Task",
+    "Timer",
+    "guarded",
+    "in_event_loop",
+    "make_event",
+    "running_task",
+]
 
 logger = logging.getLogger("holdfast.host")
 
@@ -69,6 +81,16 @@ def make_event() -> Event:
     except RuntimeError:
         return anyio.Event()
     return asyncio.Event()
+
+
+def in_event_loop() -> bool:
+    """Whether an event loop runs here, of asyncio or of Trio, so that tasks can be started."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        trio = sys.modules.get("trio")
+        return trio is not None and bool(trio.lowlevel.in_trio_run())
+    return True
 
 
 def running_task() -> Task | None:

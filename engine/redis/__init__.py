@@ -4,6 +4,18 @@ from __future__ import annotations
 
 from .address import RedisAddress
 from .connection import RedisConnection, Reply, Word
+from .outbox import RedisOutbox
 from .script import RedisScript
+from .streams import RedisStreams
+from .subscriber import RedisSubscriber
 
-__all__ = ["RedisAddress", "RedisConnection", "RedisScript", "Reply", "Word"]
+__all__ = [
+    "RedisAddress",
+    "RedisConnection",
+    "RedisOutbox",
+    "RedisScript",
+    "RedisStreams",
+    "RedisSubscriber",
+    "Reply",
+    "Word",
+]

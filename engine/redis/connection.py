@@ -109,10 +109,17 @@ class RedisConnection:
         # It may be lost, and we have not heard of it yet.
         return self._is_up and self._raw is not None and self._raw.usable
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it is kept: there, or to be there soon."""
+        return self._scope is not None
+
     def open(self) -> None:
         """Begin to connect; idempotent. In a running event loop."""
         if self._scope is None:
             self._scope = anyio.CancelScope()
+            # The one before may belong to another event loop.
+            self._changed = anyio.Event()
             self._host.spawn_aside(self._supervise, self._scope)
 
     def close(self) -> None:
@@ -120,6 +127,7 @@ class RedisConnection:
         scope, self._scope = self._scope, None
         if scope is not None:
             scope.cancel()
+            self._tell()
 
     def reset(self, why: str) -> None:
         """Give up the connection that there is, and make another."""
