@@ -134,14 +134,16 @@ class RedisNode:
     @property
     def health(self) -> BrokerHealth:
         commands, ears = self.commands, self.subscriber.connection
+        is_up = commands.is_up and ears.is_up
+        why = commands.last_error or ears.last_error or "the connection was lost"
         return BrokerHealth(
-            is_up=commands.is_up and ears.is_up,
+            is_up=is_up,
             waiting_bytes=self.outbox.waiting_bytes,
             lost=self.outbox.lost,
             unread=self.unread,
             reconnections=max(0, commands.made - 1) + max(0, ears.made - 1),
             deaf=self.subscriber.deaf,
-            last_error="" if commands.is_up and ears.is_up else commands.last_error or ears.last_error,
+            last_error="" if is_up else why,
         )
 
 

@@ -90,7 +90,7 @@ class RedisStreams:
                         await self._find()
                     await self._read()
                 except BrokerUnavailable:
-                    continue
+                    await anyio.sleep(_PAUSE_SECONDS)
                 except BrokerRefused as error:
                     logger.error("a stream cannot be read: %s", error)
                     await anyio.sleep(_PAUSE_SECONDS)

@@ -9,10 +9,13 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from client_driver import Driver, driving
 from real_redis import Redis
 from real_server import free_port, running, server_command
+
+from holdfast import RedisEmitter
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(120)]
 
@@ -66,7 +69,7 @@ class Cluster:
     def settle(self) -> None:
         """Return when all have heard all that any node has said before."""
         for client in self.clients.values():
-            mark = f"mark {next(self._marks)}"
+            mark = f"mark {next(self._marks)} of {client.number}"
             client.do("emit", mark)
             for other in self.clients.values():
                 other.hear(mark)
@@ -205,3 +208,66 @@ def test_servers_tell_and_ask_each_other(cluster: Cluster, teller: Client) -> No
     assert sorted(teller.do("ask servers", "asked", "what")) == [[name, "what"] for name in others]
     cluster.settle()
     assert teller.heard("server told") == []
+
+
+async def emit_as_python(redis: Redis, name: str, who: dict[str, Any], args: tuple[Any, ...]) -> None:
+    async with RedisEmitter(redis.url) as emitter:
+        if name == "tell servers":
+            await emitter.server_side_emit(*args)
+            return
+        many = emitter.to(*who["rooms"]) if "rooms" in who else emitter.of("/")
+        many = many.except_(*who.get("except", []))
+        many = many.volatile if who.get("volatile") else many
+        function = {
+            "emit": many.emit,
+            "join": many.sockets_join,
+            "leave": many.sockets_leave,
+            "disconnect": many.disconnect_sockets,
+        }[name]
+        await function(*args)
+
+
+@pytest.mark.parametrize("emitter", ["node", "asyncio", "trio"])
+def test_emitters_reach_all_nodes(nodes: Any, shared_redis: Redis, emitter: str) -> None:
+    driver, urls = nodes
+    cluster = Cluster(driver, urls["redis"], "redis")
+
+    def emit(name: str, *args: Any, **who: Any) -> None:
+        if emitter == "node":
+            driver.call("emitter", name=name, who=who, args=args)
+        else:
+            anyio.run(emit_as_python, shared_redis, name, who, args, backend=emitter)
+
+    python, trio, node = (cluster.clients[name] for name in NODES)
+    trio.ask("join", "a room")
+    emit("emit", "said", 1, b"bytes", None)
+    emit("emit", "said", 2, rooms=["a room", node.id])
+    emit("emit", "said", 3, rooms=[node.id], volatile=True)
+    emit("emit", "said", 4, **{"except": ["a room"]})
+    emit("join", "later", rooms=["a room", node.id])
+    cluster.settle()
+    emit("emit", "said", 5, rooms=["later"])
+    emit("leave", "later", rooms=[node.id])
+    cluster.settle()
+    emit("emit", "said", 6, rooms=["later"])
+    emit("tell servers", "told", "by an emitter")
+    for client in (python, trio, node):
+        assert client.hear("said") == [1, b"bytes", None]
+        assert client.hear("server told") == [client.name, "by an emitter"]
+    cluster.settle()
+    assert [client.heard("said") for client in (python, trio, node)] == [
+        [[4]],
+        [[2], [5], [6]],
+        [[2], [3], [4], [5]],
+    ]
+    emit("disconnect", True, rooms=["a room"])
+    assert trio.hear("disconnect") in (["transport close"], ["io server disconnect"])
+
+
+def test_node_lists_the_rooms_of_all(nodes: Any) -> None:
+    driver, urls = nodes
+    # Over streams its adapter cannot.
+    cluster = Cluster(driver, urls["redis"], "redis")
+    cluster.clients["python"].ask("join", "only here")
+    found = cluster.clients["node"].do("all rooms")
+    assert {"only here", *(client.id for client in cluster.clients.values())} <= {*found}
