@@ -84,12 +84,12 @@ def make_event() -> Event:
 
 
 def in_event_loop() -> bool:
-    """Whether an event loop runs here, of asyncio or of Trio, so that tasks can be started."""
+    """Whether this is called in one."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
         trio = sys.modules.get("trio")
-        return trio is not None and bool(trio.lowlevel.in_trio_run())
+        return trio is not None and trio.lowlevel.in_trio_run()
     return True
 
 

@@ -16,6 +16,7 @@ from .drain import Drain
 from .errors import ErrorCode, RequestRefused, WrongKey
 from .host import Host
 from .live import Bodies, Counters, Handshake, Identity, LiveSession, SessionHandler, Stats, Unused
+from .node import NodeName, node_of
 from .session import Budget, CloseReason, Life, ServerSession
 from .settings import Settings
 from .wire.codec import CODEC_NAMES
@@ -43,6 +44,7 @@ class SessionTable:
         host: Runs the tasks and timers.
         open_handler: Called with each new session before any message of it; returns what runs above it.
         codecs: What a counting peer may choose from.
+        node: What this server is called among others.
     """
 
     def __init__(
@@ -52,7 +54,9 @@ class SessionTable:
         open_handler: Callable[[LiveSession], SessionHandler],
         *,
         codecs: Sequence[str] = CODEC_NAMES,
+        node: NodeName | None = None,
     ) -> None:
+        self.node = node or NodeName()
         self.settings = settings
         self.host = host
         self.sessions: dict[str, LiveSession] = {}
@@ -85,7 +89,7 @@ class SessionTable:
         """
         self.check_room(request)
         settings = self.settings
-        sid, key = new_id(), new_key()
+        sid, key = str(self.node) + new_id(), new_key()
         interval = settings.counting_ping_interval if counting else settings.ping_interval
         timeout = settings.counting_ping_timeout if counting else settings.ping_timeout
         core = ServerSession(
@@ -203,6 +207,13 @@ class SessionTable:
         """Whether there is, or was a while ago, such a session."""
         return sid in self.sessions or sid in self._tombstones
 
+    def elsewhere(self, sid: str) -> str:
+        """The node whose session this would be; empty for one of this server, or of nobody."""
+        if sid in self.sessions:
+            return ""
+        name = node_of(sid)
+        return "" if name == str(self.node) else name
+
     def find(self, sid: str, *, key: str | None = None) -> LiveSession:
         """The session of a request, its resume key checked if it is a counting one.
 
@@ -248,8 +259,8 @@ class SessionTable:
             message = "Session ID unknown: the session is over"
             return RequestRefused(ErrorCode.SESSION_UNKNOWN, message, received=tombstone.received)
         message = (
-            "Session ID unknown: it is over, the server was restarted, or another worker has it "
-            "(several workers need sticky sessions)"
+            "Session ID unknown: it is over, its server was restarted, or another worker or host has it that this one "
+            "cannot reach (settings workers and adapter, or sticky sessions)"
         )
         return RequestRefused(ErrorCode.SESSION_UNKNOWN, message)
 

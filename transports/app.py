@@ -12,10 +12,12 @@ from ..engine.dispatch.bare import SessionFunction, handler_maker
 from ..engine.dispatch.events import Events
 from ..engine.host import Clock, Host
 from ..engine.live import AllowRequest
+from ..engine.node import NodeName
 from ..engine.server import SessionTable
 from ..engine.settings import Settings
 from ..engine.wire.codec import Codec
 from .endpoint import Endpoint
+from .workers import siblings_of
 
 __all__ = ["Engine", "Server"]
 
@@ -56,11 +58,14 @@ class Server(Events, Endpoint):
         **options: Any,
     ) -> None:
         settings = Settings.of(options, base=settings)
-        host = Host(clock)
+        host, node = Host(clock), NodeName()
+        siblings = siblings_of(settings, kind=type(self), path=path, name=node, host=host)
+        if adapter is None and siblings is not None:
+            adapter = siblings.rooms.adapter
         # Two bases with different arguments, so each is told its own.
         Events.__init__(self, settings, adapter=adapter, codecs=codecs, host=host)
-        table = SessionTable(settings, host, self.session_opened, codecs=self.codec_names)
-        Endpoint.__init__(self, table, path=path, app=app, allow_request=allow_request)
+        table = SessionTable(settings, host, self.session_opened, codecs=self.codec_names, node=node)
+        Endpoint.__init__(self, table, path=path, app=app, allow_request=allow_request, siblings=siblings)
 
     def start(self) -> None:
         """See `Endpoint.start`."""

@@ -17,6 +17,7 @@ from ..engine.errors import RemoteProtocolError, RequestRefused
 from ..engine.live import AllowRequest, Attachment, Handshake, Identity, LiveSession, Permission, Stats
 from ..engine.server import SessionTable
 from . import client_files
+from .forwarding import Courier, Forwarding, Unanswered
 from .http import (
     BASE_HEADERS,
     encode_headers,
@@ -31,6 +32,7 @@ from .request import Head, Request, check_head, check_origin, cors_headers, host
 from .signals import SignalDrain
 from .stream import serve_stream
 from .websocket import serve_carrier, serve_websocket
+from .workers import Siblings, siblings_of
 
 __all__ = ["Endpoint", "close_unknown", "overhear_lifespan", "refuse", "route_of"]
 
@@ -56,7 +58,7 @@ def route_of(scope: Scope) -> str:
 
 
 def overhear_lifespan(
-    receive: Receive, start: Callable[[], None], shutdown: Callable[[], Awaitable[None]]
+    receive: Receive, start: Callable[[], Awaitable[None]], shutdown: Callable[[], Awaitable[None]]
 ) -> Receive:
     """What an application's lifespan receives, with the server started and shut down at its messages.
 
@@ -66,7 +68,7 @@ def overhear_lifespan(
     async def overheard() -> Message:
         message = await receive()
         if message["type"] == "lifespan.startup":
-            start()
+            await start()
         elif message["type"] == "lifespan.shutdown":
             await shutdown()
         return message
@@ -82,9 +84,25 @@ class Endpoint:
     """
 
     def __init__(
-        self, table: SessionTable, *, path: str, app: ASGIApp | None, allow_request: AllowRequest | None
+        self,
+        table: SessionTable,
+        *,
+        path: str,
+        app: ASGIApp | None,
+        allow_request: AllowRequest | None,
+        siblings: Siblings | None = None,
     ) -> None:
         self.table = table
+        if siblings is None:
+            siblings = siblings_of(
+                table.settings, kind=type(self), path=path, name=table.node, host=table.host
+            )
+        self._siblings = siblings
+        # Where there are no other nodes, requests for their sessions are not looked for.
+        self.forwarding: Forwarding | None = None
+        if siblings is not None:
+            self.carry_by(siblings.courier)
+            siblings.mesh.begin_if_running()
         self.path = ("/" + path.strip("/")).rstrip("/")
         self.app = app
         self._permission = Permission(allow_request)
@@ -150,7 +168,7 @@ class Endpoint:
             await send_response(send, b"Not found.\n", headers={}, status=404, content_type="text/plain")
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
-        receive = overhear_lifespan(receive, self.start, self.shutdown)
+        receive = overhear_lifespan(receive, self.join, self.shutdown)
         if self.app is not None:
             await self.app(scope, receive, send)
             return
@@ -169,11 +187,23 @@ class Endpoint:
         or ``async with io.lifespan():`` within a lifespan of your own. It opens the server, which a `shutdown` before
         has closed, and shuts it down at its end. At the root and round another application that happens by itself.
         """
-        self.start()
+        await self.join()
         try:
             yield
         finally:
             await self.shutdown()
+
+    def carry_by(self, courier: Courier) -> None:
+        """Let requests for sessions of other nodes go there by this way, too, and answer those that come by it."""
+        if self.forwarding is None:
+            self.forwarding = Forwarding(self, self.table.host)
+        self.forwarding.add(courier)
+
+    async def join(self) -> None:
+        """`start`, and wait until the other workers are known."""
+        self.start()
+        if self._siblings is not None:
+            await self._siblings.mesh.start()
 
     def start(self) -> None:
         """Take sessions again after a `shutdown`; idempotent. A new server takes them already."""
@@ -235,6 +265,8 @@ class Endpoint:
         `lifespan` calls it where this one is mounted; at the root and round another application it is called by itself.
         """
         await self.table.shutdown()
+        if self._siblings is not None:
+            self._siblings.mesh.stop()
         if self._signals is not None:
             self._signals.disarm()
 
@@ -276,6 +308,8 @@ class Endpoint:
                 return None
             check_head(scope, settings)
             request = self._parse(scope, head)
+            if self.forwarding is not None and await self._is_forwarded(request, receive, send, cors):
+                return None
             if request.sid is None:
                 self.table.check_room(request.handshake)
                 await self._permit(request)
@@ -292,6 +326,34 @@ class Endpoint:
             self.table.counters.refuse(error)
             await refuse(scope, send, refusal_of(error), cors)
         return None
+
+    async def _is_forwarded(
+        self, request: Request, receive: Receive, send: Send, cors: dict[str, str]
+    ) -> bool:
+        """Whether another node has answered: it has the session."""
+        if self._siblings is not None and not self._siblings.mesh.is_ready:
+            # Those who get the next request of a session must know whose it is.
+            await self._siblings.mesh.start()
+        node = "" if request.sid is None else self.table.elsewhere(request.sid)
+        return bool(node) and await self._forward(node, request.scope, receive, send)
+
+    async def _forward(self, node: str, scope: Scope, receive: Receive, send: Send) -> bool:
+        """Let a node answer a request, if it is there; whether it has.
+
+        Raises:
+            RequestRefused: it has left before it did.
+        """
+        assert self.forwarding is not None
+        courier = await self.forwarding.finds(node)
+        if courier is None:
+            return False
+        try:
+            await self.forwarding.carry(courier, node, scope, receive, send)
+        except Unanswered:
+            raise self.table.unknown("", None) from None
+        except OSError:
+            pass  # The client left while it was answered.
+        return True
 
     def _parse(self, scope: Scope, head: Head) -> Request:
         """What is asked for.

@@ -95,7 +95,7 @@ class ASGIApp:
 
     async def lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Start and end, with the sessions ended before the application."""
-        receive = overhear_lifespan(receive, self.engineio_server.native.start, self.engineio_server.shutdown)
+        receive = overhear_lifespan(receive, self.engineio_server.native.join, self.engineio_server.shutdown)
         if self.other_asgi_app is not None and self.on_startup is None and self.on_shutdown is None:
             await self.other_asgi_app(scope, receive, send)
             return

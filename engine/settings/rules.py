@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import Field, dataclass, field
+from pathlib import Path
 from typing import Any, Literal, TypeGuard, TypeVar, cast
 
 from .cookie import Cookie
@@ -15,6 +16,7 @@ __all__ = [
     "Rule",
     "a_cookie",
     "count",
+    "meeting_place",
     "one_of",
     "origins",
     "owner",
@@ -243,6 +245,23 @@ def a_cookie() -> Cookie | str | None:
         raise TypeError(text_of(name, value, 'None, a name such as "io", or holdfast.Cookie(name=…, path=…)'))
 
     return _field(None, check)
+
+
+def meeting_place() -> str | Path | None:
+    """ "auto", a directory, or None; kept as a text."""
+    allowed = '"auto", an absolute path of a directory, or None'
+
+    def check(name: str, value: object) -> str | None:
+        if value is None:
+            return None
+        if not isinstance(value, str | Path):
+            hint = "; how many workers there are is for the server that starts them: uvicorn --workers 4"
+            raise TypeError(text_of(name, value, allowed) + (hint if isinstance(value, int) else ""))
+        if value != "auto" and not Path(value).is_absolute():
+            raise ValueError(text_of(name, value, allowed))
+        return str(value)
+
+    return _field("auto", check)
 
 
 def url_or_none() -> str | None:

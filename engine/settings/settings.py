@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import wraps
+from pathlib import Path
 from typing import Any, Literal, Self, TypeVar, cast
 
 from .cookie import Cookie
@@ -14,6 +15,7 @@ from .proxies import Network
 from .rules import (
     a_cookie,
     count,
+    meeting_place,
     one_of,
     origins,
     owner,
@@ -119,6 +121,9 @@ class Settings:
         max_disconnection_duration: For how long they can come back.
         skip_middlewares: Whether they come back without connection middleware.
         cleanup_empty_child_namespaces: Whether a namespace of a pattern ends with its last socket.
+        workers: Where the workers of one host meet, so that any of them may take any request, and rooms reach all:
+            ``"auto"`` for a private directory of theirs; a directory for processes that have no common parent; None
+            for not at all.
 
     Raises:
         TypeError: a setting of that name does not exist (the text suggests the right one), or its value is of
@@ -171,6 +176,7 @@ class Settings:
     max_disconnection_duration: float = seconds(120.0, most=_DAY)
     skip_middlewares: bool = switch(True)
     cleanup_empty_child_namespaces: bool = switch(True)
+    workers: str | Path | None = meeting_place()
 
     def __post_init__(self) -> None:
         for field in fields(self):

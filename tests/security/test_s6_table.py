@@ -28,7 +28,7 @@ NO_LIMITS = {
     *("ping_interval", "counting_ping_interval", "when_full", "volatile", "trusted_proxies", "transports"),
     *("allow_upgrades", "origins", "cors", "credentials", "cookie", "serve_client", "ack_timeout"),
     *("connection_state_recovery", "max_disconnection_duration", "skip_middlewares"),
-    "cleanup_empty_child_namespaces",
+    *("cleanup_empty_child_namespaces", "workers"),
 }
 
 

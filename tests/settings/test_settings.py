@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 from dataclasses import FrozenInstanceError, fields
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,7 +25,16 @@ async def function(session: Session) -> None:
 
 
 def test_every_setting_is_of_a_kind_that_is_checked() -> None:
-    others = {"transports", "origins", "cors", "cookie", "when_full", "volatile", "trusted_proxies"}
+    others = {
+        "transports",
+        "origins",
+        "cors",
+        "cookie",
+        "when_full",
+        "volatile",
+        "trusted_proxies",
+        "workers",
+    }
     assert {*SECONDS, *SIZES, *COUNTS, *SWITCHES, *others} == {field.name for field in fields(Settings)}
     assert len(SECONDS) > 8
     assert len(SIZES) == 7
@@ -63,7 +73,7 @@ def test_time_is_a_number_of_seconds_of_a_sensible_length(name: str) -> None:
 
 def test_only_what_may_be_without_limit_may_be_none() -> None:
     assert Settings(ack_timeout=None).ack_timeout is None
-    for name in {field.name for field in fields(Settings)} - {"ack_timeout", "origins", "cookie"}:
+    for name in {field.name for field in fields(Settings)} - {"ack_timeout", "origins", "cookie", "workers"}:
         assert refused(name, None)[0] is TypeError
 
 
@@ -118,6 +128,17 @@ def test_transports_are_some_of_those_there_are() -> None:
         assert "a list of one or more of 'websocket', 'stream', 'polling'" in text
     for value in ("polling", 1):
         assert refused("transports", value)[0] is TypeError
+
+
+def test_workers_meet_by_themselves_or_in_a_directory_or_not_at_all() -> None:
+    assert Settings().workers == "auto"
+    assert Settings(workers=None).workers is None
+    assert Settings(workers=Path("/run/app")).workers == "/run/app"
+    assert refused("workers", "run/app")[0] is ValueError
+    kind, text = refused("workers", 4)
+    assert kind is TypeError
+    assert "uvicorn --workers 4" in text
+    assert refused("workers", True)[0] is TypeError
 
 
 def test_cors_is_one_of_two_words() -> None:

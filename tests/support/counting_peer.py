@@ -14,6 +14,7 @@ from typing import Any
 
 import anyio
 from asgi_driver import Client, Exchange, ManualClock, WebSocketExchange, settled
+from carried import Carried
 from fast_driver import FastClient
 
 from holdfast import CloseReason, Engine, Session
@@ -39,6 +40,7 @@ class Lane:
     """By which one clients come: a test sets it."""
 
     is_fast = False
+    is_carried = False
 
 
 SEPARATOR = "\x1e"
@@ -109,6 +111,8 @@ async def client_of(app: Any, root_path: str = "") -> AsyncIterator[Client]:
         async with anyio.create_task_group() as tasks:
             if Lane.is_fast and isinstance(app, Endpoint) and not root_path:
                 client: Client = FastClient.of(app, tasks)
+            elif Lane.is_carried and isinstance(app, Endpoint) and not root_path:
+                client = Client(Carried(app), tasks)
             else:
                 client = Client(app, tasks, root_path=root_path)
             # Closed when the requests have ended, not before.

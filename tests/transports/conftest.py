@@ -1,4 +1,7 @@
-"""The transports' tests run over ASGI, on both event loops, and over the fast lane, which is asyncio's."""
+"""The transports' tests run over ASGI, on both event loops, and over the fast lane, which is asyncio's.
+
+Some run with every request carried from another node, too; all that can, if they are asked for: ``-k carried``.
+"""
 
 from __future__ import annotations
 
@@ -8,19 +11,33 @@ import pytest
 from counting_peer import Lane
 
 
-@pytest.fixture(params=["asyncio", "trio", "fast"])
+@pytest.fixture(params=["asyncio", "trio", "fast", "carried", "carried-trio"])
 def anyio_backend(request: pytest.FixtureRequest) -> Iterator[str]:
     Lane.is_fast = request.param == "fast"
-    yield "asyncio" if Lane.is_fast else request.param
-    Lane.is_fast = False
+    Lane.is_carried = request.param.startswith("carried")
+    yield "trio" if request.param.endswith("trio") else "asyncio"
+    Lane.is_fast = Lane.is_carried = False
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """What is about an ASGI server's calls themselves, is not for the lane."""
-    others = [item for item in items if "[fast" in item.name and _is_of_asgi(item)]
+    all_carried = "carried" in config.getoption("keyword")
+    others = [
+        item
+        for item in items
+        if ("[fast" in item.name and _is_of_asgi(item))
+        or ("[carried" in item.name and not (all_carried or _is_carried(item)))
+    ]
     if others:
         config.hook.pytest_deselected(items=others)
         items[:] = [item for item in items if item not in others]
+
+
+def _is_carried(item: pytest.Item) -> bool:
+    """Whether it is one of those that find most of what may go wrong on the way."""
+    return item.path.stem in (
+        ("test_check",) if "carried-trio" in item.name else ("test_check", "test_plain")
+    )
 
 
 def _is_of_asgi(item: pytest.Item) -> bool:

@@ -1,0 +1,81 @@
+"""Servers with several workers: Socket.IO events that tell which worker handles them."""
+
+from __future__ import annotations
+
+import os
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Mount, Route
+
+from holdfast import Engine, Server, Session, Socket
+from holdfast.fast import FastLane
+
+io = Server()
+
+
+@io.on("where")
+async def where(socket: Socket) -> int:
+    return os.getpid()
+
+
+@io.on("echo")
+async def echo(socket: Socket, value: object) -> object:
+    return value
+
+
+@io.on("join")
+async def join(socket: Socket, room: str) -> None:
+    socket.join(room)
+
+
+@io.on("say")
+async def say(socket: Socket, room: str, value: object) -> None:
+    await io.to(room).emit("said", value)
+
+
+@io.on("flood")
+async def flood(socket: Socket, number: int, size: int) -> None:
+    for each in range(number):
+        await socket.emit("drop", each, "x" * size)
+
+
+@io.on("ask all")
+async def ask_all(socket: Socket) -> list[object]:
+    return await io.timeout(10).emit_with_ack("who")
+
+
+@io.on("count")
+async def count(socket: Socket) -> int:
+    return len(await io.fetch_sockets())
+
+
+@io.on("workers")
+async def workers(socket: Socket) -> list[object]:
+    return [os.getpid(), *await io.server_side_emit_with_ack("worker", timeout=10)]
+
+
+@io.on_server_side("worker")
+async def worker() -> int:
+    return os.getpid()
+
+
+async def echo_all(session: Session) -> None:
+    async for message in session:
+        await session.send(message)
+
+
+engine = Engine(echo_all)
+
+
+async def pid(request: Request) -> JSONResponse:
+    return JSONResponse(os.getpid())
+
+
+app = Starlette(
+    routes=[Mount("/socket.io", app=io), Mount("/engine.io", app=engine), Route("/pid", pid)],
+    lifespan=io.lifespan,
+)
+
+lane = FastLane(io)
