@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import secrets
 from collections.abc import Callable
@@ -13,7 +14,7 @@ import anyio
 
 from ..errors import BrokerRefused, BrokerUnavailable
 from ..host import Host, in_event_loop
-from ..redis import RedisAddress, RedisConnection, RedisOutbox, RedisSubscriber, Word
+from ..redis import RedisAddress, RedisConnection, RedisOutbox, RedisSubscriber, Told, Word
 
 __all__ = ["BrokerHealth", "Nodes", "RedisNode", "escape_pattern"]
 
@@ -55,7 +56,6 @@ class RedisNode:
     """The connections of one server of one process, shared by all its namespaces.
 
     Attributes:
-        uid: Its name among the others.
         commands: For commands.
         subscriber: Hears what is published.
         outbox: Publishes.
@@ -65,15 +65,28 @@ class RedisNode:
     def __init__(self, address: RedisAddress, *, outbox_limit: int, timeout: float, quiet: float) -> None:
         self.address = address
         self.host = host = Host()
-        self.uid = OWN_NAMES + secrets.token_hex(8)
+        self._uid, self._pid = "", 0
         self.commands = RedisConnection(address, host, timeout_seconds=timeout, quiet_seconds=quiet)
         self.subscriber = RedisSubscriber(
-            address, host, self.commands, timeout_seconds=timeout, quiet_seconds=quiet
+            address,
+            host,
+            self.commands,
+            timeout_seconds=timeout,
+            quiet_seconds=quiet,
+            on_lost=self._tell_lost,
         )
         self.outbox = RedisOutbox(self.commands, host, limit_bytes=outbox_limit)
         self.unread = 0
+        self._on_lost: dict[object, Callable[[], None]] = {}
         self._users: dict[object, Callable[[], None]] = {}
         self._is_open = False
+
+    @property
+    def uid(self) -> str:
+        """Its name among the others; another one in each process that forks off."""
+        if self._pid != os.getpid():
+            self._uid, self._pid = OWN_NAMES + secrets.token_hex(8), os.getpid()
+        return self._uid
 
     def join(self, user: object, started: Callable[[], None]) -> None:
         """A namespace needs it; idempotent. Outside an event loop it begins with the next call of `start`.
@@ -90,6 +103,7 @@ class RedisNode:
     def leave(self, user: object) -> None:
         """A namespace does not need it any more; idempotent. The last one ends the connections, when what waits is
         published."""
+        self._on_lost.pop(user, None)
         if self._users.pop(user, None) is not None and not self._users and self._is_open:
             self._is_open = False
             if in_event_loop():
@@ -117,10 +131,18 @@ class RedisNode:
         self.commands.close()
         self.outbox.drop("the server is shut down")
 
-    def publish(self, channel: Word, data: bytes) -> None:
-        """Put it into the outbox."""
+    def publish(self, channel: Word, data: bytes, told: Told | None = None) -> None:
+        """Put it into the outbox: see `RedisOutbox.put`."""
         self.start()
-        self.outbox.put(("PUBLISH", channel, data), len(data))
+        self.outbox.put(("PUBLISH", channel, data), len(data), told)
+
+    def on_lost(self, user: object, call: Callable[[], None]) -> None:
+        """Call a function whenever something that was published may not have been heard here, until `user` leaves."""
+        self._on_lost[user] = call
+
+    def _tell_lost(self) -> None:
+        for call in list(self._on_lost.values()):
+            call()
 
     async def channels(self, pattern: str) -> list[str]:
         """The channels that anybody listens to, by pattern.

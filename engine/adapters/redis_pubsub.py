@@ -10,6 +10,7 @@ from functools import partial
 from typing import cast
 
 from ..errors import RemoteProtocolError
+from ..node import NodeName
 from ..redis import RedisAddress
 from .base import EVERYBODY, Node
 from .bus import Receiver
@@ -17,6 +18,7 @@ from .cluster import REQUEST_SECONDS, ClusterAdapter
 from .inbox import Inbox
 from .memory import MemoryAdapter
 from .messages import ClusterMessage, MessageType
+from .redis_courier import RedisCourier
 from .redis_node import OWN_NAMES, BrokerHealth, Nodes, RedisNode, escape_pattern
 from .redis_requests import RequestFormat, RequestType, Response
 
@@ -44,7 +46,9 @@ class RedisAdapterBase:
         ssl_context: ssl.SSLContext | None = None,
         timeout: float = 5.0,
         quiet: float = 5.0,
+        prefix: str,
     ) -> None:
+        self._prefix = prefix
         self.address = RedisAddress.parse(url, ssl_context=ssl_context) if isinstance(url, str) else url
         self._requests_timeout = requests_timeout
         self._make = partial(RedisNode, self.address, outbox_limit=outbox_limit, timeout=timeout, quiet=quiet)
@@ -61,6 +65,14 @@ class RedisAdapterBase:
                 return found
         self._nodes.append((self._make(), set()))
         return self._nodes[-1]
+
+    def courier(self, name: NodeName) -> RedisCourier:
+        """What carries requests for sessions of other servers to them.
+
+        Args:
+            name: Of the server whose it is.
+        """
+        return RedisCourier(self._nodes[0][0], name, f"{self._prefix}-node#")
 
     @property
     def health(self) -> BrokerHealth:
@@ -113,6 +125,7 @@ class RedisAdapter(RedisAdapterBase):
             ssl_context=ssl_context,
             timeout=timeout,
             quiet=quiet,
+            prefix=key,
         )
         self.key = key
 
@@ -129,7 +142,6 @@ class PubSubBus:
     is_alone = False
 
     def __init__(self, redis: RedisNode, key: str, namespace: str, names: set[str]) -> None:
-        self.uid = redis.uid
         self._redis = redis
         self._format = RequestFormat(key, namespace)
         self._nodes = Nodes(redis, self._format.responses)
@@ -140,6 +152,10 @@ class PubSubBus:
         # Whose answer to a request may come without a name: by request, who has not answered, and who owes
         # acknowledgements, one entry for each.
         self._unnamed: OrderedDict[str, tuple[list[str], list[str]]] = OrderedDict()
+
+    @property
+    def uid(self) -> str:
+        return self._redis.uid
 
     def nodes(self) -> Collection[str]:
         return self._nodes.names

@@ -68,6 +68,7 @@ class RedisStreamsAdapter(RedisAdapterBase):
             ssl_context=ssl_context,
             timeout=timeout,
             quiet=quiet,
+            prefix=channel_prefix,
         )
         self.stream_name = stream_name
         self.stream_count = stream_count
@@ -132,7 +133,6 @@ class StreamsBus:
         namespace: str,
         names: set[str],
     ) -> None:
-        self.uid = redis.uid
         self._redis = redis
         self._streams = streams
         self._stream = stream_of(namespace, options.stream_name, options.stream_count)
@@ -142,6 +142,10 @@ class StreamsBus:
         self._namespace = namespace
         self._names = names
         self._inbox: Inbox | None = None
+
+    @property
+    def uid(self) -> str:
+        return self._redis.uid
 
     def nodes(self) -> Collection[str]:
         return self._nodes.names

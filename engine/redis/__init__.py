@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .address import RedisAddress
 from .connection import RedisConnection, Reply, Word
-from .outbox import RedisOutbox
+from .outbox import RedisOutbox, Told
 from .script import RedisScript
 from .streams import RedisStreams
 from .subscriber import RedisSubscriber
@@ -17,5 +17,6 @@ __all__ = [
     "RedisStreams",
     "RedisSubscriber",
     "Reply",
+    "Told",
     "Word",
 ]

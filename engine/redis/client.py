@@ -79,13 +79,15 @@ class Client(BaseConnection):
         """
         try:
             return self.create_request(encoded(words[0]), *words[1:], raise_exceptions=False, timeout=timeout)
-        except RedisError as error:
-            raise ConnectionError(str(error)) from error
+        except (RedisError, anyio.ClosedResourceError) as error:
+            raise ConnectionError(str(error) or "it is closed") from error
 
     def tell(self, words: Sequence[str | bytes | int | float]) -> None:
         """Write a command that has no reply. Nothing happens if the connection is lost."""
-        if self.usable:
+        try:
             self.send_command(encoded(words[0]), *words[1:])
+        except (RedisError, anyio.ClosedResourceError):
+            pass  # It is made again by who tells this.
 
     async def hear(self, call: Callable[[Sequence[object]], None]) -> None:
         """Call a function with all that comes unasked, until the connection is lost."""

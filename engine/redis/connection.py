@@ -88,6 +88,7 @@ class RedisConnection:
         self.timeout_seconds = timeout_seconds
         self.made = 0
         self.last_error = ""
+        self._reset_why = ""
         self._host = host
         self._scripts = {script.digest: script for script in scripts}
         self._on_push = on_push
@@ -98,7 +99,9 @@ class RedisConnection:
         self._raw: Client | None = None
         self._is_up = False
         self._changed = anyio.Event()
-        self._scope: anyio.CancelScope | None = None
+        # Set when what keeps it is to end; None while nothing does.
+        self._stop: anyio.Event | None = None
+        self._kept = 0
         self._lost_since: float | None = None
 
     # -- its life
@@ -112,27 +115,35 @@ class RedisConnection:
     @property
     def is_open(self) -> bool:
         """Whether it is kept: there, or to be there soon."""
-        return self._scope is not None
+        return self._stop is not None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it is closed, and nothing of it runs any more."""
+        return not self._kept
 
     def open(self) -> None:
         """Begin to connect; idempotent. In a running event loop."""
-        if self._scope is None:
-            self._scope = anyio.CancelScope()
+        if self._stop is None:
+            self._stop = anyio.Event()
             # The one before may belong to another event loop.
             self._changed = anyio.Event()
-            self._host.spawn_aside(self._supervise, self._scope)
+            self._host.spawn_aside(self._keep, self._stop)
 
     def close(self) -> None:
         """End it; who waits for answers gets an error. Idempotent; `open` begins again."""
-        scope, self._scope = self._scope, None
-        if scope is not None:
-            scope.cancel()
-            self._tell()
+        stop, self._stop = self._stop, None
+        if stop is not None:
+            stop.set()
+            raw = self._raw
+            self._down()
+            if raw is not None:
+                raw.invalidate("it is closed")
 
     def reset(self, why: str) -> None:
         """Give up the connection that there is, and make another."""
         if self._raw is not None:
-            self.last_error = why
+            self._reset_why = why
             self._raw.invalidate(why)
 
     async def up(self, timeout: float | None = None) -> None:
@@ -144,7 +155,7 @@ class RedisConnection:
         if self.is_up:
             return
         with anyio.move_on_after(self.timeout_seconds if timeout is None else timeout):
-            while not self.is_up and self._scope is not None:
+            while not self.is_up and self._stop is not None:
                 await self._changed.wait()
         if not self.is_up:
             raise self._unavailable()
@@ -250,37 +261,47 @@ class RedisConnection:
 
     # -- what keeps it
 
-    async def _supervise(self, scope: anyio.CancelScope) -> None:
+    async def _keep(self, stop: anyio.Event) -> None:
+        self._kept += 1
+        try:
+            await self._supervise(stop)
+        finally:
+            self._kept -= 1
+
+    async def _supervise(self, stop: anyio.Event) -> None:
         pause = 0.0
-        with scope:
-            while True:
-                before = self.made
-                try:
-                    await self._live()
-                    why = "the connection was lost"
-                except Exception as error:
-                    # Whatever it is: only an attempt that succeeds ends it.
-                    why = _reason(error)
-                if self.made != before:
-                    pause = 0.0
-                self._complain(why)
-                await anyio.sleep(pause * random.uniform(0.5, 1.5))
-                pause = min(max(pause * 2, _FIRST_PAUSE), _LONGEST_PAUSE)
+        while not stop.is_set():
+            before = self.made
+            try:
+                await self._live(stop)
+                why = "the connection was lost"
+            except Exception as error:
+                # Whatever it is: only an attempt that succeeds ends it.
+                why = _reason(error)
+            if stop.is_set():
+                return
+            if self.made != before:
+                pause = 0.0
+            self._complain(why)
+            with anyio.move_on_after(pause * random.uniform(0.5, 1.5)):
+                await stop.wait()
+            pause = min(max(pause * 2, _FIRST_PAUSE), _LONGEST_PAUSE)
 
     def _complain(self, why: str) -> None:
-        self.last_error = self.last_error or why
+        self.last_error = self._reset_why or why
+        self._reset_why = ""
         if self._lost_since is None:
             self._lost_since = self._host.now()
             logger.warning("%s at %s cannot be reached: %s", self.name, self.address, self.last_error)
         else:
-            logger.debug("%s at %s still cannot be reached: %s", self.name, self.address, why)
+            logger.debug("%s at %s still cannot be reached: %s", self.name, self.address, self.last_error)
 
-    async def _live(self) -> None:
+    async def _live(self, stop: anyio.Event) -> None:
         """One connection, from its making to its end."""
         with anyio.fail_after(self.timeout_seconds):
             raw = await _client().Client.connect(self.address)
-        self.last_error = ""
-        lost = anyio.Event()
+        self._reset_why = ""
+        made, lost = anyio.Event(), anyio.Event()
 
         async def run(*, task_status: TaskStatus[None] = TASK_STATUS_IGNORED) -> None:
             try:
@@ -288,33 +309,42 @@ class RedisConnection:
             finally:
                 lost.set()
 
+        async def give_up() -> None:
+            # Not by a cancellation, which would be logged there as a failure.
+            with anyio.move_on_after(self.timeout_seconds):
+                await stop.wait()
+            if not made.is_set():
+                await raw.break_off()
+
         try:
             async with anyio.create_task_group() as group:
-                group.start_soon(self._give_up, raw)
+                group.start_soon(give_up)
                 await group.start(run)
-                self._raw = raw
-                if self._on_push is not None:
-                    group.start_soon(raw.hear, self._on_push)
-                await self._begin()
-                self._is_up = True
-                self.made += 1
-                self._tell()
-                await self._watch(raw, lost)
+                made.set()
+                if not stop.is_set():
+                    self._raw = raw
+                    if self._on_push is not None:
+                        group.start_soon(raw.hear, self._on_push)
+                    await self._begin()
+                    if not stop.is_set():
+                        self._is_up = True
+                        self.last_error = ""
+                        self.made += 1
+                        self._tell()
+                        await self._watch(lost)
                 group.cancel_scope.cancel()
         except BaseExceptionGroup as group:
             raise _first(group) from None
         finally:
-            self._raw = None
-            if self._is_up:
-                self._is_up = False
-                self._tell()
-                if self._on_lost is not None:
-                    self._on_lost()
+            if self._raw is raw:
+                self._down()
 
-    async def _give_up(self, raw: Client) -> None:
-        await anyio.sleep(self.timeout_seconds)
-        if raw is not self._raw:
-            await raw.break_off()
+    def _down(self) -> None:
+        self._raw = None
+        was_up, self._is_up = self._is_up, False
+        self._tell()
+        if was_up and self._on_lost is not None:
+            self._on_lost()
 
     def _tell(self) -> None:
         self._changed.set()
@@ -335,7 +365,7 @@ class RedisConnection:
             self._lost_since = None
             logger.info("%s at %s is there again after %.1f s", self.name, self.address, seconds)
 
-    async def _watch(self, raw: Client, lost: anyio.Event) -> None:
+    async def _watch(self, lost: anyio.Event) -> None:
         """Return when it is over, or does not answer."""
         while not lost.is_set():
             with anyio.move_on_after(self._quiet):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import anyio
 from anyio.lowlevel import checkpoint
@@ -16,9 +16,12 @@ from ..errors import BrokerRefused, BrokerUnavailable
 from ..host import Event, Host, make_event
 from .connection import RedisConnection, Word
 
-__all__ = ["RedisOutbox"]
+__all__ = ["RedisOutbox", "Told"]
 
 logger = logging.getLogger("holdfast.redis")
+
+Told = Callable[[object], None]
+"""Called with a reply, or with the exception in its place."""
 
 _BATCH = 500
 _EACH = 100
@@ -38,7 +41,7 @@ class RedisOutbox:
         self._connection = connection
         self._host = host
         self._limit = limit_bytes
-        self._waiting: deque[tuple[Sequence[Word], int]] = deque()
+        self._waiting: deque[tuple[Sequence[Word], int, Told | None]] = deque()
         self._bytes = 0
         self._is_pumping = False
         self._emptied: Event | None = None
@@ -49,14 +52,20 @@ class RedisOutbox:
         """What is not published yet."""
         return self._bytes
 
-    def put(self, command: Sequence[Word], size_bytes: int) -> None:
-        """Let a command follow all that were put before."""
+    def put(self, command: Sequence[Word], size_bytes: int, told: Told | None = None) -> None:
+        """Let a command follow all that were put before.
+
+        Args:
+            told: Called later with what came of it.
+        """
         size = size_bytes + _EACH
         if self._bytes + size > self._limit:
             self._lose(1, f"{self._bytes} bytes wait already")
+            if told is not None:
+                self._host.soon(lambda: told(BrokerUnavailable("too much waits to be published")))
             return
         self._bytes += size
-        self._waiting.append((command, size))
+        self._waiting.append((command, size, told))
         if not self._is_pumping:
             self._is_pumping = True
             self._host.spawn_aside(self._pump)
@@ -84,8 +93,11 @@ class RedisOutbox:
                 # With no connection they stay where they are, and count as waiting.
                 await self._connected()
                 batch = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
-                await self._publish([command for command, _ in batch])
-                self._bytes -= sum(size for _, size in batch)
+                replies = await self._publish([command for command, _, _ in batch])
+                for (_, size, told), reply in zip(batch, replies, strict=True):
+                    self._bytes -= size
+                    if told is not None:
+                        told(reply)
                 self._tell()
         finally:
             self._is_pumping = False
@@ -100,21 +112,22 @@ class RedisOutbox:
                 continue
         self.drop("it is closed")
 
-    async def _publish(self, commands: list[Sequence[Word]]) -> None:
+    async def _publish(self, commands: list[Sequence[Word]]) -> Sequence[object]:
         if not commands:
-            return
+            return []
         try:
             replies = await self._connection.pipeline(commands)
         except BrokerUnavailable as error:
             # Sent again they might come twice.
             self._lose(len(commands), str(error))
-            return
+            return [error] * len(commands)
         refused = [reply for reply in replies if isinstance(reply, BrokerRefused)]
         if refused:
             self._lose(len(refused), str(refused[0]))
         elif self._unreported:
             logger.error("%d messages to other servers were not published", self._unreported)
             self._unreported = 0
+        return replies
 
     def drop(self, why: str) -> None:
         """Nothing more will be published."""

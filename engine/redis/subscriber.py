@@ -33,6 +33,7 @@ class RedisSubscriber:
         commands: Another connection to the same broker, by which it pings itself.
         quiet_seconds: After which silence is doubted.
         timeout_seconds: In which a ping to itself has to come.
+        on_lost: Called when what is published may not be heard.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class RedisSubscriber:
         *,
         quiet_seconds: float = 5.0,
         timeout_seconds: float = 5.0,
+        on_lost: Callable[[], None] | None = None,
     ) -> None:
         self.connection = RedisConnection(
             address,
@@ -66,6 +68,7 @@ class RedisSubscriber:
         self._confirmed: Event | None = None
         self._heard = False
         self._hears: Event | None = None
+        self._on_lost = on_lost
         self._scope: anyio.CancelScope | None = None
 
     def open(self) -> None:
@@ -132,6 +135,8 @@ class RedisSubscriber:
 
     def _forget(self) -> None:
         self._pending = {*self._channels, *self._patterns}
+        if self._on_lost is not None:
+            self._on_lost()
 
     def _take(self, push: Sequence[object]) -> None:
         if not self._heard:

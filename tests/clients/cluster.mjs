@@ -3,7 +3,7 @@
 //
 // node cluster.mjs <address of the Redis>
 
-import { createServer } from "node:http";
+import { createServer, request as ask } from "node:http";
 import { createInterface } from "node:readline";
 import { createAdapter as createPubSubAdapter } from "@socket.io/redis-adapter";
 import { Emitter } from "@socket.io/redis-emitter";
@@ -98,14 +98,49 @@ const serve = async (kind) => {
   return http.address().port;
 };
 
+/** What hands every request to the next of some servers, as a load balancer does that knows no sessions. */
+const balance = async (urls) => {
+  let turn = 0;
+  const onward = (request) => {
+    const url = new URL(request.url, urls[turn++ % urls.length]);
+    return ask(url, { method: request.method, headers: request.headers, agent: false });
+  };
+  const http = createServer((request, response) => {
+    const away = onward(request);
+    away.on("response", (answer) => {
+      response.writeHead(answer.statusCode, answer.headers);
+      answer.pipe(response);
+    });
+    away.on("error", () => response.destroy());
+    response.on("close", () => away.destroy());
+    request.pipe(away);
+  });
+  http.on("upgrade", (request, socket, first) => {
+    const away = onward(request);
+    away.on("upgrade", (answer, other, begun) => {
+      const head = Object.entries(answer.headers).map(([name, value]) => `${name}: ${value}\r\n`);
+      socket.write(`HTTP/1.1 101 Switching Protocols\r\n${head.join("")}\r\n`);
+      socket.write(begun);
+      other.write(first);
+      other.pipe(socket).pipe(other);
+      for (const end of [socket, other]) end.on("error", () => [socket, other].map((each) => each.destroy()));
+    });
+    away.on("error", () => socket.destroy());
+    away.end();
+  });
+  await new Promise((resolve) => http.listen(0, "127.0.0.1", resolve));
+  return http.address().port;
+};
+
 const peers = new Map();
 const emitters = new Map();
 
 const COMMANDS = {
   serve: ({ kind }) => serve(kind),
-  connect: ({ peer, url, path, auth }) =>
+  balance: ({ urls }) => balance(urls),
+  connect: ({ peer, url, path, auth, transports }) =>
     new Promise((resolve, reject) => {
-      const socket = connect(url, { path, auth, transports: ["websocket"], forceNew: true });
+      const socket = connect(url, { path, auth, transports, forceNew: true });
       peers.set(peer, socket);
       socket.onAny((event, ...args) => {
         if (typeof args.at(-1) == "function") args.pop()(`${auth.name} heard ${event}`);
@@ -113,7 +148,9 @@ const COMMANDS = {
       });
       socket.on("disconnect", (reason) => say({ peer, namespace: "/", event: "disconnect", args: [reason] }));
       socket.on("connect_error", reject);
-      socket.once("connect", () => resolve(socket.id));
+      const isThere = () => resolve(socket.id);
+      const isBest = () => socket.io.engine.transport.name == transports.at(-1);
+      socket.once("connect", () => (isBest() ? isThere() : socket.io.engine.once("upgrade", isThere)));
     }),
   leave: ({ peer }) => void peers.get(peer)?.disconnect(),
   ask: ({ peer, args }) => peers.get(peer).timeout(30000).emitWithAck(...args),

@@ -12,7 +12,7 @@ from typing import Any
 import anyio
 import pytest
 from event_peer import EventPeer, Wire
-from real_redis import Redis, redis_server
+from real_redis import Redis, redis_server, until
 
 from holdfast import AckTimeout, BrokerUnavailable, RedisAdapter, RedisEmitter, RedisStreamsAdapter
 from holdfast.engine.dispatch import Events
@@ -35,12 +35,6 @@ def streams(url: str, name: str, **options: Any) -> RedisStreamsAdapter:
 
 
 both = pytest.mark.parametrize("kind", [pubsub, streams])
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    with anyio.fail_after(20):
-        while not condition():
-            await anyio.sleep(0.005)
 
 
 class Cluster:
@@ -76,7 +70,17 @@ async def cluster_of(kind: Kind, url: str, number: int = 2, **options: Any) -> A
     finally:
         for server in cluster.servers:
             server.leave_adapters()
-        await until(lambda: not any(cluster.redis(at).commands.is_open for at in range(number)))
+        await over(*cluster.adapters)
+
+
+async def over(*adapters: RedisAdapter | RedisStreamsAdapter) -> None:
+    """Nothing of them runs any more."""
+    connections: list[RedisConnection] = []
+    for adapter in adapters:
+        for redis, _ in adapter._nodes:
+            connections += [redis.commands, redis.subscriber.connection]
+        connections += [streams.reader.connection for streams in getattr(adapter, "_streams", {}).values()]
+    await until(lambda: all(connection.is_over for connection in connections))
 
 
 @asynccontextmanager
@@ -87,6 +91,7 @@ async def client_of(url: str) -> AsyncIterator[RedisConnection]:
         yield connection
     finally:
         connection.close()
+        await until(lambda: connection.is_over)
 
 
 @asynccontextmanager
@@ -105,6 +110,7 @@ async def silent_node(cluster: Cluster, kind: Kind) -> AsyncIterator[None]:
         yield
     finally:
         ghost.close()
+        await until(lambda: ghost.is_over)
 
 
 @both
@@ -268,11 +274,12 @@ async def test_servers_of_one_process_may_share_an_adapter(shared_redis: Redis) 
     assert len(await one.fetch_sockets()) == 1
     for server in (one, two):
         server.leave_adapters()
-    await until(lambda: not any(redis.commands.is_open for redis, _ in adapter._nodes))
+    await over(adapter)
     one.join_adapters()
     await until(lambda: adapter.is_up)
     assert len(adapter._nodes) == 2
     one.leave_adapters()
+    await over(adapter)
 
 
 @both
@@ -285,7 +292,7 @@ async def test_a_server_that_leaves_says_what_it_had_to_and_leaves_nothing(
         cluster.servers[0].leave_adapters()
         assert await peer.receive() == '2["last words"]'
         cluster.servers[1].leave_adapters()
-        await until(lambda: not any(cluster.redis(at).commands.is_open for at in range(2)))
+        await over(*cluster.adapters)
         with anyio.fail_after(20):
             while await admin.command("PUBSUB", "CHANNELS", f"{cluster.name}*"):
                 await anyio.sleep(0.01)
@@ -337,6 +344,7 @@ async def test_nothing_shows_a_password(kind: Kind, caplog: pytest.LogCaptureFix
         assert not (await server.fetch_sockets()).missing
         await server.emit("x")
         server.leave_adapters()
+        await over(adapter)
         assert "quiet-please" not in caplog.text + repr(adapter) + repr(adapter.health)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from itertools import count
 from pathlib import Path
@@ -29,11 +29,14 @@ class Client:
 
     numbers = count(1)
 
-    def __init__(self, driver: Driver, url: str, kind: str, name: str) -> None:
+    def __init__(
+        self, driver: Driver, url: str, kind: str, name: str, transports: Sequence[str] = ("websocket",)
+    ) -> None:
         self.driver = driver
         self.name = name
         self.number = next(self.numbers)
-        self.id = driver.call("connect", peer=self.number, url=url, path=f"/{kind}", auth={"name": name})
+        options = {"path": f"/{kind}", "auth": {"name": name}, "transports": transports}
+        self.id = driver.call("connect", peer=self.number, url=url, **options)
 
     def ask(self, *args: object) -> Any:
         return self.driver.call("ask", peer=self.number, args=args)
@@ -271,3 +274,20 @@ def test_node_lists_the_rooms_of_all(nodes: Any) -> None:
     cluster.clients["python"].ask("join", "only here")
     found = cluster.clients["node"].do("all rooms")
     assert {"only here", *(client.id for client in cluster.clients.values())} <= {*found}
+
+
+@pytest.mark.parametrize("transports", [["polling"], ["polling", "websocket"]], ids="+".join)
+def test_any_of_our_nodes_takes_any_request(cluster: Cluster, transports: list[str]) -> None:
+    ours = [cluster.urls["python"], cluster.urls["trio"]]
+    port = cluster.driver.call("balance", urls=ours)
+    url = f"http://127.0.0.1:{port}"
+    clients = [Client(cluster.driver, url, cluster.kind, f"of two {at}", transports) for at in range(4)]
+    for number in range(10):
+        for client in clients:
+            client.do("emit", "news", number, client.name, b"x" * 70_000 * (number == 5), rooms=[client.id])
+    for client in clients:
+        heard = [client.hear("news") for _ in range(10)]
+        assert [(number, name, len(data)) for number, name, data in heard] == [
+            (number, client.name, 70_000 * (number == 5)) for number in range(10)
+        ]
+        cluster.driver.call("leave", peer=client.number)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
-from real_redis import Redis, redis_server
+from real_redis import Redis, redis_server, until
 from real_server import free_port
 
 from holdfast import BrokerRefused, BrokerUnavailable
@@ -28,12 +28,7 @@ async def connected(url: str, **options: Any) -> AsyncIterator[RedisConnection]:
         yield connection
     finally:
         connection.close()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    with anyio.fail_after(20):
-        while not condition():
-            await anyio.sleep(0.01)
+        await until(lambda: connection.is_over)
 
 
 async def test_commands_pipelines_and_transactions(shared_redis: Redis) -> None:
@@ -109,7 +104,8 @@ async def test_what_comes_unasked_is_heard_again_after_a_loss(shared_redis: Redi
         await until(lambda: heard[-1] == b"second")
         assert lost == [True]
         ears.close()
-        await until(lambda: lost == [True, True])
+        assert lost == [True, True]
+        await until(lambda: ears.is_over)
 
 
 async def test_a_broker_that_is_started_again_is_found_again(caplog: pytest.LogCaptureFixture) -> None:

@@ -34,6 +34,9 @@ class MemoryCourier:
     def join(self, frames: Frames) -> None:
         self._frames = frames
 
+    async def begin(self) -> None:
+        """Others find it at once."""
+
     async def finds(self, node: str) -> bool:
         return node in self.others
 

@@ -6,13 +6,21 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import anyio
 from real_server import Running, free_port, running
 
-__all__ = ["Redis", "redis_server"]
+__all__ = ["Redis", "redis_server", "until"]
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Look again and again until something holds that a Redis and others bring about."""
+    with anyio.fail_after(20):
+        while not condition():
+            await anyio.sleep(0.005)
 
 
 class Redis:

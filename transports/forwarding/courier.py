@@ -30,6 +30,12 @@ class Courier(Protocol):
         """Let somebody hear what comes. Once, before anything is carried."""
         ...
 
+    async def begin(self) -> None:
+        """Return when others can find this node, or when that may take long; idempotent. Before the first request is
+        answered. Never raises an `Exception`.
+        """
+        ...
+
     async def finds(self, node: str) -> bool:
         """Whether a node is there. It may take a moment, for one that has only just come."""
         ...

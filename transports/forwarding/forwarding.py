@@ -391,6 +391,7 @@ class Forwarding:
 
     def __init__(self, app: ASGIApp, host: Host) -> None:
         self.couriers: list[Courier] = []
+        self._fresh: list[Courier] = []
         self._app = app
         self._host = host
         self._numbers = count()
@@ -400,7 +401,20 @@ class Forwarding:
     def add(self, courier: Courier) -> None:
         """Another way to other nodes; the first that finds one is taken."""
         self.couriers.append(courier)
+        self._fresh.append(courier)
         courier.join(self)
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether `begin` has something to do."""
+        return bool(self._fresh)
+
+    async def begin(self) -> None:
+        """Return when other nodes can find this one; idempotent."""
+        for courier in self._fresh.copy():
+            await courier.begin()
+            if courier in self._fresh:
+                self._fresh.remove(courier)
 
     async def finds(self, node: str) -> Courier | None:
         """The way to a node; None if there is none."""

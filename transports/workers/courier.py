@@ -20,6 +20,9 @@ class MeshCourier:
     def join(self, frames: Frames) -> None:
         self._frames = frames
 
+    async def begin(self) -> None:
+        """The mesh does."""
+
     async def finds(self, node: str) -> bool:
         return await self._mesh.finds(node) is not None
 
