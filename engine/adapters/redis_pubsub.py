@@ -222,6 +222,8 @@ class PubSubBus:
         room = channel[len(self._format.broadcasts.encode()) : -1].decode(errors="replace")
         if room and self._rooms is not None and not self._rooms.has_room(room):
             return
+        if data.startswith(self._format.own_mark(self.uid)):
+            return
         try:
             self._hear(self._format.decode_broadcast(data), len(data))
         except RemoteProtocolError as error:

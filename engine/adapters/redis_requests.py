@@ -90,6 +90,11 @@ class RequestFormat:
         self.requests = f"{key}-request#{namespace}#"
         self.responses = f"{key}-response#{namespace}#"
 
+    @staticmethod
+    def own_mark(uid: str) -> bytes:
+        """What a broadcast of the node of this name begins with; the name has less than 32 characters."""
+        return b"\x93" + bytes((0xA0 | len(uid),)) + uid.encode()
+
     def encode(self, message: ClusterMessage) -> tuple[str, bytes]:
         """The channel of a message to all, and what is published there.
 
