@@ -92,6 +92,10 @@ class _Rest:
             pass
 
 
+async def _raise(error: BaseException) -> None:
+    raise error
+
+
 class Hands:
     """The tasks of one event loop that go on with what has begun.
 
@@ -150,6 +154,16 @@ class Hands:
             elif not hand.wanted.done():
                 hand.wanted.cancel()
         return False
+
+    def run(self, coroutine: Coroutine[Any, Any, None], finish: Finish) -> bool:
+        """`begin`; what the coroutine raises is raised to ``finish``, on a task of its own."""
+        try:
+            return self.begin(coroutine, finish)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            self.start(_raise(error), finish)
+            return False
 
     def start(self, coroutine: Coroutine[Any, Any, None], finish: Finish) -> asyncio.Task[None]:
         """Let a task run a coroutine from its beginning, when its turn comes."""

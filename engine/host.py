@@ -15,6 +15,7 @@ import logging
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
 from contextlib import contextmanager
+from contextvars import Context
 from itertools import count
 from time import monotonic
 from typing import Any, Protocol, TypeVar, cast
@@ -140,10 +141,6 @@ def _is_thrown_away(error: GeneratorExit) -> bool:
     return error.__traceback__ is None or error.__traceback__.tb_next is None
 
 
-async def _raise(error: BaseException) -> None:
-    raise error
-
-
 class Timer:
     """One pending call. `cancel` is idempotent and allowed after the call."""
 
@@ -178,7 +175,9 @@ class Host:
         self.now: Callable[[], float] = self._clock.now if clock else monotonic
         self._tasks: set[asyncio.Task[None]] = set()
         self._hands: Hands | None = None
-        self._due: list[Callable[[], Coroutine[Any, Any, None] | None]] = []
+        self._due: list[Callable[[], object]] = []
+        # Nobody's: what is due may be anybody's.
+        self._context = Context()
         self._heap: list[tuple[float, int, Timer]] = []
         self._order = count()
         self._compact_at = 64
@@ -199,7 +198,7 @@ class Host:
     def spawn_aside(self, function: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> None:
         """`spawn` what `running` does not count and `idle` does not wait for: it ends with what it serves, or waits
         itself until the others are done."""
-        self._start(self._finish_aside, function(*args))
+        self._start(self.finish_aside, function(*args))
 
     def begin(self, function: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> None:
         """`spawn`, but on asyncio the coroutine runs until it waits for the first time before this returns."""
@@ -209,47 +208,33 @@ class Host:
 
     def begin_aside(self, function: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> None:
         """`spawn_aside`, as `begin`."""
-        self._begin(self._finish_aside, function(*args))
+        self._begin(self.finish_aside, function(*args))
 
-    @property
-    def begins_at_once(self) -> bool:
-        """Whether a coroutine that does not wait costs no task."""
-        return self._get_hands() is not None
-
-    def soon(self, function: Callable[[], Coroutine[Any, Any, None] | None]) -> None:
-        """`begin_aside`, or a call of what does not wait, together with all that are to begin soon, in their turn."""
+    def soon(self, function: Callable[[], object]) -> None:
+        """On asyncio, call what does not wait, together with all that is to be called soon."""
         if self._due:
             self._due.append(function)
         else:
             self._due = [function]
-            self._start(self._finish_aside, self._begin_due())
+            asyncio.get_running_loop().call_soon(self._call_due, context=self._context)
 
-    async def _begin_due(self) -> None:
+    def _call_due(self) -> None:
         due, self._due = self._due, []
         for function in due:
             try:
-                coroutine = function()
+                function()
             except Exception:
                 logger.exception("a carrier failed")
-                continue
-            if coroutine is not None:
-                self._begin(self._finish_aside, coroutine)
 
     def _begin(self, finish: Finish, coroutine: Coroutine[Any, Any, None]) -> bool:
-        hands = self._get_hands()
+        hands = self.hands
         if hands is None:
             self._start(finish, coroutine)
             return False
-        try:
-            return hands.begin(coroutine, finish)
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:
-            hands.start(_raise(error), finish)
-            return False
+        return hands.run(coroutine, finish)
 
     def _start(self, finish: Finish, coroutine: Coroutine[Any, Any, None]) -> Task | None:
-        hands = self._get_hands()
+        hands = self.hands
         if hands is None:
             import trio
 
@@ -257,7 +242,9 @@ class Host:
             return None
         return hands.start(coroutine, finish)
 
-    def _get_hands(self) -> Hands | None:
+    @property
+    def hands(self) -> Hands | None:
+        """The tasks of the event loop that runs, where a coroutine that does not wait costs none; None on Trio."""
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
@@ -275,11 +262,12 @@ class Host:
 
     async def _finish(self, coroutine: Coroutine[Any, Any, None]) -> None:
         try:
-            await self._finish_aside(coroutine)
+            await self.finish_aside(coroutine)
         finally:
             self._ended()
 
-    async def _finish_aside(self, coroutine: Coroutine[Any, Any, None]) -> None:
+    async def finish_aside(self, coroutine: Awaitable[None]) -> None:
+        """Await what nobody else waits for; what it raises is logged."""
         try:
             await coroutine
         except BaseException as error:
@@ -361,7 +349,7 @@ class Host:
         heapq.heappush(self._heap, (when, next(self._order), timer))
         if self._changed is None:
             self._changed = anyio.Event()
-            self._start(self._finish_aside, self._keep_time())
+            self._start(self.finish_aside, self._keep_time())
         elif when < self._sleeping_until:
             self._changed.set()
         return timer

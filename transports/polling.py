@@ -17,13 +17,25 @@ from ..engine.live import Attachment, LiveSession
 from ..engine.server import SessionTable
 from ..engine.session import CloseReason, Verdict, admit_plain
 from ..engine.settings import Settings
-from ..engine.wire.handshake import decode_attach
+from ..engine.wire.handshake import Attach, decode_attach
 from ..engine.wire.packet import Packet, PacketType
 from ..engine.wire.payload import decode_payload_bytes, encode_payload
 from .http import Patience, disconnected, opening_headers, read_body, send_nothing, send_response
 from .request import Request
 
-__all__ = ["TEXT", "answer_poll", "hold_poll", "send_answer", "serve_poll", "serve_post", "without_probes"]
+__all__ = [
+    "TEXT",
+    "answer_poll",
+    "hold_poll",
+    "packets_of_counting",
+    "packets_of_plain",
+    "seconds_to_hold",
+    "send_answer",
+    "serve_poll",
+    "serve_post",
+    "take_answer",
+    "without_probes",
+]
 
 TEXT = "text/plain; charset=UTF-8"
 
@@ -51,9 +63,7 @@ async def serve_poll(
         attach = request.attach()
         session = await request.session(table, key=attach.key, transport="polling")
         attachment = session.attach("polling", number=_number(attach.carrier), received=attach.received)
-        hold = settings.counting_ping_interval
-        if attach.wait_ms is not None:
-            hold = min(hold, attach.wait_ms / 1000)
+        hold = seconds_to_hold(attach, settings)
     else:
         session = await request.session(table, transport="polling")
         _admit("poll", session, busy=session.attached)
@@ -126,6 +136,21 @@ async def hold_poll(
     return present
 
 
+def seconds_to_hold(attach: Attach, settings: Settings) -> float:
+    """For how long at most a counting peer's poll is held."""
+    hold = settings.counting_ping_interval
+    return hold if attach.wait_ms is None else min(hold, attach.wait_ms / 1000)
+
+
+def take_answer(session: LiveSession, attachment: Attachment) -> tuple[bytes, bool]:
+    """What a poll is answered with now, and whether nothing is lost with it."""
+    idle = not session.has_packets(attachment)
+    packets = attachment.take(session.max_payload)
+    if idle:
+        packets.append(PacketType.NOOP.value)
+    return encode_payload(packets, counting=session.counting).encode(), idle
+
+
 async def answer_poll(
     session: LiveSession,
     attachment: Attachment,
@@ -135,11 +160,7 @@ async def answer_poll(
     settings: Settings,
 ) -> None:
     """Answer with what there is; the poll's carrier ends with it."""
-    idle = not session.has_packets(attachment)
-    packets = attachment.take(settings.max_payload)
-    if idle:
-        packets.append(PacketType.NOOP.value)
-    body = encode_payload(packets, counting=session.counting).encode()
+    body, idle = take_answer(session, attachment)
     patience = settings.ping_interval + settings.ping_timeout
     if session.counting:
         patience = settings.counting_ping_interval + settings.counting_ping_timeout
@@ -243,20 +264,25 @@ async def _post_counting(table: SessionTable, request: Request, read: Read) -> s
 
 
 async def _take_plain(session: LiveSession, body: bytearray) -> None:
-    try:
-        packets = decode_payload_bytes(body, counting=False)
-    except RemoteProtocolError as error:
-        session.fail(CloseReason.PARSE_ERROR, message=str(error))
-        raise
+    packets = packets_of_plain(session, body)
     await session.receive_at_pace(session.bring(), packets)
 
 
+def packets_of_plain(session: LiveSession, body: bytes | bytearray) -> Iterator[Packet]:
+    """What a plain peer's POST brings.
+
+    Raises:
+        RemoteProtocolError: the session has been closed for it.
+    """
+    try:
+        return decode_payload_bytes(body, counting=False)
+    except RemoteProtocolError as error:
+        session.fail(CloseReason.PARSE_ERROR, message=str(error))
+        raise
+
+
 async def _take_counting(table: SessionTable, request: Request, body: bytearray) -> str:
-    packets = decode_payload_bytes(body, counting=True)
-    first = next(packets)
-    if first.type is not PacketType.ATTACH:
-        raise RemoteProtocolError("a POST begins with an attach")
-    attach = decode_attach(first.data)
+    attach, packets = packets_of_counting(body)
     session = await request.session(table, key=attach.key)
     stale: StaleAttach | None = None
     if attach.carrier is not None:
@@ -269,6 +295,19 @@ async def _take_counting(table: SessionTable, request: Request, body: bytearray)
         # What came with it has counted (rule 6).
         raise stale
     return session.answer_to_post()
+
+
+def packets_of_counting(body: bytes | bytearray) -> tuple[Attach, Iterator[Packet]]:
+    """Who a counting peer's POST is from, and what it brings. The session is unharmed if it is wrong.
+
+    Raises:
+        RemoteProtocolError: at once, or where the packets are taken.
+    """
+    packets = decode_payload_bytes(body, counting=True)
+    first = next(packets)
+    if first.type is not PacketType.ATTACH:
+        raise RemoteProtocolError("a POST begins with an attach")
+    return decode_attach(first.data), packets
 
 
 def without_probes(session: LiveSession, packets: Iterable[Packet]) -> Iterator[Packet]:

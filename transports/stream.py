@@ -5,7 +5,8 @@ docs/protocol.md, sections 5 and 7.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
 
 from starlette.types import Receive, Send
 
@@ -105,7 +106,7 @@ class _Enough(OSError):
 
 def _writer(
     attachment: Attachment, send: Send, limit: int
-) -> Callable[[list[str | Message]], Awaitable[None]]:
+) -> Callable[[list[str | Message]], Coroutine[Any, Any, None]]:
     size = 0
 
     async def write(packets: list[str | Message]) -> None:

@@ -5,7 +5,7 @@ Engine.IO 4, "WebSocket" and "Upgrade"; docs/protocol.md, sections 5 and 7.
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import anyio
@@ -241,9 +241,24 @@ class Speech:
                 else:
                     await send({"type": "websocket.send", "bytes": frame})
         except RuntimeError as error:
-            if is_closed(error):
-                raise OSError("the server has closed the WebSocket") from error
-            raise
+            raise _gone(error) from None
+
+    async def write_messages(self, messages: Sequence[SessionMessage]) -> None:
+        """Write messages to a plain peer.
+
+        Raises:
+            OSError: the client has left.
+        """
+        send = self._send
+        try:
+            for message in messages:
+                data = message.data
+                if isinstance(data, str):
+                    await send({"type": "websocket.send", "text": "4" + data})
+                else:
+                    await send({"type": "websocket.send", "bytes": data})
+        except RuntimeError as error:
+            raise _gone(error) from None
 
     def frames(self, packets: list[str | SessionMessage]) -> Iterable[str | bytes]:
         """The WebSocket messages that carry them."""
@@ -272,6 +287,10 @@ class Speech:
         return end_code(session) if code is None else code, message and message[:100]
 
 
+def _gone(error: RuntimeError) -> Exception:
+    return OSError("the server has closed the WebSocket") if is_closed(error) else error
+
+
 def serve_carrier(
     session: LiveSession, attachment: Attachment, receive: Receive, send: Send
 ) -> Coroutine[Any, Any, None]:
@@ -291,7 +310,7 @@ async def carry(speech: Speech, attachment: Attachment, receive: Receive, send: 
     try:
         try:
             with attachment.scope:
-                attachment.begin(speech.write)
+                attachment.begin(speech.write, through=speech.write_messages)
                 while session.life is not _CLOSED:
                     message = await receive()
                     if message["type"] == "websocket.disconnect":
@@ -302,7 +321,8 @@ async def carry(speech: Speech, attachment: Attachment, receive: Receive, send: 
                         text: str | None = message.get("text")
                         packets = speech.packets(message["bytes"] if text is None else text)
                         message = text = None
-                        await session.receive_at_pace(attachment.carrier, packets)
+                        if not session.receive_now(attachment.carrier, packets):
+                            await session.receive_rest(attachment.carrier, packets)
                     except RemoteProtocolError as error:
                         code = speech.refused(error)
                         if code is not None and session.ended_with() is None:

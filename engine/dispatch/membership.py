@@ -331,19 +331,15 @@ class Membership:
         elif self.life is Life.PENDING:
             self._hold(messages)
 
-    async def send_ack(self, messages: list[Message], *, as_guest: bool = False, more: bool = False) -> None:
+    async def send_ack(self, messages: list[Message], *, more: bool = False) -> None:
         """Send an acknowledgement; nobody misses it when the peer is gone.
 
         Args:
-            as_guest: This coroutine is not the application's: see `LiveSession.send_as_guest`; `more` too.
+            more: As `LiveSession.answer` has it.
         """
         if self.life is Life.CONNECTED:
-            live = self.session.live
             try:
-                if as_guest:
-                    await live.send_as_guest(*messages, more=more)
-                else:
-                    await live.send(*messages)
+                await self.session.live.answer(*messages, more=more)
             except SessionClosed:
                 return
 

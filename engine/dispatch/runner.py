@@ -302,7 +302,7 @@ class Runner:
             ack.given = True
         try:
             messages = self._member.encode_ack(event.ack_id, _answer(result))
-            await self._member.send_ack(messages, as_guest=True, more=bool(self._queue))
+            await self._member.send_ack(messages, more=bool(self._queue))
         except LocalProtocolError as error:
             if ack is not None:
                 ack.given = False
@@ -370,10 +370,10 @@ class Runner:
             answer = error_answer(error)
         member = self._member
         try:
-            await member.send_ack(member.encode_ack(event.ack_id, (answer,)), as_guest=True)
+            await member.send_ack(member.encode_ack(event.ack_id, (answer,)))
         except LocalProtocolError as unsendable:
             self._log(course.name, unsendable)
-            await member.send_ack(member.encode_failure(event.ack_id), as_guest=True)
+            await member.send_ack(member.encode_failure(event.ack_id))
 
     def _log(self, event: str, error: BaseException) -> None:
         member = self._member

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Protocol
 
 import anyio
 
+from ..hands import Hands
 from ..host import Event, Host, make_event
 from ..session import Carrier, Life, Role
 from ..wire.message import Message
@@ -16,6 +17,10 @@ __all__ = ["Attachable", "Attachment"]
 
 # Messages in the time between two heartbeats for which no task is kept.
 _FEW = 8
+
+
+# Messages are of the same kind as what a session has to say, and one list of them may be written to many.
+Write = Callable[[Any], Coroutine[Any, Any, None]]
 
 
 class Attachable(Protocol):
@@ -47,9 +52,10 @@ class Direct(Protocol):
 class Attachment:
     """A carrier and the coroutine that serves it.
 
-    That coroutine reads, or waits for the client to leave. Writing is done by a task that exists only while there is
-    something to write; and on Trio, where much is written, from one heartbeat to the next, because waking it costs less
-    than making it. Of idle sessions there are many, and a task that waits costs several kilobytes.
+    That coroutine reads, or waits for the client to leave. Whoever has something to be written begins to write it, on
+    the spot; a task goes on with what has to wait. On Trio a task does it all, which exists only while there is
+    something to write, or where much is written, from one heartbeat to the next, because waking it costs less than
+    making it. Of idle sessions there are many, and a task that waits costs several kilobytes.
 
     Attributes:
         busy: Whether something is being written to it at this moment.
@@ -63,12 +69,14 @@ class Attachment:
         "_direct",
         "_ended",
         "_ends",
-        "_guest",
+        "_hands",
+        "_left",
         "_limit_bytes",
         "_pen",
         "_scope",
         "_session",
         "_through",
+        "_write_through",
         "_written",
         "busy",
         "carrier",
@@ -80,13 +88,16 @@ class Attachment:
     def __init__(self, carrier: Carrier, session: Attachable) -> None:
         self.carrier = carrier
         self._scope: anyio.CancelScope | None = None
-        self.write: Callable[[list[str | Message]], Awaitable[None]] | None = None
+        self.write: Write | None = None
         self._session = session
         self._bell: Callable[[], object] | None = None
         self._direct: Direct | None = None
-        self._through: Callable[[Sequence[Message]], None] | None = None
-        self._guest: Stopper | None = None
+        self._hands: Hands | None = None
+        self._write_through: Write | None = None
+        self._through: Callable[[Sequence[Message]], object] | None = None
         self._pen: Stopper | None = None
+        # Of a write that has begun and waits.
+        self._left: Stopper | None = None
         self._limit_bytes: int | None = None
         # Whether there is a task that writes; how far was written at the last heartbeat.
         self._awake = False
@@ -123,38 +134,12 @@ class Attachment:
     def cut(self) -> None:
         """End whoever serves this carrier or writes to it, wherever they wait."""
         self._stop()
-        if self._guest is not None:
-            self._guest.stop()
         if self._direct is not None:
             self._direct.cut()
 
-    async def flush(self) -> None:
-        """Write all that waits, on this coroutine; returns at once if another one is writing already.
-
-        A frame that was taken and not written would shift every number after it, so a write that is cut short, by
-        an error or a cancellation, ends this carrier.
-        """
-        if self.busy or self.write is None:
-            return
-        self.busy = True
-        try:
-            while (write := self.write) is not None and (packets := self.take(self._limit_bytes)):
-                await write(packets)
-                if not self._session.has_packets(self):
-                    break
-        except OSError:
-            self._break_off()
-        except BaseException:
-            self._break_off()
-            raise
-        finally:
-            self.busy = False
-            if self.over:
-                self.ring()
-
     def _break_off(self) -> None:
         # At once: until the coroutine that serves this carrier has ended, others may have something to write.
-        self.write = None
+        self.write = self._write_through = None
         self._stop()
 
     def _stop(self) -> None:
@@ -162,23 +147,60 @@ class Attachment:
         if self._scope is not None:
             self._scope.cancel()
 
-    async def flush_as_guest(self) -> None:
-        """`flush` on a handler's coroutine, which goes on when this carrier is cut."""
-        if self._direct is not None:
-            self._direct.flush()
+    def _write_all(self) -> None:
+        """Write all that waits; a task goes on with what has to wait itself.
+
+        A frame that was taken and not written would shift every number after it, so a write that is cut short, by
+        an error or a cancellation, ends this carrier.
+        """
+        session = self._session
+        while not self.busy and (write := self.write) is not None:
+            packets = session.take(self, self._limit_bytes)
+            if packets:
+                self._write(write(packets))
+                if session.has_packets(self):
+                    continue
+            if self.over and not self.busy and (self._ends or session.life is Life.CLOSED):
+                self.cut()
             return
-        if self.busy or self.write is None:
-            return
-        self._guest = guest = Stopper()
+
+    def _write_now(self, messages: Sequence[Message]) -> None:
+        if self._write_through is not None:
+            self._write(self._write_through(messages))
+
+    def _write(self, writing: Coroutine[Any, Any, None]) -> None:
+        assert self._hands is not None
+        self.busy = True
+        if self._hands.run(writing, self._go_on):
+            self.busy = False
+        else:
+            self._left = Stopper()
+
+    async def _go_on(self, rest: Awaitable[None]) -> None:
+        await self._session.host.finish_aside(self._write_rest(rest))
+
+    async def _write_rest(self, rest: Awaitable[None]) -> None:
+        assert self._left is not None
+        left = self._left
         try:
-            await guest.run(self.flush)
+            await left.run(lambda: rest)
+            if left.is_stopped:
+                self._break_off()
+        except OSError:
+            self._break_off()
+        except BaseException:
+            self._break_off()
+            raise
         finally:
-            self._guest = None
+            self.busy, self._left = False, None
+            self._is_done()
+            self.ring()
 
     def begin(
         self,
-        write: Callable[[list[str | Message]], Awaitable[None]],
+        write: Write,
         *,
+        through: Write | None = None,
         limit_bytes: int | None = None,
         ends: bool = False,
     ) -> None:
@@ -186,16 +208,20 @@ class Attachment:
 
         Args:
             write: Raises `OSError` where nothing can be written any more; that cuts the carrier.
+            through: Writes messages that are not kept for the peer, likewise.
             limit_bytes: Of what is written at once, as a payload.
             ends: Whether the carrier is cut as soon as it does not write any more, and not read on.
         """
         self.write = write
         self._limit_bytes = limit_bytes
         self._ends = ends
+        self._hands = self._session.host.hands
+        if through is not None and self._hands is not None:
+            self._through, self._write_through = self._write_now, through
         self.ring()
 
     def begin_direct(
-        self, direct: Direct, through: Callable[[Sequence[Message]], None] | None = None
+        self, direct: Direct, through: Callable[[Sequence[Message]], object] | None = None
     ) -> None:
         """`begin`, where writing never waits and takes no coroutine.
 
@@ -211,22 +237,18 @@ class Attachment:
         self._direct = self._through = None
 
     @property
-    def write_now(self) -> Callable[[Sequence[Message]], None] | None:
+    def write_now(self) -> Callable[[Sequence[Message]], object] | None:
         """What writes messages at once, if that is possible now."""
         return None if self.busy else self._through
 
-    @property
-    def may_flush(self) -> bool:
-        """Whether there is a way to write."""
-        return self._direct is not None or self.write is not None
-
     async def end(self) -> None:
-        """Nothing is written any more; returns when nobody is at it. A guest goes on, until it is cut."""
-        self.write = None
-        if self._awake:
+        """Nothing is written any more; returns when nobody is at it."""
+        self.write = self._through = self._write_through = None
+        if self._awake or self._left is not None:
             self._ended = ended = make_event()
-            if self._pen is not None:
-                self._pen.stop()
+            for pen in (self._pen, self._left):
+                if pen is not None:
+                    pen.stop()
             with anyio.CancelScope(shield=True):
                 await ended.wait()
 
@@ -236,24 +258,37 @@ class Attachment:
             await pen.run(self._write_on)
         finally:
             self._awake, self._pen = False, None
-            if self._ended is not None:
-                self._ended.set()
+            self._is_done()
+
+    def _is_done(self) -> None:
+        if self._ended is not None and not self._awake and self._left is None:
+            self._ended.set()
 
     async def _write_on(self) -> None:
         while self.write is not None:
-            await self.flush()
+            await self._flush()
             if self.over:
-                while self.busy:
-                    # A guest is still writing.
-                    await self._rung()
                 if self._ends or self._session.life is Life.CLOSED:
                     self.cut()
                 return
             if self._is_due():
                 continue
-            if self._session.host.begins_at_once or self.carrier.written - self._written < _FEW:
+            if self.carrier.written - self._written < _FEW:
                 return
             await self.wait()
+
+    async def _flush(self) -> None:
+        self.busy = True
+        try:
+            while (write := self.write) is not None and (packets := self.take(self._limit_bytes)):
+                await write(packets)
+        except OSError:
+            self._break_off()
+        except BaseException:
+            self._break_off()
+            raise
+        finally:
+            self.busy = False
 
     def rest(self) -> None:
         """A heartbeat is due: the task that writes may go, until there is much to be written again."""
@@ -314,12 +349,20 @@ class Attachment:
                 self._awake = True
                 self._session.host.soon(self._flush_direct)
         elif self._may_write and not self._awake and not self.busy:
-            self._awake = True
             host = self._session.host
-            if now:
-                host.begin_aside(self._work)
+            if self._hands is None:
+                self._awake = True
+                host.spawn_aside(self._work)
+            elif now:
+                self._write_all()
             else:
-                host.soon(self._work)
+                self._awake = True
+                host.soon(self._write_soon)
+
+    def _write_soon(self) -> None:
+        self._awake = False
+        self._is_done()
+        self._write_all()
 
     def _flush_direct(self) -> None:
         self._awake = False

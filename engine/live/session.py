@@ -402,29 +402,19 @@ class LiveSession:
             self._put(messages, size)
             self._settle()
 
-    async def send_as_guest(self, *messages: Message, more: bool = False) -> None:
-        """`send`, and write on this coroutine if none is writing, which saves waking the carrier's own.
-
-        Not for one that the application may cancel: a frame that is cut short in the middle ends the carrier.
+    async def answer(self, *messages: Message, more: bool = False) -> None:
+        """`send`, and begin to write now; what is sent while the peer's messages are taken leaves when all are.
 
         Args:
             more: Something else is sent at once: what arrived together is answered together.
         """
-        # What is joined with others is written with the last of them.
         if not (more and self._is_receiving) and self._write_through(messages):
             return
         size = kept_bytes(messages)
         if not self.has_room_for(size):
             await self.wait_for_room(size)
         self._put(messages, size)
-        if more and self._is_receiving:
-            return
-        writer = self._core.writer
-        attachment = None if writer is None else self._attachments.get(writer)
-        if attachment is None or not attachment.may_flush or not self.is_open:
-            self._settle()
-        else:
-            await attachment.flush_as_guest()
+        self._settle(now=True)
 
     def close(
         self, reason: CloseReason = CloseReason.FORCED_SERVER_CLOSE, *, retry_ms: int | None = None
@@ -559,7 +549,7 @@ class LiveSession:
         """`receive_at_pace`, as far as there is nothing to wait for.
 
         Returns:
-            Whether that was all. If not, call `receive_at_pace` with the same packets before more are taken.
+            Whether that was all. If not, `receive_rest` of the same packets comes before more are taken.
 
         Raises:
             MissingMessages, RemoteProtocolError: as `receive`.
@@ -574,11 +564,18 @@ class LiveSession:
         Raises:
             MissingMessages, RemoteProtocolError: as `receive`.
         """
-        while not self._receive(carrier, packets, stop=self._pace > 0):
+        if not self.receive_now(carrier, packets):
+            await self.receive_rest(carrier, packets)
+
+    async def receive_rest(self, carrier: Carrier, packets: Iterator[Packet]) -> None:
+        """What `receive_now` has left, as `receive_at_pace`."""
+        is_all = False
+        while not is_all:
             if self._rate.left < 0:
                 await self._slow_down()
             await self.pace()
             await checkpoint()
+            is_all = self._receive(carrier, packets, stop=self._pace > 0)
         if self._rate.left < 0:
             await self._slow_down()
 

@@ -26,6 +26,11 @@ class Stopper:
         self._scope: anyio.CancelScope | None = None
         self._task: Task | None = None
 
+    @property
+    def is_stopped(self) -> bool:
+        """Whether it was told to end."""
+        return self._is_stopped
+
     def stop(self) -> None:
         """End it, wherever it waits."""
         if self._is_stopped:
@@ -44,6 +49,9 @@ class Stopper:
                 await function()
             return
         before = task.cancelling()
+        if self._is_stopped:
+            # Before it was here.
+            task.cancel()
         try:
             await function()
         except asyncio.CancelledError:

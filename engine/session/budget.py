@@ -16,7 +16,10 @@ __all__ = ["Budget", "kept_bytes"]
 
 def kept_bytes(messages: Iterable[Message]) -> int:
     """What these count against a buffer's limit."""
-    return sum([message.size_bytes + MESSAGE_OVERHEAD for message in messages])
+    size = 0
+    for message in messages:
+        size += message.size_bytes + MESSAGE_OVERHEAD
+    return size
 
 
 class Budget:

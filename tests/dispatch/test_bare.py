@@ -46,41 +46,6 @@ async def test_messages_are_iterated_in_order_until_the_session_ends() -> None:
     assert talk.ended == [CloseReason.TRANSPORT_CLOSE]
 
 
-@pytest.mark.parametrize("carrier", ["websocket", "polling"])
-async def test_peer_that_is_quicker_than_the_application_is_read_at_its_pace(carrier: str) -> None:
-    talk = Talk()
-
-    async def late(session: Session) -> None:
-        await talk.go.wait()
-        await talk.listen(session)
-
-    messages = [str(n).ljust(800, "x") for n in range(100)]
-    async with drive(Engine(late, max_payload=1000, clock=ManualClock())) as client:
-        if carrier == "websocket":
-            websocket = client.websocket(OPEN)
-            await websocket.accept()
-            await websocket.receive()
-            for message in messages:
-                websocket.send("4" + message)
-            await settled()
-            assert websocket.untaken() > 90
-            talk.go.set()
-        else:
-            text = await client.get("/engine.io/?EIO=4&transport=polling").text()
-            url = f"/engine.io/?EIO=4&transport=polling&sid={json.loads(text[1:])['sid']}"
-            assert await client.post(url, "4" + messages[0]).text() == "ok"
-            held = client.post(url, "4" + messages[1])
-            await settled()
-            assert not held.answered()
-            talk.go.set()
-            assert await held.text() == "ok"
-            for message in messages[2:]:
-                assert await client.post(url, "4" + message).text() == "ok"
-        await settled()
-        assert talk.heard == messages
-        assert talk.sessions[0].is_open
-
-
 async def test_what_was_sent_before_the_function_returned_still_goes_out() -> None:
     async def greet(session: Session) -> None:
         await session.send("hello")

@@ -16,11 +16,10 @@ def live_of(site: Site, sid: str) -> LiveSession:
     return site.engine.table.sessions[sid]
 
 
-async def test_message_is_written_before_a_guest_goes_on() -> None:
+async def test_answer_is_written_without_being_asked_for() -> None:
     async with open_site() as site:
         peer, carrier = await site.opened()
-        await live_of(site, peer.sid).send_as_guest(Message("at once"))
-        assert not carrier.is_quiet()
+        await live_of(site, peer.sid).answer(Message("at once"))
         assert await carrier.take(1) == ["at once"]
 
 
@@ -97,67 +96,47 @@ async def test_who_waits_for_room_is_told_that_the_session_has_ended() -> None:
         assert outcome == ["told"]
 
 
-async def test_guest_that_writes_to_a_dead_peer_goes_on_when_the_carrier_is_cut() -> None:
+async def test_who_answers_a_dead_peer_does_not_wait_for_it() -> None:
     async with open_site() as site:
         peer, carrier = await site.opened()
         carrier.socket.hang()  # type: ignore[attr-defined]
-        returned = anyio.Event()
-
-        async def talk() -> None:
-            await live_of(site, peer.sid).send_as_guest(Message("held"))
-            returned.set()
-
-        site.client.tasks.start_soon(talk)
+        with anyio.fail_after(10):
+            await live_of(site, peer.sid).answer(Message("held"))
         await site.clock.advance(14)
-        assert not returned.is_set()
+        assert live_of(site, peer.sid).attached
         await site.clock.advance(2)
-        assert returned.is_set()
+        assert not live_of(site, peer.sid).attached
         resumed = await peer.attach("websocket")
         assert await resumed.take(1) == ["held"]
 
 
-async def test_write_that_a_guest_abandons_ends_the_carrier_and_loses_nothing() -> None:
-    async with open_site() as site:
-        peer, carrier = await site.opened()
-        carrier.socket.hang()  # type: ignore[attr-defined]
-        with anyio.CancelScope() as scope:
-            site.client.tasks.start_soon(_cancel, scope)
-            await live_of(site, peer.sid).send_as_guest(Message("abandoned"))
-        assert scope.cancelled_caught
-        await settled()
-        assert site.session.is_open
-        assert not live_of(site, peer.sid).attached
-        resumed = await peer.attach("websocket")
-        assert await resumed.take(1) == ["abandoned"]
-
-
-async def test_nobody_writes_after_a_guest_that_was_cut_between_two_frames() -> None:
+async def test_nobody_writes_on_a_carrier_that_was_cut_between_two_frames() -> None:
     """The peer would take what it gets next for what is missing."""
     async with open_site() as site:
         peer, carrier = await site.opened()
         live, turns = live_of(site, peer.sid), carrier.socket.slow()  # type: ignore[attr-defined]
-
+        (attachment,) = live._attachments.values()
         turns.release()
-        with anyio.CancelScope() as scope:
-            site.client.tasks.start_soon(_cancel, scope)
-            await live.send_as_guest(Message("a"), Message(b"b"), Message("c"))
-        assert scope.cancelled_caught
+        await live.answer(Message("a"), Message(b"b"), Message("c"))
+        await settled()
+        attachment.cut()
         for _ in range(9):
             turns.release()
         # Before whoever reads has heard of the end.
-        await live.send_as_guest(Message("d"))
+        await live.answer(Message("d"))
         await carrier.ended()
-        assert list(carrier.messages) == ["a"]
+        assert "d" not in carrier.messages
+        kept = ["a", b"b", "c", "d"][len(carrier.messages) :]
         resumed = await peer.attach("websocket")
-        assert await resumed.take(3) == [b"b", "c", "d"]
+        assert await resumed.take(len(kept)) == kept
 
 
-async def test_guest_whose_carrier_ends_while_it_writes_takes_nothing_more_for_it() -> None:
+async def test_write_that_waits_while_its_carrier_ends_takes_nothing_more_for_it() -> None:
     async with open_site() as site:
         peer, carrier = await site.opened()
         live, turns = live_of(site, peer.sid), carrier.socket.slow()  # type: ignore[attr-defined]
         (attachment,) = live._attachments.values()
-        site.client.tasks.start_soon(live.send_as_guest, Message("a"))
+        await live.answer(Message("a"))
         await settled()
         live.send_nowait(Message("b"))
         await attachment.end()

@@ -31,7 +31,7 @@ async def test_carrier_without_messages_lets_its_writer_go_and_has_it_back(trans
             assert await carrier.take(1) == [str(number)]
             await settled()
             # Who has much to write is not sent for each time; where that costs nothing, always.
-            assert writers(site) == (number >= 7 and not site.engine.table.host.begins_at_once), number
+            assert writers(site) == (number >= 7 and site.engine.table.host.hands is None), number
         for _ in range(3):
             await site.clock.advance(10)
             assert await carrier.packet("2")

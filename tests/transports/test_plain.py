@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import anyio
 import pytest
 from asgi_driver import Exchange, WebSocketExchange, settled
 from counting_peer import Site, open_site
@@ -72,6 +73,43 @@ async def plain_site(**settings: Any) -> AsyncIterator[PlainSite]:
     async with open_site(**settings) as site:
         site.application.handle = echo
         yield PlainSite(site)
+
+
+# -- pace
+
+
+@pytest.mark.parametrize("carrier", ["websocket", "polling"])
+async def test_peer_that_is_quicker_than_the_application_is_read_at_its_pace(carrier: str) -> None:
+    messages = [str(n).ljust(800, "x") for n in range(100)]
+    heard: list[str | bytes] = []
+    go = anyio.Event()
+
+    async def late(session: Session) -> None:
+        await go.wait()
+        async for message in session:
+            heard.append(message)
+
+    async with plain_site(max_payload=1000) as plain:
+        plain.site.application.handle = late
+        if carrier == "websocket":
+            socket = await plain.open_websocket()
+            for message in messages:
+                socket.send("4" + message)
+        else:
+            sid = await plain.open()
+            assert await plain.post(sid, "4" + messages[0]).text() == "ok"
+            held = plain.post(sid, "4" + messages[1])
+        await settled()
+        (live,) = plain.site.engine.table.sessions.values()
+        assert live.received < 10
+        go.set()
+        if carrier == "polling":
+            assert await held.text() == "ok"
+            for message in messages[2:]:
+                assert await plain.post(sid, "4" + message).text() == "ok"
+        await settled()
+        assert heard == messages
+        assert live.is_open
 
 
 # -- opening

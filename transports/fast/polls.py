@@ -13,12 +13,19 @@ from typing import TYPE_CHECKING
 from ...engine.errors import RemoteProtocolError, RequestRefused
 from ...engine.host import Timer
 from ...engine.live import Attachment, LiveSession
-from ...engine.session import Carrier, CloseReason, Verdict, admit_plain
+from ...engine.session import Carrier, Verdict, admit_plain
 from ...engine.wire.handshake import decode_attach
-from ...engine.wire.packet import Packet, PacketType
-from ...engine.wire.payload import decode_payload_bytes, encode_payload
+from ...engine.wire.packet import Packet
 from ..http import BASE_HEADERS, encode_headers, refusal_body, refusal_of, retry_headers
-from ..polling import TEXT, answer_poll, without_probes
+from ..polling import (
+    TEXT,
+    answer_poll,
+    packets_of_counting,
+    packets_of_plain,
+    seconds_to_hold,
+    take_answer,
+    without_probes,
+)
 from ..request import Head as RequestHead
 from ..request import check_head, check_origin, cors_headers, host_of
 from .head import read_head
@@ -149,9 +156,7 @@ class Polls:
                 return False
             self.endpoint.table.find(session.sid, key=asked.key)
             attachment = session.attach("polling", number=asked.carrier, received=asked.received)
-            hold = settings.counting_ping_interval
-            if asked.wait_ms is not None:
-                hold = min(hold, asked.wait_ms / 1000)
+            hold = seconds_to_hold(asked, settings)
         else:
             verdict = admit_plain("poll", transport=session.transport, busy=session.attached)
             if verdict is not Verdict.ADMIT or session.probing:
@@ -169,11 +174,7 @@ class Polls:
 
     def _bring(self, session: LiveSession, body: bytes, more: list[tuple[bytes, bytes]]) -> bool:
         if session.counting:
-            packets = decode_payload_bytes(body, counting=True)
-            first = next(packets)
-            if first.type is not PacketType.ATTACH:
-                raise RemoteProtocolError("a POST begins with an attach")
-            attach = decode_attach(first.data)
+            attach, packets = packets_of_counting(body)
             if attach.carrier is not None:
                 return False
             self.endpoint.table.find(session.sid, key=attach.key)
@@ -182,12 +183,7 @@ class Polls:
             verdict = admit_plain("post", transport=session.transport, busy=session.is_posting)
             if verdict is not Verdict.ADMIT:
                 return False
-            received = None
-            try:
-                packets = decode_payload_bytes(body, counting=False)
-            except RemoteProtocolError as error:
-                session.fail(CloseReason.PARSE_ERROR, message=str(error))
-                raise
+            packets, received = packets_of_plain(session, body), None
         carrier = session.bring(received=received)
         if session.receive_now(carrier, packets):
             self.answer_post(session, more)
@@ -287,11 +283,7 @@ class _Poll:
             headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in self._more}
             session.host.begin_aside(self._polls.answer_slowly, session, attachment, headers)
             return
-        idle = not session.has_packets(attachment)
-        packets = attachment.take(session.max_payload)
-        if idle:
-            packets.append(PacketType.NOOP.value)
-        body = encode_payload(packets, counting=session.counting).encode()
+        body, _ = take_answer(session, attachment)
         session.poll_answered(attachment)
         self._polls.write(TEXT, body, self._more)
         session.detach(attachment)
@@ -328,7 +320,7 @@ class _Post:
         """Take the rest, and answer."""
         try:
             with session.posting():
-                await session.receive_at_pace(carrier, packets)
+                await session.receive_rest(carrier, packets)
         except RemoteProtocolError as error:
             if not self._is_gone:
                 self._polls.refuse(error, more)

@@ -299,7 +299,7 @@ class FastWebSocket(asyncio.Protocol):
     async def _go_on(self, session: LiveSession, attachment: Attachment, packets: Iterator[Packet]) -> None:
         """Take the rest at the pace of the application."""
         try:
-            await session.receive_at_pace(attachment.carrier, packets)
+            await session.receive_rest(attachment.carrier, packets)
         except RemoteProtocolError as error:
             self._fail(session, error)
         finally:
