@@ -90,6 +90,10 @@ class SockJSTable(SessionTable):
             return None
         return found.code, found.text
 
+    def remembers(self, id: str) -> bool:
+        """Whether there is a session of this id, or was a moment ago."""
+        return self.of(id) is not None or self.ended(id) is not None
+
     def _forget(self, session: LiveSession) -> None:
         super()._forget(session)
         assert isinstance(session, LiveSockJS)

@@ -97,7 +97,7 @@ class Endpoint:
             siblings = siblings_of(
                 table.settings, kind=type(self), path=path, name=table.node, host=table.host
             )
-        self._siblings = siblings
+        self.siblings = siblings
         # Where there are no other nodes, requests for their sessions are not looked for.
         self.forwarding: Forwarding | None = None
         if siblings is not None:
@@ -202,8 +202,8 @@ class Endpoint:
     async def join(self) -> None:
         """`start`, and wait until the other workers are known."""
         self.start()
-        if self._siblings is not None:
-            await self._siblings.mesh.start()
+        if self.siblings is not None:
+            await self.siblings.mesh.start()
 
     def start(self) -> None:
         """Take sessions again after a `shutdown`; idempotent. A new server takes them already."""
@@ -265,8 +265,8 @@ class Endpoint:
         `lifespan` calls it where this one is mounted; at the root and round another application it is called by itself.
         """
         await self.table.shutdown()
-        if self._siblings is not None:
-            self._siblings.mesh.stop()
+        if self.siblings is not None:
+            self.siblings.mesh.stop()
         if self._signals is not None:
             self._signals.disarm()
 
@@ -331,9 +331,9 @@ class Endpoint:
         self, request: Request, receive: Receive, send: Send, cors: dict[str, str]
     ) -> bool:
         """Whether another node has answered: it has the session."""
-        if self._siblings is not None and not self._siblings.mesh.is_ready:
+        if self.siblings is not None and not self.siblings.mesh.is_ready:
             # Those who get the next request of a session must know whose it is.
-            await self._siblings.mesh.start()
+            await self.siblings.mesh.start()
         if self.forwarding is not None and self.forwarding.is_fresh:
             await self.forwarding.begin()
         node = "" if request.sid is None else self.table.elsewhere(request.sid)

@@ -8,11 +8,13 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Mount, Route
+from starlette.types import Message, Receive, Scope, Send
 
 from holdfast import Engine, Server, Session, Socket
 from holdfast.fast import FastLane
 
-io = Server()
+# All clients of a test have one address.
+io = Server(max_unused_sessions_per_address=1_000)
 
 
 @io.on("where")
@@ -39,11 +41,6 @@ async def say(socket: Socket, room: str, value: object) -> None:
 async def flood(socket: Socket, number: int, size: int) -> None:
     for each in range(number):
         await socket.emit("drop", each, "x" * size)
-
-
-@io.on("ask all")
-async def ask_all(socket: Socket) -> list[object]:
-    return await io.timeout(10).emit_with_ack("who")
 
 
 @io.on("count")
@@ -73,9 +70,33 @@ async def pid(request: Request) -> JSONResponse:
     return JSONResponse(os.getpid())
 
 
-app = Starlette(
+@io.on("number")
+async def number(socket: Socket, value: int) -> None:
+    socket.data.setdefault("numbers", []).append(value)
+
+
+@io.on("numbers")
+async def numbers(socket: Socket) -> list[int]:
+    return socket.data.get("numbers", [])
+
+
+site = Starlette(
     routes=[Mount("/socket.io", app=io), Mount("/engine.io", app=engine), Route("/pid", pid)],
     lifespan=io.lifespan,
 )
 
 lane = FastLane(io)
+
+
+async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    """The site; if it is told so, each request needs a TCP connection of its own, which any worker may take."""
+    if scope["type"] != "http" or "CLOSE" not in os.environ:
+        await site(scope, receive, send)
+        return
+
+    async def closing(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], (b"connection", b"close")]
+        await send(message)
+
+    await site(scope, receive, closing)

@@ -106,14 +106,16 @@ class Running:
 
 
 @contextmanager
-def running(command: Sequence[str], port: int, **environment: str) -> Iterator[Running]:
-    """A server that accepts connections on ``port``."""
+def running(
+    command: Sequence[str], port: int, *, folder: Path | None = None, **environment: str
+) -> Iterator[Running]:
+    """A server that accepts connections on ``port``, started in a folder."""
     paths = [str(APPS), os.environ.get("PYTHONPATH", "")]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), **environment}
-    with tempfile.TemporaryDirectory() as folder:
-        log = Path(folder) / "log"
+    with tempfile.TemporaryDirectory() as place:
+        log = Path(place) / "log"
         with log.open("wb") as output:
-            process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=env)
+            process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=env, cwd=folder)
         server = Running(process, port, log)
         try:
             until(lambda: _accepts(port) or process.poll() is not None, "the server's start")

@@ -22,6 +22,7 @@ from ...engine.wire.sockjs import is_callback, wrap_jsonp, wrap_xhr
 from ..endpoint import Endpoint, close_unknown, refuse, route_of
 from ..http import refusal_of
 from ..request import check_head, check_origin, handshake_of, host_of
+from ..workers import Finder
 from .answers import NOT_CACHED, answer, answer_options, cookie_of, cors_of
 from .pages import serve_greeting, serve_iframe, serve_info
 from .receivers import EVENTSOURCE, XHR, htmlfile, serve_poll, serve_stream
@@ -88,6 +89,8 @@ class SockJS(Endpoint):
         table = SockJSTable(chosen, Host(clock), make)
         super().__init__(table, path=path, app=app, allow_request=allow_request)
         self.table = table
+        # Their clients choose the ids, so these do not say whose a session is.
+        self._finder = None if self.siblings is None else Finder(self.siblings.mesh, table.remembers)
         self._ways = {
             name: method
             for name, (method, transports) in {
@@ -163,7 +166,8 @@ class SockJS(Endpoint):
             id, way = found
             visit = self._visitor(scope, asked, id, cors)
             if scope["type"] == "http":
-                await self._serve_way(way, visit, scope, receive, send)
+                if not await self._is_elsewhere(id, scope, receive, send):
+                    await self._serve_way(way, visit, scope, receive, send)
                 return None
             if way == "websocket":
                 return await open_websocket(visit, receive, send, raw=not id)
@@ -178,6 +182,14 @@ class SockJS(Endpoint):
         else:
             await answer(send, 404, "Not found.\n", headers=cors)
         return None
+
+    async def _is_elsewhere(self, id: str, scope: Scope, receive: Receive, send: Send) -> bool:
+        """Whether another worker has answered: it has the session."""
+        if self._finder is None or self.siblings is None or scope["method"] == "OPTIONS":
+            return False
+        await self.siblings.mesh.start()
+        node = await self._finder.find(id)
+        return bool(node) and await self._forward(node, scope, receive, send)
 
     def _session_of(self, route: str) -> tuple[str, str] | None:
         """The id and the way that an address names: ``/{server}/{session}/{way}``. What the first is, nobody asks."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .finder import Finder
 from .siblings import Siblings, siblings_of
 
-__all__ = ["Siblings", "siblings_of"]
+__all__ = ["Finder", "Siblings", "siblings_of"]

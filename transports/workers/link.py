@@ -204,7 +204,8 @@ class Link:
                     await self._pause.wait()
                 else:
                     await anyio.wait_readable(self._socket)
-                    self._read_some()
+                    if self._pause is None:
+                        self._read_some()
         except (OSError, anyio.ClosedResourceError):
             pass  # Closed meanwhile.
 

@@ -27,11 +27,11 @@ from ..values import pack, unpack
 from .link import Link
 from .place import Place, Prevented
 
-__all__ = ["BUS", "FORWARD", "Channel", "Mesh"]
+__all__ = ["BUS", "FIND", "FORWARD", "Channel", "Mesh"]
 
 logger = logging.getLogger("holdfast.workers")
 
-BUS, FORWARD = b"\x01", b"\x02"
+BUS, FORWARD, FIND = b"\x01", b"\x02", b"\x03"
 """The first byte of each frame: what it is about."""
 
 _VERSION = 1
@@ -188,6 +188,8 @@ class Mesh:
                             await self._look.wait()
                         self._look = make_event()
                         await self._find_others()
+                        # Whoever looks for one that is dead looks again.
+                        self._ring()
         finally:
             self._state = _State.IDLE
             self._scope = None
@@ -288,6 +290,9 @@ class Mesh:
             channel.linked(link)
         if done is not None:
             done.set()
+        self._ring()
+
+    def _ring(self) -> None:
         joined, self._joined = self._joined, make_event()
         joined.set()
 
