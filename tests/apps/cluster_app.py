@@ -15,6 +15,7 @@ from starlette.routing import Mount
 
 from holdfast import AckTimeout, RedisAdapter, RedisStreamsAdapter, Server, Socket
 from holdfast.engine.dispatch import BroadcastOperator
+from holdfast.fast import FastLane
 
 NAME, URL = os.environ["NODE_NAME"], os.environ["REDIS_URL"]
 
@@ -96,3 +97,5 @@ async def lifespan(app: Starlette) -> AsyncGenerator[None]:
 
 
 app = Starlette(routes=[Mount(f"/{kind}", app=io) for kind, io in SERVERS.items()], lifespan=lifespan)
+# One of them below ASGI, where the server lets it.
+lane = FastLane(SERVERS["streams"], "/streams")

@@ -84,7 +84,7 @@ def nodes(shared_redis: Redis) -> Iterator[tuple[Driver, dict[str, dict[str, str
     program = shutil.which("node")
     assert program is not None
     ports = {"python": free_port(), "trio": free_port()}
-    servers = {"python": "uvicorn", "trio": "hypercorn-trio"}
+    servers = {"python": "uvicorn-fast", "trio": "hypercorn-trio"}
     with ExitStack() as stack:
         driver = stack.enter_context(driving([program, str(CLIENTS / "cluster.mjs"), shared_redis.url]))
         for name, port in ports.items():
