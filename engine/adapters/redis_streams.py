@@ -21,7 +21,7 @@ from .packing import json_of, pack, read_json, unpack
 from .redis_node import Nodes, RedisNode
 from .redis_pubsub import INBOX_LIMIT, OUTBOX_LIMIT, RedisAdapterBase
 
-__all__ = ["RedisStreamsAdapter", "StreamsBus", "stream_of"]
+__all__ = ["RedisStreamsAdapter", "StreamsBus", "message_of", "stream_of"]
 
 logger = logging.getLogger("holdfast.adapters")
 
@@ -208,7 +208,7 @@ class StreamsBus:
         if entry.get(b"uid") == self.uid.encode():
             return
         try:
-            message = _message_of(entry)
+            message = message_of(entry)
         except RemoteProtocolError as error:
             logger.warning("what came from another server is not understood: %s", error)
             return
@@ -223,7 +223,12 @@ class StreamsBus:
 _QUESTIONS = (MessageType.FETCH_SOCKETS, MessageType.SERVER_SIDE_EMIT)
 
 
-def _message_of(entry: Entry) -> ClusterMessage:
+def message_of(entry: Entry) -> ClusterMessage:
+    """What an entry of a stream says.
+
+    Raises:
+        RemoteProtocolError: nothing.
+    """
     text, type = entry.get(b"data", b"{}"), entry.get(b"type", b"")
     if not type.isdigit():
         raise RemoteProtocolError("an entry of a stream is of no kind")
