@@ -147,6 +147,9 @@ class PubSubBus:
         self._nodes = Nodes(redis, self._format.responses)
         self._namespace = namespace
         self._names = names
+        # What a broadcast of this node begins with, and where on its channel a room begins.
+        self._own = b""
+        self._start = len(self._format.broadcasts.encode())
         self._inbox: Inbox | None = None
         self._rooms: MemoryAdapter | None = None
         # Whose answer to a request may come without a name: by request, who has not answered, and who owes
@@ -208,6 +211,7 @@ class PubSubBus:
 
     def _listen(self) -> None:
         form, subscriber = self._format, self._redis.subscriber
+        self._own = form.own_mark(self.uid)
         subscriber.listen_to_pattern(escape_pattern(form.broadcasts) + "*", self._hear_broadcast)
         subscriber.listen(form.requests, self._hear_request)
         subscriber.listen(form.responses, self._hear_response)
@@ -219,10 +223,10 @@ class PubSubBus:
             self._redis.unread = max(self._redis.unread, self._inbox.unread)
 
     def _hear_broadcast(self, channel: bytes, data: bytes) -> None:
-        room = channel[len(self._format.broadcasts.encode()) : -1].decode(errors="replace")
-        if room and self._rooms is not None and not self._rooms.has_room(room):
+        if data.startswith(self._own):
             return
-        if data.startswith(self._format.own_mark(self.uid)):
+        room = channel[self._start : -1].decode(errors="replace")
+        if room and self._rooms is not None and not self._rooms.has_room(room):
             return
         try:
             self._hear(self._format.decode_broadcast(data), len(data))

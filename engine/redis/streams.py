@@ -135,7 +135,11 @@ class RedisStreams:
                 if follower is None:
                     break
                 self._positions[stream] = id.decode()
-                follower(dict(zip(fields[::2], fields[1::2], strict=False)))
+                try:
+                    follower(dict(zip(fields[::2], fields[1::2], strict=False)))
+                except Exception:
+                    # One entry must not keep those behind it from being read.
+                    logger.exception("an entry of the stream %r could not be taken", stream)
 
 
 def _position_of(reply: object) -> str:

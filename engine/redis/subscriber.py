@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Callable, Sequence
+from typing import cast
 
 import anyio
 
@@ -146,15 +147,19 @@ class RedisSubscriber:
         kind = push[0]
         if kind == b"pmessage":
             _, pattern, channel, data = push
-            listener = self._patterns.get(pattern)  # type: ignore[arg-type] - bytes, as all of it
+            listener = self._patterns.get(cast("bytes", pattern))
         elif kind == b"message":
             _, channel, data = push
-            listener = self._channels.get(channel)  # type: ignore[arg-type]
+            listener = self._channels.get(cast("bytes", channel))
         else:
             self._note(kind, push[1])
             return
         if listener is not None:
-            listener(channel, data)  # type: ignore[arg-type]
+            try:
+                listener(cast("bytes", channel), cast("bytes", data))
+            except Exception:
+                # One message must not end the connection for all others.
+                logger.exception("what was published could not be taken")
 
     def _note(self, kind: object, name: object) -> None:
         if kind in (b"subscribe", b"psubscribe") and isinstance(name, bytes):
