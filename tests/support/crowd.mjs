@@ -76,7 +76,7 @@ function report() {
   process.exit();
 }
 
-await main();
+await main().catch((error) => problems.push(String(error)));
 clearTimeout(limit);
 // What they say last is on its way.
 setTimeout(report, 200);

@@ -39,7 +39,7 @@ class FastLane:
     def __init__(self, endpoint: Endpoint, path: str = "/socket.io") -> None:
         self.endpoint = endpoint
         self._places: dict[bytes, Endpoint] = {}
-        names: dict[str, Any] = {"places": self._places, "__doc__": FastHttp.__doc__}
+        names: dict[str, Any] = {"places": self._places, "__doc__": FastHttp.__doc__, "__slots__": ()}
         self.http: type[FastHttp] = type("Http", (FastHttp,), names)
         self.add(endpoint, path)
 

@@ -128,7 +128,8 @@ class _Side:
         """So many bytes are said: wait while more than a window is on its way."""
         self._untaken += size
         while self._untaken > _WINDOW and not self.over:
-            self._room = make_event()
+            if self._room is None:
+                self._room = make_event()
             await self._room.wait()
 
     def taken(self, size: int) -> None:

@@ -231,9 +231,13 @@ class Link:
                 return
             if end - at - _LENGTH < size:
                 break
-            at += _LENGTH
-            self.hear(self, bytes(buffer[at : at + size]))
-            at += size
+            frame = bytes(buffer[at + _LENGTH : at + _LENGTH + size])
+            at += _LENGTH + size
+            try:
+                self.hear(self, frame)
+            except Exception:
+                # What is said next must not be taken for what was said now.
+                logger.exception("what worker %s said led to a failure", self.name)
         del buffer[:at]
 
     def close(self) -> None:

@@ -1,7 +1,8 @@
 """The workers of one server: every two of them have one link.
 
 1. Each listens at the common place. Of two, the one whose name is the greater connects; the other knocks, if it comes
-   later, which is a connection that says its name and no more. So there is one link, whoever comes first.
+   later, which is a connection that says its name and no more. So there is one link, whoever comes first, as long as
+   who connects does so once.
 2. A link is there for both ends once both have said who they are.
 3. What one says to another arrives in order, or the link ends, and with it whatever waits for an answer on it.
 4. Who finds nobody listening at a socket removes it.
@@ -36,8 +37,10 @@ BUS, FORWARD, FIND = b"\x01", b"\x02", b"\x03"
 
 _VERSION = 1
 _LOOK_EVERY = 5.0
-_HELLO_SECONDS = 1.0
-_START_SECONDS = 2.0
+# A busy machine is not a dead worker.
+_HELLO_SECONDS = 10.0
+_START_SECONDS = 3.0
+_FIND_SECONDS = 3.0
 
 
 class Channel(Protocol):
@@ -89,6 +92,8 @@ class Mesh:
         self._channels: dict[int, Channel] = {}
         self._state = _State.IDLE
         self._started: Event = make_event()
+        # To whom a connection of ours leads, or is about to.
+        self._meeting: set[str] = set()
         self._scope: anyio.CancelScope | None = None
         self._leave_place: Callable[[], None] | None = None
         self._look: Event = make_event()
@@ -130,8 +135,8 @@ class Mesh:
     async def finds(self, node: str) -> Link | None:
         """The link to a worker, which may have begun this very moment."""
         link = self.links.get(node)
-        if link is None and self._state is _State.RUNNING and self._place.has(node):
-            with anyio.move_on_after(_HELLO_SECONDS):
+        if link is None and self._state in (_State.STARTING, _State.RUNNING) and self._place.has(node):
+            with anyio.move_on_after(_FIND_SECONDS):
                 self._look.set()
                 while node not in self.links and self._place.has(node):
                     await self._joined.wait()
@@ -215,7 +220,7 @@ class Mesh:
     async def _find_others(self) -> None:
         async with anyio.create_task_group() as tasks:
             for name in self._place.others(self.node):
-                if name not in self.links:
+                if name not in self.links and name not in self._meeting:
                     tasks.start_soon(self._meet, name)
 
     async def _meet(self, name: str) -> None:
@@ -227,14 +232,22 @@ class Mesh:
             knock = Link(connection, self._host, _hear_nothing)
             knock.send(self._hello(knocks=True))
             knock.close()
-            with anyio.move_on_after(_HELLO_SECONDS):
+            with anyio.move_on_after(_START_SECONDS):
                 while name not in self.links:
                     await self._joined.wait()
             return
+        # One at a time: a second link would end the first, and what goes over it.
+        self._meeting.add(name)
         done = make_event()
-        self._host.spawn_aside(self._serve, connection, done)
-        with anyio.move_on_after(_HELLO_SECONDS):
+        self._host.spawn_aside(self._serve_own, connection, name, done)
+        with anyio.move_on_after(_START_SECONDS):
             await done.wait()
+
+    async def _serve_own(self, connection: socket.socket, name: str, done: Event) -> None:
+        try:
+            await self._serve(connection, done)
+        finally:
+            self._meeting.discard(name)
 
     def _hello(self, *, knocks: bool = False) -> bytes:
         return pack([_VERSION, self.node, knocks])
