@@ -12,7 +12,7 @@ from typing import cast
 from ..errors import RemoteProtocolError
 from ..node import NodeName
 from ..redis import RedisAddress
-from .base import EVERYBODY, Node
+from .base import Node
 from .bus import Receiver
 from .cluster import REQUEST_SECONDS, ClusterAdapter
 from .inbox import Inbox
@@ -252,11 +252,12 @@ class PubSubBus:
 
     @staticmethod
     def _ids(request: dict[str, object], rooms: MemoryAdapter) -> list[str]:
-        wanted = request.get("rooms")
-        if not isinstance(wanted, list) or not wanted:
-            return [member.id for member in rooms.members(EVERYBODY) if member.connected]
-        found = rooms.all_rooms()
-        return list({id for room in cast("list[object]", wanted) for id in found.get(str(room), ())})
+        wanted, found = request.get("rooms"), rooms.all_rooms()
+        chosen: list[object] = (
+            cast("list[object]", wanted) if isinstance(wanted, list) and wanted else [*found]
+        )
+        # Who is in no other room is in that of its own id.
+        return list({id for room in chosen for id in found.get(str(room), ())})
 
     def _hear_response(self, channel: bytes, data: bytes) -> None:
         try:

@@ -15,6 +15,7 @@ from event_peer import EventPeer, Wire
 from real_redis import Redis, redis_server, until
 
 from holdfast import AckTimeout, BrokerUnavailable, RedisAdapter, RedisEmitter, RedisStreamsAdapter
+from holdfast.engine.adapters.packing import unpack
 from holdfast.engine.dispatch import Events
 from holdfast.engine.host import Host
 from holdfast.engine.redis import RedisAddress, RedisConnection
@@ -332,6 +333,39 @@ async def test_what_nobody_should_publish_harms_nobody(
         assert await peer.receive() == '2["unharmed"]'
         assert "not understood" in caplog.text
         assert not [record for record in caplog.records if record.exc_info]
+
+
+async def test_who_asks_as_older_servers_do_is_told_who_is_there(shared_redis: Redis) -> None:
+    heard: list[object] = []
+
+    async def prepare() -> None:
+        old.write("SUBSCRIBE", f"{cluster.name}-response#/#")
+
+    async with cluster_of(pubsub, shared_redis.url, 1) as cluster:
+        peers = [await cluster.join(0), await cluster.join(0)]
+        ids = [peer.ids["/"] for peer in peers]
+        cluster.servers[0].sockets[ids[0]].join("room")
+        old = RedisConnection(
+            RedisAddress.parse(cluster.url),
+            Host(),
+            prepare=prepare,
+            on_push=lambda push: heard.append(push[-1]),
+        )
+        old.open()
+        await until(lambda: heard == [1])
+        for request in (
+            b'{"type":0,"requestId":"a","rooms":[]}',
+            b'{"type":0,"requestId":"b","rooms":["room"]}',
+        ):
+            await old.command("PUBLISH", f"{cluster.name}-request#/#", request)
+        await until(lambda: len(heard) == 3)
+        answers: list[Any] = [unpack(data) for data in heard[1:] if isinstance(data, bytes)]
+        assert [(answer["requestId"], {*answer["sockets"]}) for answer in answers] == [
+            ("a", {*ids}),
+            ("b", {ids[0]}),
+        ]
+        old.close()
+        await until(lambda: old.is_over)
 
 
 @both
