@@ -127,6 +127,12 @@ def test_path_that_is_too_long_and_base_that_cannot_be_are_said(base: Path) -> N
         Place(base / "file" / "x", "x").listen(A)
 
 
+def test_system_without_unix_sockets_is_told_apart(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(socket, "AF_UNIX")
+    with pytest.raises(Prevented, match="no Unix sockets"):
+        Place(base, "x").listen(A)
+
+
 _FAMILY = """
 import multiprocessing, os, sys
 from holdfast.transports.workers.place import place_of

@@ -61,6 +61,8 @@ class Place:
         Raises:
             Prevented: that is not possible, or not safe.
         """
+        if not hasattr(socket, "AF_UNIX") or not hasattr(os, "geteuid"):
+            raise Prevented("this system has no Unix sockets")
         directory = self.directory()
         path = directory / node
         if len(os.fsencode(path)) > _LONGEST:
