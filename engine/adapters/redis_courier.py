@@ -104,21 +104,30 @@ class RedisCourier:
             logger.warning("other servers do not find the sessions of this one: %s", error)
 
     async def finds(self, node: str) -> bool:
-        """Whether a node is there. If Redis cannot be reached, none is."""
+        """Whether a node is there.
+
+        Raises:
+            BrokerUnavailable: Redis cannot be reached, so nobody knows.
+        """
         self.open()
         if node in self._passages:
             return True
+        await self._redis.subscriber.ready()
+        return bool(await self._listeners([node]))
+
+    async def is_over(self, node: str) -> bool:
+        """Whether one that has left is gone, and not only out of reach for a moment."""
         try:
-            await self._redis.subscriber.ready()
-            found = await self._listeners([node])
-        except (BrokerUnavailable, BrokerRefused) as error:
-            logger.warning("a request for another server cannot be carried there: %s", error)
+            return not await self.finds(node)
+        except BrokerUnavailable:
             return False
-        return bool(found)
 
     async def _listeners(self, nodes: list[str]) -> set[str]:
         channels = [self._channel(node) for node in nodes]
-        reply = await self._redis.commands.command("PUBSUB", "NUMSUB", *channels)
+        try:
+            reply = await self._redis.commands.command("PUBSUB", "NUMSUB", *channels)
+        except BrokerRefused as error:
+            raise BrokerUnavailable(str(error)) from error
         counts = (
             cast("list[int]", reply)[1::2]
             if isinstance(reply, list)
@@ -216,7 +225,7 @@ class RedisCourier:
             return
         try:
             found = await self._listeners([*names])
-        except (BrokerUnavailable, BrokerRefused):
+        except BrokerUnavailable:
             # What becomes of the connection is heard elsewhere.
             return
         for node, name in names.items():

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from itertools import count
 
 import anyio
+import httpx
 import pytest
-from real_redis import Redis, until
+from real_redis import Redis, redis_server, until
 
-from holdfast.engine.adapters import RedisAdapter, RedisCourier
+from holdfast import RedisAdapter, Server
+from holdfast.engine.adapters import RedisCourier
+from holdfast.engine.adapters.redis_node import RedisNode
 from holdfast.engine.errors import RemoteProtocolError
 from holdfast.engine.node import NodeName
 
@@ -125,3 +128,44 @@ async def test_what_makes_no_sense_is_an_end(shared_redis: Redis) -> None:
         await until(lambda: two.said(one)[-1:] == [b"sense"])
         with anyio.fail_after(20):
             assert await one.courier.finds(str(two.name))
+
+
+async def test_a_session_goes_on_when_the_way_to_its_server_is_there_again() -> None:
+    with redis_server() as broker:
+        key = f"courier-{next(_keys)}"
+        servers = [
+            Server(adapter=RedisAdapter(broker.url, key=key, timeout=0.5), workers=None) for _ in range(2)
+        ]
+        async with AsyncExitStack() as stack:
+            for server in servers:
+                await stack.enter_async_context(server.lifespan())
+            one, two = [
+                await stack.enter_async_context(
+                    httpx.AsyncClient(transport=httpx.ASGITransport(server), base_url="http://test")
+                )
+                for server in servers
+            ]
+            opened = await one.get("/socket.io/", params={"EIO": "4", "transport": "polling"})
+            asked = {"EIO": "4", "transport": "polling", "sid": opened.text[9:].partition('"')[0]}
+            assert (await two.post("/socket.io/", params=asked, content="40")).text == "ok"
+            assert (await two.get("/socket.io/", params=asked)).text.startswith("40{")
+            # A poll whose end was under way would be as one whose client has left.
+            await until(lambda: not servers[0].forwarding._here)
+            await anyio.to_thread.run_sync(broker.stop)
+            refused = await two.post("/socket.io/", params=asked, content='42["x"]')
+            assert (refused.status_code, refused.json()["code"]) == (503, 4)
+            assert "cannot be reached at this moment" in refused.text
+            await anyio.to_thread.run_sync(broker.start)
+            for server in servers:
+                await redis_of(server).commands.up(20)
+                await redis_of(server).subscriber.ready(20)
+            assert (await two.post("/socket.io/", params=asked, content='42["x"]')).text == "ok"
+            unknown = {**asked, "sid": "nobody__" + asked["sid"][8:]}
+            over = await two.post("/socket.io/", params=unknown, content='42["x"]')
+            assert (over.status_code, over.json()["code"]) == (400, 1)
+        await until(lambda: all(redis_of(server).commands.is_over for server in servers))
+
+
+def redis_of(server: Server) -> RedisNode:
+    assert server._courier is not None
+    return server._courier._redis

@@ -40,6 +40,9 @@ class MemoryCourier:
     async def finds(self, node: str) -> bool:
         return node in self.others
 
+    async def is_over(self, node: str) -> bool:
+        return True
+
     def send(self, node: str, frame: bytes) -> None:
         self.said += 1
         other = self.others.get(node)

@@ -20,7 +20,7 @@ from typing import Any, cast
 import anyio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ...engine.errors import RemoteProtocolError
+from ...engine.errors import BrokerUnavailable, ErrorCode, RemoteProtocolError, RequestRefused
 from ...engine.host import Event, Host, make_event
 from ..values import pack, unpack
 from .courier import Courier
@@ -382,6 +382,12 @@ def _read(data: bytes) -> tuple[_Kind, int, list[Any]]:
     raise RemoteProtocolError("it says something unknown of a request")
 
 
+def _out_of_reach() -> RequestRefused:
+    # Not that the session is unknown: it lives, and a client that tries again goes on with it.
+    message = "the server that has this session cannot be reached at this moment"
+    return RequestRefused(ErrorCode.FORBIDDEN, message, status=503)
+
+
 class Forwarding:
     """The requests that one endpoint has elsewhere, and those of other nodes that it answers.
 
@@ -418,10 +424,21 @@ class Forwarding:
                 self._fresh.remove(courier)
 
     async def finds(self, node: str) -> Courier | None:
-        """The way to a node; None if there is none."""
+        """The way to a node; None if there is none.
+
+        Raises:
+            RequestRefused: nobody can tell now (status 503).
+        """
+        unsure: BrokerUnavailable | None = None
         for courier in self.couriers:
-            if await courier.finds(node):
-                return courier
+            try:
+                if await courier.finds(node):
+                    return courier
+            except BrokerUnavailable as error:
+                unsure = error
+        if unsure is not None:
+            logger.warning("a request for another server cannot be carried there: %s", unsure)
+            raise _out_of_reach() from unsure
         return None
 
     async def carry(self, courier: Courier, node: str, scope: Scope, receive: Receive, send: Send) -> None:
@@ -429,7 +446,16 @@ class Forwarding:
 
         Raises:
             Unanswered: it has left before it did.
+            RequestRefused: it is out of reach for a moment (status 503).
         """
+        try:
+            await self._carry(courier, node, scope, receive, send)
+        except Unanswered:
+            if await courier.is_over(node):
+                raise
+            raise _out_of_reach() from None
+
+    async def _carry(self, courier: Courier, node: str, scope: Scope, receive: Receive, send: Send) -> None:
         number = next(self._numbers)
         away = self._away[number] = Away(courier, node, number, self._host, scope)
         try:

@@ -26,6 +26,9 @@ class MeshCourier:
     async def finds(self, node: str) -> bool:
         return await self._mesh.finds(node) is not None
 
+    async def is_over(self, node: str) -> bool:
+        return True
+
     def send(self, node: str, frame: bytes) -> None:
         link = self._mesh.links.get(node)
         if link is not None:
