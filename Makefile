@@ -13,7 +13,7 @@ DEV := .make/dev-$(HERE)
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo examples example-chat example-whiteboard test check lint types imports core unit rest js bundle system \
+.PHONY: help demo examples example-chat example-whiteboard test quick check lint types imports core unit rest js bundle system \
     bench bench-growth bench-idle bench-browser chaos hostile soak docs build clean setup
 
 help:
@@ -41,7 +41,11 @@ examples: $(EXAMPLES) bundle examples/node_modules/.package-lock.json
 example-chat example-whiteboard: example-%: $(EXAMPLES) bundle examples/node_modules/.package-lock.json
 	@$(PY) -m examples $* $(ARGS)
 
-test: lint types imports docs js bundle system core unit rest
+test: quick bundle system core unit rest
+
+# Each of these takes one core.
+quick: $(DEV) tools/node_modules/.package-lock.json client_js/node_modules/.package-lock.json
+	@$(PY) tools/side_by_side.py "lint types imports docs" js
 
 check: lint types imports core unit
 

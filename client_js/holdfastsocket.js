@@ -78,7 +78,7 @@ export class HoldfastSocket extends EventTarget {
   #reading = 0;
   /** @type {Promise<unknown> | undefined} */
   #queue;
-  /** @type {{code: number, reason: string} | undefined} */
+  /** With what it closes. @type {[code: number, reason: string] | undefined} */
   #closing;
 
   /**
@@ -143,18 +143,21 @@ export class HoldfastSocket extends EventTarget {
 
   /**
    * What was sent before still goes out.
-   * @param {number} [code] 1000, or 3000 to 4999. It is for the `close` event; the server hears that we close, and no more.
+   * @param {number} [code] 1000, or 3000 to 4999: for the `close` event, and for the server, if it is one of ours.
    * @param {string} [reason]
    * @throws {DOMException} `InvalidAccessError`: another code. `SyntaxError`: the reason has more than 123 bytes.
    */
   close(code, reason = "") {
-    if (code !== undefined && code != 1000 && !(code >= 3000 && code < 5000)) throw wrong("not a code to close with", "InvalidAccessError");
-    if (new TextEncoder().encode(reason).length > 123) throw wrong("the reason is too long", "SyntaxError");
+    if (code !== undefined && code != 1000 && !(code >= 3000 && code < 5000)) throw wrong("not a close code", "InvalidAccessError");
+    if (new TextEncoder().encode(reason).length > 123) throw wrong("reason too long", "SyntaxError");
     if (this.#state >= CLOSING) return;
+    /** @type {[number, string]} */
+    const closing = [code ?? 1005, reason];
     // Before it is open, there is nothing to be closed in order.
-    if (this.#state == OPEN) this.#closing = { code: code ?? 1005, reason };
+    if (this.#state == OPEN) this.#closing = closing;
     this.#state = CLOSING;
-    (this.#queue ?? Promise.resolve()).then(() => this.session.close());
+    const word = "1" + JSON.stringify({ message: "closed " + closing.join(" ") });
+    (this.#queue ?? Promise.resolve()).then(() => this.session.close(undefined, undefined, false, word));
   }
 
   /** @param {Uint8Array} data */
@@ -193,10 +196,8 @@ export class HoldfastSocket extends EventTarget {
    */
   #end(reason, error) {
     // An end that the server has said, and nothing went wrong.
-    const isOrderly = error instanceof RefusedError && error.code == 1 && error.message == "closed";
-    const [code, text] = this.#closing
-      ? [this.#closing.code, this.#closing.reason]
-      : [isOrderly ? 1000 : 1006, isOrderly ? "" : (error ?? new HoldfastError(reason)).message];
+    const said = error instanceof RefusedError && /^closed ?(\d*) ?(.*)/s.exec(error.message);
+    const [code, text] = this.#closing ?? (said ? [+said[1] || 1000, said[2]] : [1006, (error ?? new HoldfastError(reason)).message]);
     this.#state = CLOSED;
     queueMicrotask(() => {
       const wasClean = code != 1006;

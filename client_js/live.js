@@ -139,18 +139,19 @@ export class Live extends Emitter {
      * @param {string} [reason]
      * @param {Error} [error] What it ends with.
      * @param {boolean} [isLeaving] The page goes away: the last word must outlive it.
+     * @param {string} [word] The packet that tells the server.
      */
-    this.close = (reason = "forced close", error, isLeaving) => {
+    this.close = (reason = "forced close", error, isLeaving, word = "1") => {
       /** @type {Promise<unknown> | undefined} */
       let said;
       if (isOpen()) {
         const io = current?.ended ? undefined : current?.io;
         if (io?.send) {
           flush(io);
-          io.send("1");
+          io.send(word);
         }
         // What a WebSocket is given while the page goes away, may not leave it any more; nor may a request get through.
-        if (!io?.send || isLeaving) said = poster.bye(isLeaving);
+        if (!io?.send || isLeaving) said = poster.bye(isLeaving, word);
       }
       end(reason, error, said);
     };

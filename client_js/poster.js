@@ -86,16 +86,17 @@ export const createPoster = (options, session, connector, control, url) => {
    * @param {string} body What goes first.
    * @param {string} sid
    * @param {boolean} [isLeaving]
+   * @param {string} [word] The packet that closes it.
    */
-  const endBy = async (body, sid, isLeaving) => {
+  const endBy = async (body, sid, isLeaving, word = "1") => {
     // In a moment there may be a network again.
     for (let tries = 0, until = clock() + options.answerMs; clock() < until; tries++) {
       try {
-        return await post(options, url(sid), (body && body + SEPARATOR) + "1", inFlight, isLeaving);
+        return await post(options, url(sid), (body && body + SEPARATOR) + word, inFlight, isLeaving);
       } catch (error) {
         // A plain server takes what is said twice for two things.
         if (isLeaving || session.plain || error instanceof RefusedError) return;
-        await new Promise((resolve) => options.setTimeout(() => resolve(undefined), pause(tries, options.random)));
+        await new Promise((resolve) => options.setTimeout(/** @type {() => void} */ (resolve), pause(tries, options.random)));
       }
     }
   };
@@ -119,12 +120,13 @@ export const createPoster = (options, session, connector, control, url) => {
 
     /**
      * @param {boolean} [isLeaving]
+     * @param {string} [word] As of `endBy`.
      * @returns {Promise<unknown> | undefined} Until when a plain server must have its poll: it takes the end of that for the session's.
      */
-    bye(isLeaving) {
-      const last = () => endBy(encodePost(session, control, clock(), most), session.sid, isLeaving);
+    bye(isLeaving, word) {
+      const last = () => endBy(encodePost(session, control, clock(), most), session.sid, isLeaving, word);
       const said = isLeaving ? last() : drain().then(last, last);
-      return session.plain && !isLeaving ? said : undefined;
+      if (session.plain && !isLeaving) return said;
     },
 
     /**

@@ -1,4 +1,5 @@
-"""What the demo serves: the page, numbered events both ways, a chat; and, elsewhere, the switches.
+"""What the demo serves: the page, numbered events both ways, a chat, a table for three protocols; and, elsewhere, the
+switches.
 
 The two applications have different origins on purpose. The page's own traffic goes through the misbehaving proxy; the
 switches must still answer when it is starved.
@@ -11,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import anyio
 from anyio.abc import TaskGroup
@@ -25,7 +26,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from holdfast import Disconnected, Server, Socket
+from holdfast import Disconnected, Server, Socket, SockJS, SockJSSession, Stomp, StompClient, StompMessage
 
 from .checker import Checker
 from .proxy import Kind, MisbehavingProxy
@@ -35,6 +36,7 @@ __all__ = ["Events", "create_app", "create_switches"]
 STATIC = Path(__file__).parent / "static"
 HOSTS = ["localhost", "127.0.0.1"]
 MAX_RATE = 200
+TABLE = "table"
 TICK = 0.02
 
 HEADERS = {
@@ -69,7 +71,7 @@ class Events:
         tasks: Where these tasks run.
 
     Attributes:
-        io: The server to mount.
+        io, sockjs, stomp: The servers to mount.
         count: Numbered events so far, both ways, all pages.
     """
 
@@ -79,8 +81,14 @@ class Events:
         self._tasks = tasks
         self._feeds: dict[str, Feed] = {}
         self._said: deque[dict[str, Any]] = deque(maxlen=30)
-        for name in ("connect", "disconnect", "up", "rate", "measure", "finish", "chat", "history"):
+        for name in ("connect", "disconnect", "up", "rate", "measure", "finish", "chat", "history", "say"):
             self.io.on(name, getattr(self, f"_{name}"))
+        self.sockjs = SockJS(self._sit_by_sockjs, namespace=self.io)
+        self.stomp = Stomp(sockjs=True)
+        # The room of the events is the topic: who is in the one and who subscribes to the other hear the same.
+        self.stomp.join_rooms(self.io, [TABLE], event="said")
+        self.stomp.authorize(self._may_by_stomp)
+        self.stomp.handle(f"/app/{TABLE}", send_to=f"/topic/{TABLE}")(self._say_by_stomp)
 
     def report(self, socket_id: str) -> dict[str, int] | None:
         """What the server has counted for a page; None if it is not connected."""
@@ -103,7 +111,7 @@ class Events:
 
     async def _connect(self, socket: Socket) -> None:
         feed = self._feeds[socket.id] = Feed(socket)
-        socket.join("lobby")
+        socket.join("lobby", TABLE)
         self._tasks.start_soon(self._send_numbers, feed)
 
     async def _disconnect(self, socket: Socket, reason: str) -> None:
@@ -139,6 +147,31 @@ class Events:
     async def _history(self, socket: Socket) -> list[dict[str, Any]]:
         return list(self._said)
 
+    # -- the table
+
+    async def _say(self, socket: Socket, text: str) -> None:
+        await self.io.to(TABLE).emit("said", remark("Socket.IO", text))
+
+    async def _sit_by_sockjs(self, session: SockJSSession) -> None:
+        session.join(TABLE)
+        await session.send('["seated"]')
+        async for text in session:
+            await self.io.to(TABLE).emit("said", remark("SockJS", text))
+
+    async def _may_by_stomp(
+        self, client: StompClient, action: Literal["send", "subscribe"], destination: str
+    ) -> bool:
+        # What is said goes through the function, which says by whom it is.
+        return destination == (f"/app/{TABLE}" if action == "send" else f"/topic/{TABLE}")
+
+    async def _say_by_stomp(self, message: StompMessage) -> dict[str, str]:
+        return remark("STOMP", message.text)
+
+
+def remark(by: str, text: object) -> dict[str, str]:
+    """What all at the table hear."""
+    return {"by": by, "text": str(text)[:500]}
+
 
 def create_app(events: Events, *, switches_port: int) -> Starlette:
     """The page and its server."""
@@ -152,6 +185,8 @@ def create_app(events: Events, *, switches_port: int) -> Starlette:
             Route("/", index),
             Mount("/static", StaticFiles(directory=STATIC)),
             Mount("/socket.io", events.io),
+            Mount("/sockjs", events.sockjs),
+            Mount("/stomp", events.stomp),
         ],
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=HOSTS)],
     )

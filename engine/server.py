@@ -45,6 +45,8 @@ class SessionTable:
         open_handler: Called with each new session before any message of it; returns what runs above it.
         codecs: What a counting peer may choose from.
         node: What this server is called among others.
+        beside: Another table of the same endpoint, for sessions of another kind. The limits on all are for both
+            together, and so is what is counted.
     """
 
     def __init__(
@@ -55,15 +57,16 @@ class SessionTable:
         *,
         codecs: Sequence[str] = CODEC_NAMES,
         node: NodeName | None = None,
+        beside: SessionTable | None = None,
     ) -> None:
         self.node = node or NodeName()
         self.settings = settings
         self.host = host
         self.sessions: dict[str, LiveSession] = {}
-        self.budget = Budget(settings.total_buffer_limit)
-        self.bodies = Bodies(settings.max_bodies)
-        self.counters = Counters()
-        self._unused = Unused(settings.max_unused_sessions_per_address)
+        self.budget = Budget(settings.total_buffer_limit) if beside is None else beside.budget
+        self.bodies = Bodies(settings.max_bodies) if beside is None else beside.bodies
+        self.counters = Counters() if beside is None else beside.counters
+        self._unused = Unused(settings.max_unused_sessions_per_address) if beside is None else beside._unused
         self._open_handler = open_handler
         self._tombstones: OrderedDict[str, _Tombstone] = OrderedDict()
         self._closing = False
@@ -173,7 +176,7 @@ class SessionTable:
             message = "the server is shutting down"
             raise RequestRefused(ErrorCode.FORBIDDEN, message, status=503, retry_after=max(1.0, later))
         most = self.settings.max_sessions
-        if len(self.sessions) >= most:
+        if self.counters.open_sessions >= most:
             message = f"the server has its {most} sessions (setting max_sessions)"
             raise RequestRefused(ErrorCode.FORBIDDEN, message, status=503)
         self._unused.check(request.address)
@@ -320,6 +323,10 @@ class SessionTable:
             sessions = list(self.sessions.values())
             self._drain = Drain(sessions, self.host, timeout=timeout, period=period, retry_after=retry_after)
         return self._drain
+
+    def refuse_more(self) -> None:
+        """Take no more sessions until `reopen`; those that there are go on."""
+        self._closing = True
 
     @property
     def is_closing(self) -> bool:

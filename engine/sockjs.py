@@ -29,13 +29,22 @@ class SockJSTable(SessionTable):
         settings: Limits and intervals.
         host: Runs the tasks and timers.
         open_handler: Called with each new session before any message of it; returns what runs above it.
+        beside: The other table of the endpoint, where it has one; see `SessionTable`.
+        bytes_as_numbers: Whether bytes are sent as lists of numbers, where only texts can be; else they are refused.
     """
 
     def __init__(
-        self, settings: SockJSSettings, host: Host, open_handler: Callable[[LiveSession], SessionHandler]
+        self,
+        settings: SockJSSettings,
+        host: Host,
+        open_handler: Callable[[LiveSession], SessionHandler],
+        *,
+        beside: SessionTable | None = None,
+        bytes_as_numbers: bool = False,
     ) -> None:
-        super().__init__(settings, host, open_handler)
+        super().__init__(settings, host, open_handler, beside=beside)
         self.sockjs = settings
+        self._bytes_as_numbers = bytes_as_numbers
         self._ended: OrderedDict[str, _Ended] = OrderedDict()
 
     def begin(
@@ -67,6 +76,7 @@ class SockJSTable(SessionTable):
             limit_bytes=settings.buffer_limit,
             now=self.host.now(),
             budget=self.budget,
+            takes_bytes=self._bytes_as_numbers,
         )
         # A client's id is a part of a path: none has a slash.
         sid = f"/{new_id()}" if id is None else id

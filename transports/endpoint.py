@@ -290,17 +290,11 @@ class Endpoint:
         """`answer`, but what may take long, and needs nothing more of the request, is handed back."""
         head, settings = Head(scope), self.table.settings
         try:
-            check_origin(head, settings, host=host_of(scope, head, settings))
+            cors = self._let_page_in(scope, head)
         except RequestRefused as error:
-            # A stranger's page may not read even this; whoever runs the server can.
-            self._warn_once(error)
-            self.table.counters.refuse(error)
+            # A stranger's page may not read even this.
             await refuse(scope, send, error, {})
             return None
-        cors = cors_headers(head, settings)
-        if self.table.is_closing and scope.get("http_version", "1.1").startswith("1"):
-            # Or the client's next session would come by the same TCP connection, past the load balancer.
-            cors["connection"] = "close"
         try:
             if scope["type"] == "http" and scope["method"] == "OPTIONS":
                 answer = {**_PREFLIGHT, **cors} if settings.cors == "own" else {"allow": "GET, POST"}
@@ -308,7 +302,7 @@ class Endpoint:
                 return None
             check_head(scope, settings)
             request = self._parse(scope, head)
-            if self.forwarding is not None and await self._is_forwarded(request, receive, send, cors):
+            if self.forwarding is not None and await self._is_forwarded(request, receive, send):
                 return None
             if request.sid is None:
                 self.table.check_room(request.handshake)
@@ -327,9 +321,7 @@ class Endpoint:
             await refuse(scope, send, refusal_of(error), cors)
         return None
 
-    async def _is_forwarded(
-        self, request: Request, receive: Receive, send: Send, cors: dict[str, str]
-    ) -> bool:
+    async def _is_forwarded(self, request: Request, receive: Receive, send: Send) -> bool:
         """Whether another node has answered: it has the session."""
         if self.siblings is not None and not self.siblings.mesh.is_ready:
             # Those who get the next request of a session must know whose it is.
@@ -356,6 +348,25 @@ class Endpoint:
         except OSError:
             pass  # The client left while it was answered.
         return True
+
+    def _let_page_in(self, scope: Scope, head: Head) -> dict[str, str]:
+        """What every answer to a request says, if its page may ask us.
+
+        Raises:
+            RequestRefused: it may not; whoever runs the server has been told.
+        """
+        settings = self.table.settings
+        try:
+            check_origin(head, settings, host=host_of(scope, head, settings))
+        except RequestRefused as error:
+            self._warn_once(error)
+            self.table.counters.refuse(error)
+            raise
+        headers = cors_headers(head, settings)
+        if self.table.is_closing and scope.get("http_version", "1.1").startswith("1"):
+            # Or the client's next session would come by the same TCP connection, past the load balancer.
+            headers["connection"] = "close"
+        return headers
 
     def _parse(self, scope: Scope, head: Head) -> Request:
         """What is asked for.

@@ -5,7 +5,7 @@ The registry of WebSocket subprotocols: v10.stomp, v11.stomp, v12.stomp.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -13,17 +13,20 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ..engine.dispatch.bare import Session, handler_maker
 from ..engine.dispatch.namespace import Namespace
+from ..engine.dispatch.sockjs import SockJSSession, sockjs_handler_maker
 from ..engine.drain import Drained
-from ..engine.errors import ErrorCode, LocalProtocolError, RequestRefused, SessionClosed
+from ..engine.errors import LocalProtocolError, SessionClosed
 from ..engine.host import Clock, Host
 from ..engine.live import AllowRequest, Attachment, Handshake, LiveSession
 from ..engine.server import SessionTable
-from ..engine.settings import Settings, StompSettings
-from ..engine.stomp import Peer, StompBroker, StompClient
+from ..engine.settings import Settings, SockJSSettings, StompSettings
+from ..engine.sockjs import SockJSTable
+from ..engine.stomp import Messages, StompBroker, StompClient
 from ..engine.stomp.rooms import RoomFilter
 from ..engine.stomp.session import Close, StompSession
 from .endpoint import Endpoint
 from .request import Head, Request, handshake_of
+from .sockjs.app import SockJSEndpoint
 from .stomp_relay import Relay, RelaySession
 
 __all__ = ["Stomp"]
@@ -32,12 +35,13 @@ _SUBPROTOCOLS = ("v12.stomp", "v11.stomp", "v10.stomp")
 _BARE = "stomp"
 _RESTART = 1012
 # How much larger a message may be on its way than what it says: bytes are base64 in polls and streams, and
-# a frame has line ends, so its text travels as JSON.
+# a frame has line ends, so its text travels as JSON. By SockJS bytes are a list of numbers.
 _LARGER = 2
+_LARGER_BY_SOCKJS = 4
 
 
 class _WebSocket:
-    """A bare WebSocket as a session of messages. See `Peer`."""
+    """A bare WebSocket as a session of messages. See `Messages`."""
 
     def __init__(self, request: Handshake, receive: Receive, send: Send) -> None:
         self.request = request
@@ -56,9 +60,6 @@ class _WebSocket:
 
     async def end(self, code: int, reason: str) -> None:
         await self._say({"type": "websocket.close", "code": code, "reason": _cut(reason)})
-
-    def close(self) -> None:
-        raise NotImplementedError  # `end` has a code and a reason.
 
     async def _say(self, message: dict[str, Any]) -> None:
         try:
@@ -92,6 +93,9 @@ class Stomp(StompBroker, Endpoint):
         path: Where it answers when it is not mounted.
         app: Another ASGI application that gets every other request.
         limits: What clients of STOMP may ask for.
+        sockjs: True for SockJS at the same address, as Spring has it ``withSockJS()``: ``new SockJS("/stomp")`` comes,
+            and ``ws://host/stomp/websocket``. Or settings of it by name, which go over those of all; see
+            `SockJSSettings`.
         relay: A real broker in place of our own, ``stomp://login:passcode@host:61613/virtual-host``: each client gets a
             connection of its own to it. Destinations that begin with ``/app/`` and ``/user/`` stay here.
         clock: Where time comes from; for tests.
@@ -112,6 +116,7 @@ class Stomp(StompBroker, Endpoint):
         path: str = "/stomp",
         app: ASGIApp | None = None,
         limits: StompSettings | None = None,
+        sockjs: bool | Mapping[str, Any] = False,
         relay: str | None = None,
         clock: Clock | None = None,
         allow_request: AllowRequest | None = None,
@@ -120,7 +125,8 @@ class Stomp(StompBroker, Endpoint):
     ) -> None:
         limits = limits or StompSettings()
         if settings is None:
-            largest = _LARGER * (limits.max_frame_bytes + limits.max_head_bytes)
+            larger = _LARGER if sockjs is False else _LARGER_BY_SOCKJS
+            largest = larger * (limits.max_frame_bytes + limits.max_head_bytes)
             options = {"max_payload": largest, "buffer_limit": 4 * largest, **options}
         settings = Settings.of(options, base=settings)
         host = Host(clock)
@@ -128,14 +134,34 @@ class Stomp(StompBroker, Endpoint):
         StompBroker.__init__(self, limits, host=host)
         table = SessionTable(settings, host, handler_maker(self._serve_session))
         Endpoint.__init__(self, table, path=path, app=app, allow_request=allow_request)
-        self._bare = 0
-        self._relay = None if relay is None else Relay(relay, limits)
+        self._sockjs = None
+        if sockjs is not False:
+            own = {} if sockjs is True else dict(sockjs)
+            chosen = SockJSSettings.of(own, base=SockJSSettings.over(settings))
+            make = sockjs_handler_maker(self._serve_sockjs, None, max_rooms=0)
+            other = SockJSTable(chosen, host, make, beside=table, bytes_as_numbers=True)
+            self._sockjs = _SockJSWay(other, path=path, app=None, allow_request=allow_request)
+        self._relay = None if relay is None else Relay(relay, limits, host)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._sockjs is not None and scope["type"] != "lifespan" and self._sockjs.serves(scope):
+            await self._sockjs(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+    @property
+    def session_count(self) -> int:
+        """See `Endpoint.session_count`. Bare WebSockets are among them."""
+        return self.table.counters.open_sessions
 
     async def _serve_session(self, session: Session) -> None:
         # The session has a heartbeat of its own, and outlives what would be an outage here.
-        await self.serve(session, heart_beat=0)
+        await self.serve(session, heart_beat=0, close=session.end)
 
-    def _new_session(self, peer: Peer, heart_beat: float, close: Close | None) -> StompSession:
+    async def _serve_sockjs(self, session: SockJSSession) -> None:
+        await self.serve(session, close=session.end)
+
+    def _new_session(self, peer: Messages, heart_beat: float, close: Close) -> StompSession:
         if self._relay is None:
             return super()._new_session(peer, heart_beat, close)
         return RelaySession(self._relay, self, peer, heart_beat=heart_beat, close=close)
@@ -167,20 +193,30 @@ class Stomp(StompBroker, Endpoint):
         super().join_rooms(namespace, rooms, prefix=prefix, event=event)
 
     async def drain(self, timeout: float = 20.0, *, period: float = 5.0, retry_after: float = 0.0) -> Drained:
-        """See `Endpoint.drain`. Who came by a bare WebSocket is told at once."""
-        self._end_bare()
+        """See `Endpoint.drain`. Who came by a bare WebSocket or by SockJS is told at once."""
+        self._end_at_once()
         return await super().drain(timeout, period=period, retry_after=retry_after)
+
+    def start(self) -> None:
+        """See `Endpoint.start`."""
+        super().start()
+        if self._sockjs is not None:
+            self._sockjs.start()
 
     async def shutdown(self) -> None:
         """See `Endpoint.shutdown`."""
-        self._end_bare()
+        self._end_at_once()
         await super().shutdown()
+        if self._sockjs is not None:
+            await self._sockjs.shutdown()
         if self._relay is not None:
             await self._relay.close()
 
-    def _end_bare(self) -> None:
+    def _end_at_once(self) -> None:
+        if self._sockjs is not None:
+            self._sockjs.table.refuse_more()
         for session in self.sessions():
-            if isinstance(session.peer, _WebSocket):
+            if isinstance(session.peer, _WebSocket | SockJSSession):
                 session.disconnect("server shutting down", _RESTART)
 
     def _parse(self, scope: Scope, head: Head) -> Request:
@@ -205,15 +241,14 @@ class Stomp(StompBroker, Endpoint):
     ) -> tuple[LiveSession, Attachment] | None:
         if request.transport != _BARE:
             return await super()._serve_websocket(request, receive, send)
-        most = self.table.settings.max_sessions
-        if self._bare + len(self.table.sessions) >= most:
-            message = f"the server has its {most} sessions (setting max_sessions)"
-            raise RequestRefused(ErrorCode.FORBIDDEN, message, status=503)
-        self._bare += 1
+        # Others may have come while the application was asked.
+        self.table.check_room(request.handshake)
+        counters = self.table.counters
+        counters.open("websocket", counting=False)
         try:
             await self._serve_bare(request, receive, send)
         finally:
-            self._bare -= 1
+            counters.forget("websocket", counting=False)
         return None
 
     async def _serve_bare(self, request: Request, receive: Receive, send: Send) -> None:
@@ -225,8 +260,7 @@ class Stomp(StompBroker, Endpoint):
             expired: Callable[[], None] = partial(self._expired, socket)
             identity.begin(self.table.host, _BARE, expired)
         try:
-            ended: Callable[[int, str], Awaitable[None]] = socket.end
-            await self.serve(socket, close=ended)
+            await self.speak(socket, socket.end)
         finally:
             if identity is not None:
                 identity.end()
@@ -235,6 +269,13 @@ class Stomp(StompBroker, Endpoint):
         for session in self.sessions():
             if session.peer is socket:
                 session.disconnect("the credentials have expired", 1008)
+
+
+class _SockJSWay(SockJSEndpoint):
+    """SockJS's addresses below our own. Its WebSocket without frames is one for STOMP."""
+
+    def _subprotocol(self, offered: Iterable[str]) -> str | None:
+        return _chosen(offered)
 
 
 def _chosen(offered: Iterable[str]) -> str | None:

@@ -10,8 +10,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Iterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Generator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING
@@ -21,7 +21,7 @@ import anyio
 from anyio.abc import ByteStream
 
 from ..engine.errors import LocalProtocolError, RemoteProtocolError, SessionClosed
-from ..engine.host import Event, make_event
+from ..engine.host import Event, Host, make_event
 from ..engine.settings import StompSettings
 from ..engine.stomp.message import Published
 from ..engine.stomp.session import Close, StompSession, Subscriber
@@ -29,7 +29,7 @@ from ..engine.subprotocols.stomp import Connect, SendTo, StompError, Subscriptio
 from ..engine.subprotocols.stomp_frames import Frame, FrameDecoder, Version, encode_frame
 
 if TYPE_CHECKING:
-    from ..engine.stomp import Peer, StompBroker
+    from ..engine.stomp import Messages, StompBroker
     from ..engine.stomp.queue import Letter
 
 __all__ = ["Relay", "RelaySession"]
@@ -37,8 +37,8 @@ __all__ = ["Relay", "RelaySession"]
 logger = logging.getLogger("holdfast.stomp")
 
 _PORT, _TLS_PORT = 61613, 61614
-# To reach the broker, and for its answers.
-_PATIENCE = 10.0
+# To reach the broker, and for its answers: less than a client has to be let in, or it would be to blame.
+_PATIENCE = 5.0
 # How often we beat, where the broker wants it; and after how many of its intervals it is gone.
 _BEAT = 10.0
 _SILENT = 3
@@ -59,12 +59,13 @@ class Relay:
     Args:
         url: ``stomp://login:passcode@host:61613/virtual-host``, or ``stomp+ssl://``. Without a login, clients' own are
             handed on; without a virtual host, it is ``/``.
+        host: Whose time it is.
 
     Raises:
         ValueError: the address is none.
     """
 
-    def __init__(self, url: str, limits: StompSettings) -> None:
+    def __init__(self, url: str, limits: StompSettings, host: Host) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("stomp", "stomp+ssl") or not parts.hostname:
             raise ValueError("relay must be an address such as stomp://login:passcode@localhost:61613/")
@@ -76,6 +77,7 @@ class Relay:
         self._passcode = unquote(parts.password or "")
         # What a broker says may be as large as what is kept for one client.
         self.limits = replace(limits, max_frame_bytes=max(limits.max_frame_bytes, limits.max_outgoing_bytes))
+        self._time = host
         self._own: Upstream | None = None
         self._turn = anyio.Lock()
         self._receipts = count()
@@ -88,7 +90,7 @@ class Relay:
             StompError: it refuses the login.
             RemoteProtocolError: it is none.
         """
-        with anyio.fail_after(_PATIENCE):
+        with self._patience():
             stream: ByteStream = await anyio.connect_tcp(
                 self._host, self._port, tls=self._tls, tls_standard_compatible=False
             )
@@ -136,7 +138,7 @@ class Relay:
         self, upstream: Upstream, destination: str, headers: Mapping[str, str], body: bytes
     ) -> None:
         receipt = str(next(self._receipts))
-        with anyio.fail_after(_PATIENCE):
+        with self._patience():
             try:
                 await upstream.send(
                     Frame("SEND", {**headers, "destination": destination, "receipt": receipt}, body)
@@ -150,6 +152,13 @@ class Relay:
             except BaseException:
                 await anyio.aclose_forcefully(upstream.stream)
                 raise
+
+    @contextmanager
+    def _patience(self) -> Generator[None]:
+        with self._time.move_on_after(_PATIENCE) as scope:
+            yield
+        if scope.cancelled_caught:
+            raise TimeoutError
 
     async def close(self) -> None:
         """End the application's own connection; idempotent."""
@@ -226,10 +235,10 @@ class RelaySession(StompSession):
         self,
         relay: Relay,
         broker: StompBroker,
-        peer: Peer,
+        peer: Messages,
         *,
         heart_beat: float,
-        close: Close | None,
+        close: Close,
     ) -> None:
         super().__init__(broker, peer, heart_beat=heart_beat, close=close)
         self._relay = relay

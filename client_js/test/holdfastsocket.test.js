@@ -36,7 +36,7 @@ for (const transports of [["websocket"], ["stream"], ["polling"]]) {
     await world.advance(500);
     assert.equal(socket.readyState, HoldfastSocket.CLOSED);
     assert.equal(one.server.heard.at(-1), "last");
-    assert.equal(one.server.over, true);
+    assert.deepEqual([one.server.over, one.server.closedWith], [true, '{"message":"closed 3001 enough"}']);
     const { type, code, reason, wasClean } = events.at(-1);
     assert.deepEqual({ type, code, reason, wasClean }, { type: "close", code: 3001, reason: "enough", wasClean: true });
     assert.deepEqual(types(events), ["open", "message", "message", "close"]);
@@ -153,6 +153,25 @@ test("what cannot be opened is an error and a close, and what is closed before i
   await settle();
   assert.deepEqual(heard, ["error", "close"]);
 });
+
+for (const [data, code, reason, wasClean] of [
+  ['{"message":"closed 4403 not\\nfor you","received":0}', 4403, "not\nfor you", true],
+  ['{"message":"closed 1000 "}', 1000, "", true],
+  ["", 1000, "", true],
+  ['{"message":"forced server close"}', 1006, "forced server close", false],
+]) {
+  test(`what the server says of the end is in the event: ${data}`, async () => {
+    const world = new World();
+    const { socket, events, one } = await opened(world, { transports: ["websocket"] });
+    one.server.opening.out.push("1" + data);
+    one.server.over = true;
+    world.pump(one);
+    await world.advance(200);
+    assert.equal(socket.readyState, 3);
+    const last = events.at(-1);
+    assert.deepEqual([last.code, last.reason, last.wasClean], [code, reason, wasClean]);
+  });
+}
 
 test("subprotocols are told to the server, and the first one is spoken", async () => {
   const world = new World();

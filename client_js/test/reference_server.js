@@ -70,7 +70,7 @@ export class ReferenceServer {
   take(carrier, { type, data }) {
     if (type == "9") carrier.expects = +data;
     else if (type == "8") this.acknowledge(+data);
-    else if (type == "1") this.over = true;
+    else if (type == "1") [this.over, this.closedWith] = [true, data];
     else if (type == "2") carrier.out.push("3" + data);
     else if (type == "4") {
       if (!carrier.expects) throw new Error("a message before its number");

@@ -5,6 +5,7 @@
  */
 
 import { io } from "../socket.io/holdfast.esm.min.js";
+import { layTable } from "./table.js";
 import { Timeline } from "./timeline.js";
 
 /** Shorter than the defaults, so that one sees the way back up within seconds. */
@@ -124,6 +125,8 @@ const watchCarrier = () => {
 
 // The session
 
+const hearAtTable = layTable((text) => socket.timeout(60000).emitWithAck("say", text));
+
 const connect = (options) => {
   const mine = io({ forceNew: true, ...IMPATIENT, ...options });
   socket = mine;
@@ -145,6 +148,7 @@ const connect = (options) => {
   });
   mine.on("down", (number) => run.tally.take(number));
   mine.on("chat", hear);
+  mine.on("said", hearAtTable);
   mine.io.on("transport", ({ from, to, reason }) => {
     if (mine !== socket) return;
     if (from) changes++;

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from ..live import SocketHandshake
-from ..wire.codec import Codec
+from ..wire.codec import Encoder
 from ..wire.message import Message
 from ..wire.socketio import SocketPacket
 
@@ -17,6 +17,7 @@ __all__ = [
     "AdapterFactory",
     "Answers",
     "Fetched",
+    "LocalSocket",
     "NoHandler",
     "Node",
     "Recipient",
@@ -66,13 +67,13 @@ class SocketInfo:
 
 
 class Recipient(Protocol):
-    """A socket of this process, as an adapter sees it."""
+    """Who gets what is sent to rooms: a socket of this process, or who is none."""
 
     @property
     def id(self) -> str: ...
 
     @property
-    def codec(self) -> Codec: ...
+    def codec(self) -> Encoder: ...
 
     @property
     def limit_bytes(self) -> int:
@@ -85,13 +86,17 @@ class Recipient(Protocol):
         ...
 
     @property
-    def connected(self) -> bool:
-        """Whether it is a socket now. One that was lost and may be recovered only gets what is sent meanwhile."""
+    def as_socket(self) -> LocalSocket | None:
+        """The socket that it is now. One that was lost and may be recovered only gets what is sent meanwhile."""
         ...
 
     def deliver(self, messages: list[Message], packet: SocketPacket, *, volatile: bool = False) -> None:
         """Send without waiting. Never raises: who is gone misses it, who is over its bound is closed."""
         ...
+
+
+class LocalSocket(Recipient, Protocol):
+    """A socket of this process, as an adapter sees it."""
 
     def info(self) -> SocketInfo: ...
 
@@ -146,7 +151,7 @@ class Node(Protocol):
         ...
 
     def ask(
-        self, name: str, args: tuple[object, ...], recipients: Iterable[Recipient], answers: Answers
+        self, name: str, args: tuple[object, ...], sockets: Iterable[LocalSocket], answers: Answers
     ) -> Callable[[], None]:
         """Send an event to sockets of this process and let them answer; the result ends the waiting."""
         ...
@@ -192,8 +197,8 @@ class Adapter(Protocol):
     def overhear(self, guest: Recipient, room: str) -> Callable[[], None]:
         """Let who is no socket have what is sent to a room; the result ends it and is idempotent.
 
-        A guest is not connected and no member: nobody asks it, and what is sent to everybody is not for it. Of the same
-        id there is one in a room.
+        A guest is no member: nobody asks it, and what is sent to everybody is not for it. Of the same id there is one
+        in a room.
         """
         ...
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 from anyio.lowlevel import checkpoint
@@ -13,10 +13,10 @@ from anyio.lowlevel import checkpoint
 from ..errors import AckTimeout, Disconnected, LocalProtocolError, MessageTooLarge
 from ..host import Host, make_event
 from ..session import kept_bytes
-from ..wire.codec import Codec
+from ..wire.codec import Encoder
 from ..wire.message import Message
 from ..wire.socketio import SocketPacket, SocketPacketType
-from .base import Answers, Fetched, Node, NoHandler, Recipient, Target
+from .base import Answers, Fetched, LocalSocket, Node, NoHandler, Recipient, Target
 from .turns import Turns
 
 __all__ = [
@@ -30,6 +30,8 @@ __all__ = [
 ]
 
 logger = logging.getLogger("holdfast.adapters")
+
+R = TypeVar("R", bound=Recipient)
 
 SLICE = 128
 """How many members are served before others have their turn: with what writes to them, two milliseconds or three."""
@@ -204,8 +206,8 @@ class MemoryAdapter:
                 # One guest stands for one room in each.
                 found[f"{room} {id}"] = guest
 
-    def _connected(self, target: Target) -> list[Recipient]:
-        return [member for member in self.members(target) if member.connected]
+    def _sockets(self, target: Target) -> list[LocalSocket]:
+        return _sockets_of(self.members(target))
 
     # -- everywhere
 
@@ -259,7 +261,7 @@ class MemoryAdapter:
         async with self._turns:
             if say is not None:
                 say()
-            asked = [(adapter, adapter._connected(target)) for adapter in self._meant(target)]
+            asked = [(adapter, adapter._sockets(target)) for adapter in self._meant(target)]
             answers.expect(sum(len(members) for _, members in asked))
             if any(len(members) > SLICE for _, members in asked):
                 # Each slice is encoded for itself: it must not turn out at the second that one cannot be.
@@ -268,8 +270,8 @@ class MemoryAdapter:
             try:
                 for adapter, members in asked:
 
-                    def serve(some: Sequence[Recipient], node: Node = adapter._node) -> None:
-                        here = [member for member in some if member.connected]
+                    def serve(some: Sequence[LocalSocket], node: Node = adapter._node) -> None:
+                        here = _sockets_of(some)
                         for _ in range(len(some) - len(here)):
                             answers.fail(Disconnected("the socket left before it was asked"))
                         ends.append(node.ask(name, args, here, answers))
@@ -286,14 +288,14 @@ class MemoryAdapter:
             # Of another server a copy, as from one in another process.
             info if adapter is self else replace(info, data=dict(info.data))
             for adapter in self._meant(target)
-            for info in [member.info() for member in adapter._connected(target)]
+            for info in [member.info() for member in adapter._sockets(target)]
         )
 
     async def join(self, target: Target, rooms: Iterable[str]) -> None:
         rooms = list(rooms)
         refused: LocalProtocolError | None = None
         for adapter in self._meant(target):
-            for member in adapter._connected(target):
+            for member in adapter._sockets(target):
                 try:
                     for room in rooms:
                         member.join(room)
@@ -306,13 +308,13 @@ class MemoryAdapter:
     async def leave(self, target: Target, rooms: Iterable[str]) -> None:
         rooms = list(rooms)
         for adapter in self._meant(target):
-            for member in adapter._connected(target):
+            for member in adapter._sockets(target):
                 for room in rooms:
                     member.leave_room(room)
 
     async def disconnect(self, target: Target, *, close: bool) -> None:
         for adapter in self._meant(target):
-            for member in adapter._connected(target):
+            for member in adapter._sockets(target):
                 member.disconnect(close)
 
     @property
@@ -376,13 +378,13 @@ def deliver(members: Sequence[Recipient], packet: SocketPacket, target: Target) 
     hand_over(members, encode_for(members, packet), packet, target)
 
 
-def encode_for(members: Sequence[Recipient], packet: SocketPacket) -> dict[Codec, list[Message]]:
+def encode_for(members: Sequence[Recipient], packet: SocketPacket) -> dict[Encoder, list[Message]]:
     """The messages of a packet by codec: all of them first, so that what one cannot carry reaches nobody.
 
     Raises:
         LocalProtocolError: as `deliver`.
     """
-    encoded: dict[Codec, list[Message]] = {}
+    encoded: dict[Encoder, list[Message]] = {}
     for member in members:
         if member.codec not in encoded:
             messages = member.codec.encode(packet)
@@ -395,7 +397,7 @@ def encode_for(members: Sequence[Recipient], packet: SocketPacket) -> dict[Codec
 
 def hand_over(
     members: Sequence[Recipient],
-    encoded: Mapping[Codec, list[Message]],
+    encoded: Mapping[Encoder, list[Message]],
     packet: SocketPacket,
     target: Target,
 ) -> None:
@@ -407,7 +409,7 @@ def hand_over(
 
 async def hand_over_in_slices(
     members: Sequence[Recipient],
-    encoded: Mapping[Codec, list[Message]],
+    encoded: Mapping[Encoder, list[Message]],
     packet: SocketPacket,
     target: Target,
 ) -> None:
@@ -422,7 +424,11 @@ async def hand_over_in_slices(
     await _in_slices(members, serve)
 
 
-async def _in_slices(members: Sequence[Recipient], serve: Callable[[Sequence[Recipient]], None]) -> None:
+def _sockets_of(members: Sequence[Recipient]) -> list[LocalSocket]:
+    return [socket for member in members if (socket := member.as_socket) is not None]
+
+
+async def _in_slices(members: Sequence[R], serve: Callable[[Sequence[R]], None]) -> None:
     """Serve some, then let others have their turn. It serves all, even if it is cancelled: half of a room that has
     heard something is worse than one moment without a turn.
     """

@@ -4,16 +4,31 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Self
+from typing import Self, cast
 
 import anyio
 
-from ..errors import ErrorCode, SessionClosed
+from ..errors import ErrorCode, LocalProtocolError, SessionClosed
 from ..live import Handshake, LiveSession, SessionHandler
 from ..session import CloseReason
 from ..wire.message import MESSAGE_OVERHEAD, Message
 
-__all__ = ["Session", "SessionFunction", "handler_maker"]
+__all__ = ["Session", "SessionFunction", "check_ending", "handler_maker"]
+
+# RFC 6455, section 5.5.
+_MOST_REASON = 123
+
+
+def check_ending(code: int, reason: str) -> None:
+    """Return if a session may be closed with these.
+
+    Raises:
+        LocalProtocolError: another code, or a longer reason.
+    """
+    if code != 1000 and not 3000 <= code <= 4999:
+        raise LocalProtocolError(f"a session is closed with 1000 or 3000 to 4999, and not with {code!r}")
+    if Message(reason).size_bytes > _MOST_REASON:
+        raise LocalProtocolError(f"the reason has more than {_MOST_REASON} bytes")
 
 
 class Session:
@@ -75,9 +90,33 @@ class Session:
             self._live.caught_up()
         return data
 
-    def close(self) -> None:
-        """End the session. What was sent before still goes out."""
-        self._live.close()
+    def close(self, code: int = 1000, reason: str = "") -> None:
+        """End the session. What was sent before still goes out.
+
+        Args:
+            code: 1000, or from 3000 to 4999, as with a WebSocket: for the `close` of a `HoldfastSocket`. Other clients
+                hear that the session is over.
+            reason: At most 123 bytes of UTF-8.
+
+        Raises:
+            LocalProtocolError: another code, or a longer reason.
+        """
+        check_ending(code, reason)
+        self._live.end_as(code, reason)
+
+    async def end(self, code: int, reason: str) -> None:
+        """`close`, for a protocol above that has codes of its own."""
+        self._live.end_as(code, reason)
+
+    @property
+    def close_code(self) -> int | None:
+        """The code that the session was closed with, by us or by a `HoldfastSocket`; None where none was said."""
+        return None if self._live.ended_as is None else self._live.ended_as[0]
+
+    @property
+    def close_reason(self) -> str:
+        """What was said with that code."""
+        return "" if self._live.ended_as is None else self._live.ended_as[1]
 
     def __aiter__(self) -> AsyncIterator[str | bytes]:
         return self
@@ -131,9 +170,18 @@ class Session:
         except BaseException as error:
             # Not at the end of the event loop: closing would start a timer that never ends.
             await self._live.host.go_on_after(error)
-            self._live.close()
-            raise
-        self._live.close()
+            # Whoever sends to a client that has just left has done nothing wrong.
+            if self._live.is_open or not _is_of_the_end(error):
+                self._live.close()
+                raise
+        self.close()
+
+
+def _is_of_the_end(error: BaseException) -> bool:
+    """Whether it says that a session is over, and nothing else."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(map(_is_of_the_end, cast("BaseExceptionGroup[BaseException]", error).exceptions))
+    return isinstance(error, SessionClosed)
 
 
 SessionFunction = Callable[[Session], Awaitable[None]]

@@ -133,8 +133,9 @@ class Membership:
         return self.life is Life.GONE
 
     @property
-    def connected(self) -> bool:
-        return self.life is Life.CONNECTED
+    def as_socket(self) -> Membership | None:
+        """See `Recipient`."""
+        return self if self.life is Life.CONNECTED else None
 
     @property
     def listeners(self) -> Listeners:

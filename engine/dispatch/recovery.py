@@ -20,7 +20,6 @@ import secrets
 from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, NamedTuple, cast
 
-from ..adapters import SocketInfo
 from ..host import Timer
 from ..session.budget import kept_bytes
 from ..session.reason import CloseReason
@@ -107,7 +106,6 @@ class Log:
         "_size",
         "_start",
         "_timer",
-        "info_then",
         "is_over",
         "member",
         "pid",
@@ -122,7 +120,6 @@ class Log:
         self._start = recovery.number
         self._dropped = recovery.number
         self._timer: Timer | None = None
-        self.info_then: SocketInfo | None = None
         self.is_over = False
 
     def note(self, messages: list[Message]) -> None:
@@ -180,7 +177,6 @@ class Log:
     def lose(self) -> None:
         """Its session is over: stay in its rooms for it."""
         member = self.member
-        self.info_then = member.info()
         adapter = member.registry.adapter
         # In its place, not after it: no room is empty meanwhile.
         for room in member.rooms:
@@ -230,24 +226,12 @@ class Log:
         return False
 
     @property
-    def connected(self) -> bool:
-        return False
+    def as_socket(self) -> None:
+        """It is none while it is lost."""
 
     def deliver(self, messages: list[Message], packet: SocketPacket, *, volatile: bool = False) -> None:
         if not volatile:
             self.note(messages)
-
-    def info(self) -> SocketInfo:
-        return self.info_then or self.member.info()
-
-    def join(self, room: str) -> None:
-        self.member.registry.adapter.add(self, room)
-
-    def leave_room(self, room: str) -> None:
-        self.member.registry.adapter.remove(self, room)
-
-    def disconnect(self, close: bool) -> None:
-        self.expire()
 
 
 class Recovery:

@@ -9,7 +9,16 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from itertools import count
 from typing import TYPE_CHECKING, Protocol
 
-from ..adapters import EVERYBODY, Adapter, AdapterFactory, Answers, NoHandler, Recipient, RoomChange, deliver
+from ..adapters import (
+    EVERYBODY,
+    Adapter,
+    AdapterFactory,
+    Answers,
+    LocalSocket,
+    NoHandler,
+    RoomChange,
+    deliver,
+)
 from ..errors import LocalProtocolError
 from ..settings import Settings
 from ..wire.socketio import SocketPacket, SocketPacketType, is_namespace
@@ -111,10 +120,10 @@ class Registry:
     # -- called by the adapter
 
     def ask(
-        self, name: str, args: tuple[object, ...], recipients: Iterable[Recipient], answers: Answers
+        self, name: str, args: tuple[object, ...], sockets: Iterable[LocalSocket], answers: Answers
     ) -> Callable[[], None]:
         """See `Node.ask`."""
-        members = [self.members[recipient.id] for recipient in recipients]
+        members = [self.members[socket.id] for socket in sockets]
         id = next(self.ids)
         for member in members:
             try:

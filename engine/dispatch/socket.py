@@ -59,7 +59,7 @@ class Socket:
     @property
     def connected(self) -> bool:
         """Whether the client's connect has been accepted and neither side has ended it."""
-        return self._membership.connected
+        return self._membership.as_socket is not None
 
     @property
     def recovered(self) -> bool:

@@ -7,13 +7,11 @@ from base64 import b64encode
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import cast
 
-from ..adapters import SocketInfo
-from ..errors import LocalProtocolError, RemoteProtocolError, SessionClosed
-from ..live import LiveSession, LiveSockJS, SessionHandler
+from ..errors import LocalProtocolError, SessionClosed
+from ..live import LiveSession, SessionHandler
 from ..session import GO_AWAY, CloseReason
-from ..wire.codec import Codec
 from ..wire.message import Message
-from ..wire.socketio import BinaryHeader, SocketPacket, SocketPacketType, encode_socket_packet
+from ..wire.socketio import SocketPacket, SocketPacketType, encode_socket_packet
 from .bare import Session
 from .names import check_rooms
 from .namespace import Namespace
@@ -21,17 +19,11 @@ from .registry import Registry
 
 __all__ = ["SockJSFunction", "SockJSSession", "TextCodec", "sockjs_handler_maker"]
 
-_MOST_REASON = 123
-
 
 class TextCodec:
     """Events as SockJS clients get them: a text, JSON's ``["name", argument, …]``; bytes are base64 in it."""
 
     __slots__ = ()
-    name = "text"
-
-    def recognises(self, data: str | bytes) -> bool:
-        return False
 
     def encode(self, packet: SocketPacket) -> list[Message]:
         data = cast("list[object]", packet.data)
@@ -41,9 +33,6 @@ class TextCodec:
             text, _ = encode_socket_packet(SocketPacket(SocketPacketType.EVENT, "/", plain))
         # What stands before the array is the type of the packet.
         return [Message(text[1:])]
-
-    def decode(self, data: str | bytes) -> SocketPacket | BinaryHeader:
-        raise RemoteProtocolError("what SockJS clients send are messages and no events")
 
 
 _TEXT = TextCodec()
@@ -64,8 +53,8 @@ class _Member:
 
     __slots__ = ("_max_rooms", "id", "live", "registry")
 
-    connected = False
-    codec: Codec = _TEXT
+    as_socket = None
+    codec = _TEXT
     # One that this codec makes too large for its own session must not keep it from the others.
     limit_bytes = 2**53
 
@@ -107,14 +96,6 @@ class _Member:
         self.registry.adapter.remove_all(self)
         self.registry.release()
 
-    # Nobody calls these of who is not connected.
-
-    def info(self) -> SocketInfo:
-        raise NotImplementedError
-
-    def disconnect(self, close: bool) -> None:
-        raise NotImplementedError
-
 
 class SockJSSession(Session):
     """One SockJS client that sends and receives messages, whatever carries them.
@@ -125,8 +106,6 @@ class SockJSSession(Session):
 
     def __init__(self, live: LiveSession, namespace: Namespace | None = None, *, max_rooms: int = 0) -> None:
         super().__init__(live)
-        assert isinstance(live, LiveSockJS)
-        self._sockjs = live
         self._member: _Member | None = None
         if namespace is not None:
             registry = namespace._bound()  # pyright: ignore[reportPrivateUsage]
@@ -142,11 +121,7 @@ class SockJSSession(Session):
         Raises:
             LocalProtocolError: another code, or a longer reason.
         """
-        if code != 1000 and not 3000 <= code <= 4999:
-            raise LocalProtocolError(f"a session is closed with 1000 or 3000 to 4999, and not with {code!r}")
-        if Message(reason).size_bytes > _MOST_REASON:
-            raise LocalProtocolError(f"the reason has more than {_MOST_REASON} bytes")
-        self._sockjs.end_as(code, reason)
+        super().close(code, reason)
 
     # -- rooms
 
@@ -197,17 +172,9 @@ def sockjs_handler_maker(
 ) -> Callable[[LiveSession], SessionHandler]:
     """What a `SockJSTable` calls with each new session."""
 
-    async def run(session: SockJSSession) -> None:
-        try:
-            await function(session)
-        except SessionClosed:
-            # Whoever sends to a client that has just left has done nothing wrong.
-            if session.is_open:
-                raise
-
     def make(live: LiveSession) -> SessionHandler:
         session = SockJSSession(live, namespace, max_rooms=max_rooms)
-        live.host.spawn(session.run, run)
+        live.host.spawn(session.run, function)
         return session
 
     return make

@@ -427,6 +427,16 @@ class LiveSession:
         self._core.close(reason, now=self.host.now(), retry_ms=retry_ms)
         self._settle()
 
+    def end_as(self, code: int, text: str) -> None:
+        """`close`, with what the peer is told."""
+        self._core.end_as(code, text)
+        self.close()
+
+    @property
+    def ended_as(self) -> tuple[int, str] | None:
+        """The code and the text that either side has ended it with; None where none was said."""
+        return self._core.ended_as
+
     def fail(
         self,
         reason: CloseReason,

@@ -31,11 +31,6 @@ class LiveSockJS(LiveSession):
         """The code and the text that it has ended with, or would."""
         return self._sockjs.end
 
-    def end_as(self, code: int, text: str) -> None:
-        """`close`, with what the peer is told."""
-        self._sockjs.end_as(code, text)
-        self.close()
-
     # An answer that is taken slowly is as good as a receiver; whoever sends it watches over that. The next one may come
     # before its end is known here, so in the core there is none by then.
 

@@ -87,6 +87,11 @@ class Counters:
         self.counting = self.detached = 0
         self.upgrades = self.fallbacks = self.detaches = self.resumes = self.replayed = 0
 
+    @property
+    def open_sessions(self) -> int:
+        """How many there are."""
+        return sum(self.sessions.values())
+
     def open(self, transport: str, *, counting: bool) -> None:
         """A session was opened."""
         self.opened[transport] += 1

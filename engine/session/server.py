@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from ..errors import RemoteProtocolError, StaleAttach
-from ..wire.handshake import Attached, Closing, encode_attached, encode_closing
+from ..wire.handshake import (
+    Attached,
+    Closing,
+    decode_ending,
+    encode_attached,
+    encode_closing,
+    encode_ending,
+)
 from ..wire.packet import PacketType, encode_packet
 from .budget import Budget
 from .carrier import Carrier, Role
@@ -52,6 +59,7 @@ class ServerSession(Session):
         "_unused_grace",
         "_waiting",
         "end_message",
+        "ended_as",
         "gone_at",
         "opening",
         "retry_ms",
@@ -86,6 +94,7 @@ class ServerSession(Session):
         self._unused_grace = grace if unused_grace is None else min(unused_grace, grace)
         self._came_back = False
         self.end_message: str | None = None
+        self.ended_as: tuple[int, str] | None = None
         self.retry_ms: int | None = None
 
     def attach(
@@ -161,6 +170,8 @@ class ServerSession(Session):
         self._came_back = True
         if self.counting or kind is PacketType.PONG:
             self._heartbeat.heard(now)
+        if kind is PacketType.CLOSE and self.counting and self.ended_as is None:
+            self.ended_as = decode_ending(data)
         super()._receive_control(carrier, kind, data, now)
 
     def _receive_ping(self, carrier: Carrier, data: str) -> None:
@@ -197,6 +208,11 @@ class ServerSession(Session):
         self._end(Life.CLOSING, reason)
         self._closing_at = now
 
+    def end_as(self, code: int, text: str) -> None:
+        """Say what the peer is told at the end; the first word stays."""
+        if self.ended_as is None and self.life is Life.OPEN:
+            self.ended_as = (code, text)
+
     def fail(self, reason: CloseReason, *, code: int | None = None, message: str | None = None) -> None:
         """End the session at once: the peer broke the protocol or is gone. A carrier that can write tells it why."""
         if self.life is Life.CLOSED:
@@ -215,7 +231,8 @@ class ServerSession(Session):
     def _farewell(self) -> str:
         if not self.counting:
             return super()._farewell()
-        closing = Closing(message=self.reason, received=self.inbox.received, retry_ms=self.retry_ms)
+        message = self.reason if self.ended_as is None else encode_ending(*self.ended_as)
+        closing = Closing(message=message, received=self.inbox.received, retry_ms=self.retry_ms)
         return encode_packet(PacketType.CLOSE, encode_closing(closing))
 
     def deadline(self) -> float | None:

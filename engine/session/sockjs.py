@@ -51,6 +51,7 @@ class SockJSCore(ServerSession):
         limit_bytes: Bytes kept for the peer before the session is closed.
         now: Seconds on any monotonic clock.
         budget: What all sessions may keep together; None for no bound.
+        takes_bytes: Whether bytes can be sent: without frames, or where the peer takes a list of numbers for them.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class SockJSCore(ServerSession):
         limit_bytes: int,
         now: float,
         budget: Budget | None = None,
+        takes_bytes: bool = False,
     ) -> None:
         super().__init__(
             transport=transport,
@@ -75,32 +77,27 @@ class SockJSCore(ServerSession):
             budget=budget,
         )
         self.raw = raw
+        self._takes_bytes = takes_bytes or raw
         self._beat_at = now + heartbeat
-        self._end_as: tuple[int, str] | None = None
         if not raw:
             self.opening.control.append(OPEN)
 
     @property
     def end(self) -> tuple[int, str]:
         """The code and the text that it has ended with, or would (rule 5)."""
-        if self._end_as is not None:
-            return self._end_as
+        if self.ended_as is not None:
+            return self.ended_as
         code, text = _INTERRUPTED if self.reason is None else _ENDS.get(self.reason, _INTERRUPTED)
         return code, self.end_message or text
-
-    def end_as(self, code: int, text: str) -> None:
-        """Say what the peer is told at the end; the first word stays."""
-        if self._end_as is None and self.life is Life.OPEN:
-            self._end_as = (code, text)
 
     def send(self, message: Message, *, now: float) -> int:
         """`Session.send`.
 
         Raises:
             SessionClosed: the session is over or ending.
-            LocalProtocolError: bytes, which only a WebSocket without frames can carry.
+            LocalProtocolError: bytes, which this peer does not take.
         """
-        if not self.raw and not message.is_text:
+        if not self._takes_bytes and not message.is_text:
             raise LocalProtocolError("SockJS carries text only; encode the bytes, as base64 for example")
         return super().send(message, now=now)
 

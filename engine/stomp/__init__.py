@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from .broker import StompBroker
-from .client import Peer, StompClient, StompLogin, StompMessage
+from .client import Messages, Peer, StompClient, StompLogin, StompMessage
 
-__all__ = ["Peer", "StompBroker", "StompClient", "StompLogin", "StompMessage"]
+__all__ = ["Messages", "Peer", "StompBroker", "StompClient", "StompLogin", "StompMessage"]

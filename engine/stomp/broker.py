@@ -27,7 +27,7 @@ from ..host import Host, guarded
 from ..live import Allowed
 from ..settings import StompSettings
 from ..subprotocols.stomp import Action, Commit, Connect, SendTo, StompError, Subscribe
-from .client import Peer, StompClient, StompLogin, StompMessage
+from .client import Messages, Peer, StompClient, StompLogin, StompMessage
 from .functions import Function, Functions, call
 from .message import Published, content_of
 from .queue import Letter, Queue
@@ -212,12 +212,20 @@ class StompBroker:
             heart_beat: Seconds, in place of the setting; 0 where the session itself watches its peer.
             close: Ends the session with a code of RFC 6455 and a reason; None for the session's own `close`.
         """
+
+        async def end(code: int, reason: str) -> None:
+            session.close()
+
+        await self.speak(session, end if close is None else close, heart_beat=heart_beat)
+
+    async def speak(self, messages: Messages, close: Close, *, heart_beat: float | None = None) -> None:
+        """`serve` on what does not end by itself."""
         beat = self.limits.heart_beat if heart_beat is None else heart_beat
-        one = self._new_session(session, beat, close)
+        one = self._new_session(messages, beat, close)
         self._clients[one.id] = one
         await one.run()
 
-    def _new_session(self, peer: Peer, heart_beat: float, close: Close | None) -> StompSession:
+    def _new_session(self, peer: Messages, heart_beat: float, close: Close) -> StompSession:
         return StompSession(self, peer, heart_beat=heart_beat, close=close)
 
     # -- called by sessions
@@ -349,21 +357,25 @@ class StompBroker:
             raise StompError("there is no such destination")
         function, send_to, params = found
         message = StompMessage(client, send.destination, send.headers, send.body, params)
+        content: dict[str, object] = {"message": _FAILED}
         try:
             value = await guarded(call(function, message), "the function")
-            if value is not None:
-                to = send_to or "/topic/" + send.destination.removeprefix("/app/")
-                content_type, body = content_of(value)
-                await self._publish(to, {"content-type": content_type}, body, client.user, only=client)
-            return True
-        except Exception as error:
-            content: dict[str, object] = {"message": _FAILED}
-            if isinstance(error, EventError):
-                content = {"message": error.message, "code": error.code, "data": error.data}
-            else:
-                logger.exception("the function of %r failed", send.destination)
-            await self._tell(client, send, content)
-            return False
+        except EventError as error:
+            content = {"message": error.message, "code": error.code, "data": error.data}
+        except Exception:
+            # Whatever it is, it is the application's: the client hears that, and the log the rest.
+            logger.exception("the function of %r failed", send.destination)
+        else:
+            try:
+                if value is not None:
+                    to = send_to or "/topic/" + send.destination.removeprefix("/app/")
+                    content_type, body = content_of(value)
+                    await self._publish(to, {"content-type": content_type}, body, client.user, only=client)
+                return True
+            except (StompError, LocalProtocolError) as error:
+                logger.error("what the function of %r returns cannot be sent: %s", send.destination, error)
+        await self._tell(client, send, content)
+        return False
 
     async def _tell(self, client: StompClient, send: SendTo, content: dict[str, object]) -> None:
         headers = {"failed-destination": send.destination}

@@ -7,15 +7,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from ..errors import EventError, LocalProtocolError
+from ..errors import EventError, LimitExceeded, LocalProtocolError
 from ..live import Handshake
 from ..wire.structure import MAX_CONTAINERS, MAX_DEPTH, check_structure
 
-__all__ = ["Peer", "StompClient", "StompLogin", "StompMessage", "decode_json"]
+__all__ = ["Messages", "Peer", "StompClient", "StompLogin", "StompMessage", "decode_json"]
 
 
-class Peer(Protocol):
-    """What carries a client: messages of text or bytes, in order. A `Session` is one."""
+class Messages(Protocol):
+    """What carries a client: messages of text or bytes, in order."""
 
     @property
     def request(self) -> Handshake:
@@ -38,6 +38,10 @@ class Peer(Protocol):
             LocalProtocolError: this cannot be sent to it.
         """
         ...
+
+
+class Peer(Messages, Protocol):
+    """`Messages` that can be ended. A `Session` is one."""
 
     def close(self) -> None:
         """End it. What was sent before still goes out."""
@@ -148,6 +152,5 @@ def decode_json(text: str) -> object:
     try:
         check_structure(text, MAX_DEPTH, MAX_CONTAINERS)
         return json.loads(text, parse_constant=_refuse)
-    except Exception as error:
-        # Of the parser: ValueError; RecursionError and LimitExceeded for what is nested too deeply.
+    except (ValueError, RecursionError, LimitExceeded) as error:
         raise LocalProtocolError("the body is not JSON, or nested too deeply") from error

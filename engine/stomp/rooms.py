@@ -15,7 +15,7 @@ from base64 import b64encode
 from collections.abc import Callable, Collection, Mapping
 from typing import cast
 
-from ..adapters import SocketInfo, Target
+from ..adapters import Target
 from ..dispatch.namespace import Namespace
 from ..dispatch.registry import Registry
 from ..errors import LocalProtocolError
@@ -40,10 +40,8 @@ def _without_bytes(value: object) -> object:
     raise TypeError(f"{type(value).__name__} is not JSON")
 
 
-class _GuestCodec:
-    """Makes of an event the body of a MESSAGE. See `Codec`."""
-
-    name = "stomp"
+class _Bodies:
+    """Makes of an event the body of a MESSAGE. See `Encoder`."""
 
     def __init__(self) -> None:
         # What is sent at this moment and needs no other body, by the packet that stands for it.
@@ -64,22 +62,14 @@ class _GuestCodec:
             raise LocalProtocolError(f"subscribers of STOMP cannot be sent this: {error}") from error
         return [Message(text)]
 
-    def recognises(self, data: str | bytes) -> bool:
-        return False
-
-    def decode(self, data: str | bytes) -> SocketPacket:
-        raise NotImplementedError
-
 
 class _Guest:
     """In one room, for the subscribers of one topic (rule 1). See `Recipient`."""
 
-    connected = False
+    as_socket = None
     writable = True
 
-    def __init__(
-        self, id: str, codec: _GuestCodec, limit_bytes: int, hear: Callable[[Published], None]
-    ) -> None:
+    def __init__(self, id: str, codec: _Bodies, limit_bytes: int, hear: Callable[[Published], None]) -> None:
         self.id = id
         self.codec = codec
         self.limit_bytes = limit_bytes
@@ -88,20 +78,6 @@ class _Guest:
     def deliver(self, messages: list[Message], packet: SocketPacket, *, volatile: bool = False) -> None:
         published = self.codec.own.get(id(packet))
         self._hear(_published(messages, packet) if published is None else published)
-
-    # Nobody calls these of who is not connected.
-
-    def info(self) -> SocketInfo:
-        raise NotImplementedError
-
-    def join(self, room: str) -> None:
-        raise NotImplementedError
-
-    def leave_room(self, room: str) -> None:
-        raise NotImplementedError
-
-    def disconnect(self, close: bool) -> None:
-        raise NotImplementedError
 
 
 def _published(messages: list[Message], packet: SocketPacket) -> Published:
@@ -141,7 +117,7 @@ class Rooms:
         self._event = event
         self._id = id
         self._limit = limit_bytes
-        self._codec = _GuestCodec()
+        self._codec = _Bodies()
         self._guests: dict[str, Callable[[], None]] = {}
 
     def room_of(self, destination: str) -> str | None:

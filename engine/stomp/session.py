@@ -39,7 +39,7 @@ from ..subprotocols.stomp import (
     Unsubscribe,
 )
 from ..subprotocols.stomp_frames import HEART_BEAT, Frame, encode_frame
-from .client import Peer, StompClient
+from .client import Messages, StompClient
 from .message import Published
 from .queue import Letter, Queue
 
@@ -109,9 +109,7 @@ class StompSession:
         stalled: The queues that it could not take more of.
     """
 
-    def __init__(
-        self, broker: StompBroker, peer: Peer, *, heart_beat: float, close: Close | None = None
-    ) -> None:
+    def __init__(self, broker: StompBroker, peer: Messages, *, heart_beat: float, close: Close) -> None:
         self.id = secrets.token_urlsafe(18)
         self.client: StompClient | None = None
         self.stalled: dict[Queue, None] = {}
@@ -230,10 +228,7 @@ class StompSession:
             with self._writing:
                 await self._write_all()
             with self._host.move_on_after(_LAST_WORDS):
-                if self._close_peer is None:
-                    self.peer.close()
-                else:
-                    await self._close_peer(*(self._end or (_DONE, "")))
+                await self._close_peer(*(self._end or (_DONE, "")))
         except SessionClosed:
             # What came before may still be there to be read, but nobody hears an answer.
             self._host.call_later(_LAST_WORDS, self._reading.cancel)

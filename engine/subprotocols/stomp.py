@@ -17,10 +17,11 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Generic, Literal, TypeVar
+from typing import Generic, Literal, TypeVar, cast
 
 from ..errors import RemoteProtocolError
 from ..settings import StompSettings
+from ..wire.sockjs import decode_numbers
 from .stomp_frames import Frame, FrameDecoder, Version
 
 __all__ = [
@@ -173,6 +174,8 @@ class Disconnect:
 
 Action = Connect | SendTo | Subscribe[T] | Unsubscribe[T] | Acknowledge[T] | Commit[T] | Receipt | Disconnect
 
+# What a frame never begins with. Where only texts travel, bytes begin with one of these.
+_NO_COMMAND = frozenset("0123456789[")
 _NOT_HANDED_ON = frozenset({"destination", "receipt", "transaction", "content-length"})
 
 
@@ -180,6 +183,15 @@ _NOT_HANDED_ON = frozenset({"destination", "receipt", "transaction", "content-le
 class _Transaction(Generic[T]):
     actions: list[SendTo | Acknowledge[T]] = field(default_factory=list["SendTo | Acknowledge[T]"])
     size_bytes: int = 0
+
+
+def _bytes_in(text: str) -> bytes:
+    """What a client of SockJS, which has no bytes, has made of some."""
+    if text.startswith("["):
+        raise RemoteProtocolError(
+            "bytes do not travel by SockJS; what came is a text such as [object ArrayBuffer]"
+        )
+    return decode_numbers(text)
 
 
 class StompConnection(Generic[T]):
@@ -266,6 +278,8 @@ class StompConnection(Generic[T]):
         self._heard = now
         if self.is_ended:
             return
+        if data[:1] in _NO_COMMAND and self._decoder.is_between:
+            data = _bytes_in(cast("str", data))
         for frame in self._decoder.feed(data):
             yield frame
             if self.is_ended:

@@ -31,12 +31,26 @@ from .socketio import (
 )
 from .structure import MAX_CONTAINERS, MAX_DEPTH, too_deep, too_many
 
-__all__ = ["CODEC_NAMES", "Codec", "JsonCodec", "MsgpackCodec"]
+__all__ = ["CODEC_NAMES", "Codec", "Encoder", "JsonCodec", "MsgpackCodec"]
 
 CODEC_NAMES = ("json", "msgpack")
 
 
-class Codec(Protocol):
+class Encoder(Protocol):
+    """Packets to messages: one object for all who get them in the same format."""
+
+    def encode(self, packet: SocketPacket) -> list[Message]:
+        """The messages of one packet, to be sent one after the other with nothing between; at least one.
+
+        Text among them has no U+001E, which a standard client on long-polling cannot be sent.
+
+        Raises:
+            LocalProtocolError: the codec cannot carry a value of the packet.
+        """
+        ...
+
+
+class Codec(Encoder, Protocol):
     """Packets to messages and back. Stateless: one object serves every session.
 
     Attributes:
@@ -48,16 +62,6 @@ class Codec(Protocol):
 
     def recognises(self, data: str | bytes) -> bool:
         """Whether the first message of a peer, of which nothing is known yet, is in this format."""
-        ...
-
-    def encode(self, packet: SocketPacket) -> list[Message]:
-        """The messages of one packet, to be sent one after the other with nothing between; at least one.
-
-        Text among them has no U+001E, which a standard client on long-polling cannot be sent.
-
-        Raises:
-            LocalProtocolError: the codec cannot carry a value of the packet.
-        """
         ...
 
     def decode(self, data: str | bytes) -> SocketPacket | BinaryHeader:

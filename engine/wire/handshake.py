@@ -6,6 +6,7 @@ Engine.IO 4, "Handshake"; docs/protocol.md, sections 4, 5 and 8.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -22,9 +23,14 @@ __all__ = [
     "decode_attached",
     "encode_attach",
     "encode_attached",
+    "decode_ending",
     "encode_closing",
+    "encode_ending",
     "encode_open",
 ]
+
+_ENDING = re.compile(r"closed ([1-4][0-9]{3}) (.*)", re.DOTALL | re.ASCII)
+_LONGEST_ENDING = 1_000
 
 TRANSPORTS = ("websocket", "stream", "polling")
 
@@ -159,6 +165,23 @@ class Closing:
     message: str | None = None
     received: int | None = None
     retry_ms: int | None = None
+
+
+def encode_ending(code: int, reason: str) -> str:
+    """The message of an end that an application has a code for: `Closing.message` (section 8)."""
+    return f"closed {code} {reason}"
+
+
+def decode_ending(text: str | bytes) -> tuple[int, str] | None:
+    """The code and the reason that a peer has closed its session with, from the data of its ``1``; None if it has said
+    none, or what nobody understands.
+    """
+    try:
+        message = _decode_object(text).get("message") if 0 < len(text) <= _LONGEST_ENDING else None
+    except RemoteProtocolError:
+        return None
+    found = _ENDING.fullmatch(message) if isinstance(message, str) else None
+    return None if found is None else (int(found[1]), found[2])
 
 
 def encode_closing(closing: Closing) -> str:

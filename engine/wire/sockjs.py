@@ -22,6 +22,7 @@ __all__ = [
     "XHR_PRELUDE",
     "decode_form",
     "decode_messages",
+    "decode_numbers",
     "encode_close",
     "encode_frames",
     "is_callback",
@@ -41,6 +42,7 @@ _quote = json.JSONEncoder(ensure_ascii=False).encode
 _MANGLED = re.compile("[\u200c-\u200f\u2028-\u202f\u2060-\u206f\ufff0-\uffff]")
 # What ends a script or a line of one.
 _IN_SCRIPT = re.compile("[<>&\u2028\u2029]")
+_NUMBERS = re.compile(r"[0-9]{1,3}(,[0-9]{1,3})*", re.ASCII)
 _CALLBACK = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 
 HTMLFILE_HEAD = """<!doctype html>
@@ -62,19 +64,22 @@ def _escape(found: re.Match[str]) -> str:
     return f"\\u{ord(found[0]):04x}"
 
 
-def _text(data: str | bytes) -> str:
-    assert isinstance(data, str)
+def _text(data: str) -> str:
     quoted = _quote(data)
     return quoted if quoted.isascii() else _MANGLED.sub(_escape, quoted)
 
 
 def encode_frames(packets: Iterable[str | Message]) -> list[str]:
-    """The frames that carry these, in order: messages that follow one another are one frame; all else is one."""
+    """The frames that carry these, in order: messages that follow one another are one frame; all else is one.
+
+    The protocol has texts only. Bytes are the list of their numbers, as `decode_numbers` reads them.
+    """
     frames: list[str] = []
     texts: list[str] = []
     for packet in packets:
         if isinstance(packet, Message):
-            texts.append(_text(packet.data))
+            data = packet.data
+            texts.append(_text(data) if isinstance(data, str) else f"[{','.join(map(str, data))}]")
             continue
         if texts:
             frames.append(f"a[{','.join(texts)}]")
@@ -108,6 +113,20 @@ def decode_messages(text: str) -> list[str]:
         if all(isinstance(each, str) for each in texts):
             return cast("list[str]", texts)
     raise RemoteProtocolError("Payload expected.")
+
+
+def decode_numbers(text: str) -> bytes:
+    """The bytes that a list of numbers is: ``"83,69"``, as ``Uint8Array.join`` writes them.
+
+    Raises:
+        RemoteProtocolError: it is none.
+    """
+    try:
+        if _NUMBERS.fullmatch(text):
+            return bytes(map(int, text.split(",")))
+    except ValueError:
+        pass  # One is larger than a byte.
+    raise RemoteProtocolError("this is not a list of bytes")
 
 
 def decode_form(text: str) -> str:

@@ -10,7 +10,6 @@ from holdfast.engine.adapters import (
     MemoryHub,
     NoHandler,
     RoomChange,
-    SocketInfo,
     Target,
 )
 from holdfast.engine.errors import LocalProtocolError
@@ -25,30 +24,19 @@ _INDEX = ("_everyone", "_rooms", "_rooms_of")
 
 
 class Mailbox:
-    """A recipient that keeps what it gets."""
+    """Who is no socket, and keeps what it gets."""
 
     limit_bytes = 1_000_000
+    as_socket = None
 
     def __init__(self, id: str, codec: Codec = JSON, *, writable: bool = True) -> None:
         self.id = id
         self.codec = codec
         self.writable = writable
-        self.connected = True
         self.messages: list[Message] = []
 
     def deliver(self, messages: list[Message], packet: SocketPacket, *, volatile: bool = False) -> None:
         self.messages += messages
-
-    def info(self) -> SocketInfo:
-        raise AssertionError("nobody asked")
-
-    def join(self, room: str) -> None:
-        raise AssertionError("nobody asked")
-
-    leave_room = join
-
-    def disconnect(self, close: bool) -> None:
-        raise AssertionError("nobody asked")
 
 
 class Alone:

@@ -22,7 +22,9 @@ async def clients(request: Request) -> JSONResponse:
 io = Server()
 rest = Starlette(routes=[Route("/clients", clients), Mount("/socket.io", app=io)])
 RELAY = os.environ.get("RELAY")
-app = stomp = Stomp(app=rest, limits=StompSettings(heart_beat=0.25), relay=RELAY, grace_period=30.0)
+app = stomp = Stomp(
+    app=rest, limits=StompSettings(heart_beat=0.25), sockjs=True, relay=RELAY, grace_period=30.0
+)
 if RELAY is None:
     stomp.join_rooms(io, ["news"])
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
@@ -15,6 +17,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 pytestmark = [pytest.mark.browser, pytest.mark.servers]
 
 PATIENCE_MS = 20_000
+CLIENTS = Path(__file__).parents[1] / "clients"
 
 
 @pytest.fixture(scope="module")
@@ -203,3 +206,52 @@ def test_everything_that_can_be_operated_has_a_name(page: Page) -> None:
             .map((e) => e.outerHTML)"""
     )
     assert nameless == []
+
+
+SEATS = {"Socket.IO": "#by-events", "SockJS": "#by-sockjs", "STOMP": "#by-stomp"}
+
+
+def sit_down(page: Page) -> None:
+    page.get_by_text("One conversation, three protocols").click()
+    for by in SEATS:
+        expect(page.get_by_label(f"Say by {by}", exact=True)).to_be_enabled()
+
+
+def say_by_each(page: Page, text: str) -> None:
+    for by in SEATS:
+        page.get_by_label(f"Say by {by}", exact=True).fill(text)
+        page.get_by_label(f"Say by {by}", exact=True).press("Enter")
+
+
+def heard_by_each(page: Page, count: int) -> list[list[str]]:
+    for seat in SEATS.values():
+        expect(page.locator(f"{seat} li")).to_have_count(count)
+    return [sorted(page.locator(f"{seat} li").all_text_contents()) for seat in SEATS.values()]
+
+
+def test_three_protocols_at_one_table(page: Page, address: str) -> None:
+    sit_down(page)
+    node = shutil.which("node")
+    assert node is not None
+    command = [node, str(CLIENTS / "table.js"), address]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as published:
+        try:
+            assert published.stdout is not None
+            assert json.loads(published.stdout.readline()) == "ready"
+            assert heard_by_each(page, 3) == [sorted(f"{by}node" for by in SEATS)] * 3
+            say_by_each(page, "page")
+            heard = json.loads(published.stdout.readline())
+        finally:
+            published.kill()
+    all_of_it = sorted(f"{by}: {place}" for by in SEATS for place in ("node", "page"))
+    assert [sorted(lines) for lines in heard.values()] == [all_of_it] * 3
+    assert heard_by_each(page, 6) == [sorted(line.replace(": ", "") for line in all_of_it)] * 3
+
+
+def test_conversation_goes_on_where_no_websocket_gets_through(page: Page) -> None:
+    sit_down(page)
+    flip(page, "Refuse WebSocket", True)
+    carried_by(page, "stream")
+    say_by_each(page, "still here")
+    assert heard_by_each(page, 3) == [sorted(f"{by}still here" for by in SEATS)] * 3
+    flip(page, "Refuse WebSocket", False)

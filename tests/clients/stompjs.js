@@ -1,13 +1,15 @@
 /**
  * `node stompjs.js SCENARIO URL WAY APPLICATION`: what a test wants to know of @stomp/stompjs, a line of JSON each.
  *
- * WAY is "websocket", a bare one, or the transport that our WebSocket-shaped object is forced to.
+ * WAY is "websocket", a bare one; the transport that our WebSocket-shaped object is forced to; or that of sockjs-client,
+ * as "sockjs:xhr-streaming".
  */
 import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
 import { pathToFileURL } from "node:url";
 import assert from "node:assert/strict";
 import { Client } from "@stomp/stompjs";
+import SockJS from "sockjs-client";
 import { WebSocket } from "ws";
 
 const [scenario, url, way, application] = process.argv.slice(2);
@@ -17,10 +19,24 @@ const { HoldfastSocket } = await import(pathToFileURL(createRequire(`${applicati
 const say = (value) => console.log(JSON.stringify(value));
 const sockets = [];
 
+/** SockJS has texts only, and stompjs does not ask: bytes go as their numbers. */
+const withBytes = (sock) => {
+  const { send } = sock;
+  sock.send = (data) => send.call(sock, typeof data == "string" ? data : `${new Uint8Array(data)}`);
+  return sock;
+};
+
 /** @param {import("@stomp/stompjs").StompConfig} [config] */
 const make = (config) => {
   const client = new Client({ heartbeatIncoming: 0, heartbeatOutgoing: 0, reconnectDelay: 50, ...config });
   if (way == "websocket") client.brokerURL = url.replace("http", "ws");
+  else if (way.startsWith("sockjs:"))
+    client.webSocketFactory = () => {
+      const sock = withBytes(new SockJS(url, null, { transports: way.slice(7) }));
+      // When it is closed it has none.
+      sock.addEventListener("open", () => sockets.push({ session: { transport: { name: sock.transport } } }));
+      return sock;
+    };
   else
     client.webSocketFactory = () => {
       const transports = way == "any" ? undefined : [way];

@@ -19,7 +19,7 @@ import socketio
 import stomp
 from anyio.from_thread import BlockingPortal
 from network import network_to
-from real_rabbitmq import rabbitmq
+from real_rabbitmq import Broker, rabbitmq
 from real_server import Running, free_port, running, server_command, until
 from tcp_way import way_to
 
@@ -51,6 +51,18 @@ def any_server(request: pytest.FixtureRequest) -> Iterator[Running]:
 @pytest.fixture(scope="module")
 def one_server() -> Iterator[Running]:
     yield from _running("uvicorn")
+
+
+# What a bare WebSocket is, nobody is told.
+TRANSPORTS = {
+    "websocket": set[str](),
+    "any": {"websocket"},
+    "polling": {"polling"},
+    "sockjs:websocket": {"websocket"},
+    "sockjs:xhr-streaming": {"xhr-streaming"},
+    "sockjs:eventsource": {"eventsource"},
+    "sockjs:xhr-polling": {"xhr-polling"},
+}
 
 
 class Program:
@@ -100,32 +112,42 @@ def clients_of(server: Running) -> int:
         ("uvicorn", "any"),
         ("hypercorn-trio", "websocket"),
         ("hypercorn-trio", "polling"),
+        ("uvicorn", "sockjs:websocket"),
+        ("uvicorn", "sockjs:xhr-streaming"),
+        ("uvicorn", "sockjs:eventsource"),
+        ("hypercorn-trio", "sockjs:xhr-polling"),
     ],
     indirect=["any_server"],
 )
 def test_all_that_a_client_can_ask_for(any_server: Running, application: Path, way: str) -> None:
     with program("talk", any_server.url, way, application) as client:
         transports = client.next()["transports"]
-    assert set(transports) == {"websocket": set(), "polling": {"polling"}, "any": {"websocket"}}[way]
+    assert set(transports) == TRANSPORTS[way]
     until(lambda: clients_of(any_server) == 0, "the end of all clients")
 
 
-def test_lost_heart_beats_are_noticed_by_both_sides(
-    one_server: Running, application: Path, portal: BlockingPortal
-) -> None:
-    host, port = one_server.address.split(":")
+def check_silence(server: Running, application: Path, portal: BlockingPortal, way: str) -> None:
+    """Heart-beats that are lost are noticed by both sides."""
+    host, port = server.address.split(":")
     with (
         portal.wrap_async_context_manager(MisbehavingProxy(host, int(port))) as proxy,
-        program("silence", proxy.url, "websocket", application) as client,
+        program("silence", proxy.url, way, application) as client,
     ):
         assert client.next() == {"beat": "250,250"}
-        assert clients_of(one_server) == 1
+        assert clients_of(server) == 1
         portal.call(proxy.silence)
         assert client.next() == {"again": True, "closed": 1}
         # The one before has been taken for dead here, too.
-        until(lambda: clients_of(one_server) == 1, "the end of the silent one")
+        until(lambda: clients_of(server) == 1, "the end of the silent one")
         client.end()
         assert client.next() == {"closed": 2}
+
+
+@pytest.mark.parametrize("way", ["websocket", "sockjs:xhr-streaming"])
+def test_lost_heart_beats_are_noticed_by_both_sides(
+    one_server: Running, application: Path, portal: BlockingPortal, way: str
+) -> None:
+    check_silence(one_server, application, portal, way)
 
 
 @pytest.mark.parametrize("way", ["polling", "any"])
@@ -237,37 +259,65 @@ def test_stomp_py_over_a_websocket(any_server: Running) -> None:
 
 
 @pytest.fixture(scope="module")
-def broker() -> Iterator[Running]:
+def broker() -> Iterator[Broker]:
     with rabbitmq() as running_broker:
         yield running_broker
 
 
 @contextmanager
-def relay_to(address: str, name: str = "uvicorn") -> Iterator[Running]:
-    port = free_port()
-    command = server_command(name, "stomp_app:app", port)
-    with running(command, port, RELAY=f"stomp://guest:guest@{address}/") as server:
+def relay_to(
+    port: int, name: str = "uvicorn", *, scheme: str = "stomp", **environment: str
+) -> Iterator[Running]:
+    own_port = free_port()
+    command = server_command(name, "stomp_app:app", own_port)
+    relay = f"{scheme}://guest:guest@127.0.0.1:{port}/"
+    with running(command, own_port, RELAY=relay, **environment) as server:
         yield server
         assert "Traceback" not in server.log(), server.log()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "way"), [("uvicorn", "polling"), ("hypercorn-trio", "websocket")])
+@pytest.mark.parametrize(
+    ("name", "ways"),
+    [
+        ("uvicorn", ["polling", "sockjs:xhr-streaming"]),
+        ("hypercorn-trio", ["websocket", "sockjs:xhr-polling"]),
+    ],
+)
 def test_all_that_a_client_can_ask_for_is_there_with_rabbitmq_behind(
-    broker: Running, application: Path, name: str, way: str
+    broker: Broker, application: Path, portal: BlockingPortal, name: str, ways: list[str]
 ) -> None:
-    with relay_to(broker.address, name) as relay:
-        with program("talk", relay.url, way, application) as client:
-            assert set(client.next()["transports"]) == ({"polling"} if way == "polling" else set())
+    with relay_to(broker.port, name) as relay:
+        for way in ways:
+            with program("talk", relay.url, way, application) as client:
+                assert set(client.next()["transports"]) == TRANSPORTS[way]
         until(lambda: clients_of(relay) == 0, "the end of all clients")
+        if name == "uvicorn":
+            check_silence(relay, application, portal, "websocket")
+
+
+@pytest.mark.slow
+def test_by_tls_too_and_to_none_whose_certificate_is_not_trusted(broker: Broker, application: Path) -> None:
+    trust = {"SSL_CERT_FILE": str(broker.certificate)}
+    with (
+        relay_to(broker.tls_port, scheme="stomp+ssl", **trust) as relay,
+        program("talk", relay.url, "polling", application) as client,
+    ):
+        assert client.next() == {"transports": ["polling"] * 5}
+    with (
+        relay_to(broker.tls_port, scheme="stomp+ssl") as relay,
+        program("talk", relay.url, "websocket", application) as client,
+        pytest.raises(AssertionError, match="the broker cannot be reached"),
+    ):
+        client.next()
 
 
 @pytest.mark.slow
 def test_connections_that_are_cut_lose_nothing_with_rabbitmq_behind(
-    broker: Running, application: Path, portal: BlockingPortal
+    broker: Broker, application: Path, portal: BlockingPortal
 ) -> None:
     with (
-        relay_to(broker.address) as relay,
+        relay_to(broker.port) as relay,
         network_to(relay.address, portal) as network,
         program("cuts", network.url, "polling", application) as client,
     ):
@@ -281,11 +331,11 @@ def test_connections_that_are_cut_lose_nothing_with_rabbitmq_behind(
 
 @pytest.mark.slow
 def test_a_broker_that_goes_away_is_an_error_and_clients_come_again(
-    broker: Running, application: Path, portal: BlockingPortal
+    broker: Broker, application: Path, portal: BlockingPortal
 ) -> None:
     with (
         way_to(broker.port, portal) as way,
-        relay_to(f"127.0.0.1:{way.port}") as server,
+        relay_to(way.port) as server,
         program("broker", server.url, "websocket", application) as client,
     ):
         assert client.next() == {"text": "x"}

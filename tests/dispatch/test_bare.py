@@ -5,8 +5,10 @@ import json
 import anyio
 import pytest
 from asgi_driver import ManualClock, drive, settled
+from counting_peer import WebSocketCarrier, open_site
 
 from holdfast import CloseReason, Engine, LocalProtocolError, Session, SessionClosed
+from holdfast.engine.dispatch.bare import check_ending
 
 OPEN = "/engine.io/?EIO=4&transport=websocket"
 
@@ -128,3 +130,82 @@ async def test_sending_waits_while_a_slow_peer_has_half_of_the_bound() -> None:
             await client.get(url, headers={"holdfast-attach": attach}).text()
         await settled()
         assert len(sent) == 12
+
+
+@pytest.mark.parametrize("in_a_group", [False, True])
+async def test_client_that_leaves_while_it_is_sent_to_is_no_failure(
+    in_a_group: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    go = anyio.Event()
+
+    async def late(session: Session) -> None:
+        await go.wait()
+        if in_a_group:
+            async with anyio.create_task_group() as tasks:
+                for n in range(2):
+                    tasks.start_soon(session.send, str(n))
+        await session.send("one")
+
+    async with drive(Engine(late, clock=ManualClock())) as client:
+        websocket = client.websocket(OPEN)
+        await websocket.accept()
+        websocket.close()
+        await websocket.finished()
+        go.set()
+        await settled()
+    assert "failed" not in caplog.text
+
+
+@pytest.mark.parametrize("while_open", [False, True])
+async def test_other_failures_of_the_function_are_told(
+    while_open: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    go = anyio.Event()
+
+    async def fail(session: Session) -> None:
+        await go.wait()
+        # That of another session, or another failure.
+        raise (
+            SessionClosed("of another")
+            if while_open
+            else ExceptionGroup("", [ValueError("x"), SessionClosed("y")])
+        )
+
+    async with drive(Engine(fail, clock=ManualClock())) as client:
+        websocket = client.websocket(OPEN)
+        await websocket.accept()
+        if not while_open:
+            websocket.close()
+            await websocket.finished()
+        go.set()
+        await settled()
+    assert "a background task failed" in caplog.text
+
+
+@pytest.mark.parametrize("transport", ["websocket", "stream", "polling"])
+async def test_code_of_the_end_is_said_to_the_client_and_heard_from_it(transport: str) -> None:
+    async with open_site(transport) as site:
+        _, carrier = await site.opened()
+        await site.session.send("last")
+        site.session.close(4001, "enough")
+        assert await carrier.take(1) == ["last"]
+        assert json.loads((await carrier.packet("1"))[1:])["message"] == "closed 4001 enough"
+        assert (site.session.close_code, site.session.close_reason) == (4001, "enough")
+        peer, carrier = await site.opened()
+        site.session.close()
+        assert json.loads((await carrier.packet("1"))[1:])["message"] == "closed 1000 "
+        peer, carrier = await site.opened()
+        assert site.session.close_code is None
+        if transport == "websocket":
+            assert isinstance(carrier, WebSocketCarrier)
+            carrier.socket.send('1{"message":"closed 3001 bye"}')
+        else:
+            await peer.post('1{"message":"closed 3001 bye"}')
+        await settled()
+        assert (site.session.close_code, site.session.close_reason) == (3001, "bye")
+
+
+def test_only_codes_that_a_websocket_may_be_closed_with() -> None:
+    for code, reason in ((999, ""), (1005, ""), (5000, ""), (3000, "x" * 124)):
+        with pytest.raises(LocalProtocolError):
+            check_ending(code, reason)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 from asgi_driver import settled
 from counting_peer import client_of
 
+from holdfast import SockJS, SockJSSession
 from holdfast.engine.settings.names import SOCKJS_NODE
 
 PAGE = (Path(__file__).parents[2] / "docs" / "sockjs.md").read_text("utf-8")
@@ -55,6 +57,24 @@ async def test_settings_of_the_page_are_taken() -> None:
     assert names["public"].table.sockjs.ping_interval == 20
     async with client_of(names["old"]) as client:
         assert await client.get("/sockjs/iframe.html").start() == 200
+
+
+async def test_what_its_table_says_of_a_session_is_there() -> None:
+    sessions: list[SockJSSession] = []
+
+    async def keep(session: SockJSSession) -> None:
+        sessions.append(session)
+        async for _ in session:
+            pass
+
+    table = PAGE.partition("| sockjs-node | here |")[2].partition("| option | here |")[0]
+    named = set(re.findall(r"`(?:await )?session\.([\w.]+)", table))
+    assert named >= {"reason", "send", "close", "is_open", "request.address", "request.url", "transport"}
+    async with client_of(SockJS(keep, path="/echo")) as client:
+        await client.post("/echo/000/id/xhr", "").text()
+        await settled()
+        for name in sorted(named):
+            attrgetter(name)(sessions[0])
 
 
 def test_no_program_is_left_out() -> None:

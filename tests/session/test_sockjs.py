@@ -142,6 +142,14 @@ def test_messages_are_always_framed_by_who_writes_them() -> None:
     assert session.outbox.last == 0
 
 
+def test_bytes_are_sent_to_who_takes_them() -> None:
+    session = SockJSCore(
+        transport="stream", raw=False, heartbeat=25, expiry=5, limit_bytes=1_000, now=NOW, takes_bytes=True
+    )
+    session.send(Message(b"\x00"), now=NOW)
+    assert written(session, session.opening) == ["o", "message b'\\x00'"]
+
+
 def test_bytes_are_refused_where_they_are_sent() -> None:
     session = opened()
     with pytest.raises(LocalProtocolError, match="text only"):

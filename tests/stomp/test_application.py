@@ -344,3 +344,24 @@ async def test_a_server_that_ends_says_so_to_all() -> None:
         assert bare.closed[0] == 1012
         await session.take()
         assert session.closed == (1012, "")
+
+
+async def test_an_answer_that_cannot_be_sent_is_a_failure_of_its_function(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with open_stomp(max_queue_messages=1) as site:
+        answers: list[Any] = [object(), "one", "two"]
+        site.stomp.handle("/app/a", send_to="/queue/a")(lambda message: answers[int(message.body)])
+        peer = await site.connected()
+        peer.send("SUBSCRIBE", id=1, destination="/user/queue/errors")
+        for number in range(3):
+            peer.send("SEND", str(number), destination="/app/a", receipt=number)
+        frames: list[Any] = []
+        with anyio.fail_after(20):
+            while len(frames) < 3:
+                frames += await peer.take()
+        # It has no JSON; it is sent; its queue is full.
+        assert [frame.command for frame in frames] == ["MESSAGE", "RECEIPT", "MESSAGE"]
+        assert {frame.body for frame in frames if frame.body} == {b'{"message":"internal error"}'}
+        assert caplog.text.count("cannot be sent:") == 2
+        assert "full" in caplog.text

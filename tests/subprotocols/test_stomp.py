@@ -413,3 +413,17 @@ def test_whatever_a_client_says_is_understood_or_refused() -> None:
             refused += 1
     assert understood > 1_000
     assert refused > 1_000
+
+
+def test_bytes_of_a_client_that_has_only_texts_are_a_list_of_their_numbers() -> None:
+    side = opened()
+    data = b"SEND\ndestination:/queue/a\ncontent-length:2\n\n\xff\x00\0"
+    assert side.one(",".join(map(str, data))) == SendTo("/queue/a", {}, b"\xff\x00", None)
+    # Within a frame, such a text is what it says.
+    side.take("SEND\ndestination:/queue/a\n\n")
+    assert side.one("50,51\0") == SendTo("/queue/a", {}, b"50,51", None)
+    assert "not a list of bytes" in str(side.refused("12,x"))
+
+
+def test_bytes_that_their_client_has_lost_are_refused_at_once() -> None:
+    assert "bytes do not travel by SockJS" in str(opened().refused("[object ArrayBuffer]"))

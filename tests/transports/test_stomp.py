@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
+import anyio
 import pytest
-from asgi_driver import ManualClock, drive, settled
+from anyio.abc import SocketAttribute, SocketStream
+from anyio.streams.stapled import MultiListener
+from asgi_driver import Client, ManualClock, drive, settled
 from stomp_peer import Site, StompPeer
 
-from holdfast import Engine, LocalProtocolError, Server, Stomp
+from holdfast import Engine, LocalProtocolError, Server, Stomp, StompSettings
 
 NOBODY = "stomp://127.0.0.1:1"
 
@@ -90,6 +96,200 @@ async def test_a_drained_server_says_so_to_bare_websockets_at_once() -> None:
         client.tasks.start_soon(stomp.drain)
         assert await peer.error() == "server shutting down"
         assert (await client.websocket("/stomp").next())["status"] == 503
+
+
+class SilentBroker:
+    """Takes connections and what is said, and says what the test wants it to.
+
+    Attributes:
+        heard: All that came, of all connections.
+    """
+
+    def __init__(self, greeting: bytes) -> None:
+        self.greeting = greeting
+        self.heard = b""
+        self.ended = 0
+
+    async def serve(self, listener: MultiListener[SocketStream]) -> None:
+        await listener.serve(self._take)
+
+    async def _take(self, stream: SocketStream) -> None:
+        async with stream:
+            await stream.send(self.greeting)
+            try:
+                while True:
+                    self.heard += await stream.receive()
+            except (anyio.EndOfStream, anyio.BrokenResourceError):
+                self.ended += 1
+
+
+@asynccontextmanager
+async def relay_to(broker: SilentBroker) -> AsyncIterator[tuple[Site, ManualClock]]:
+    clock = ManualClock()
+    async with await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=0) as listener:
+        port = listener.extra(SocketAttribute.local_port)
+        stomp = Stomp(relay=f"stomp://127.0.0.1:{port}", clock=clock, limits=StompSettings(heart_beat=0))
+        async with anyio.create_task_group() as tasks, drive(stomp) as client:
+            tasks.start_soon(broker.serve, listener)
+            yield Site(stomp, clock, client), clock
+            tasks.cancel_scope.cancel()
+
+
+async def text_of(peer: StompPeer, word: str) -> str:
+    """The next message with a word in it."""
+    while word not in (text := (await peer.socket.next()).get("text") or ""):
+        pass
+    return text
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    with anyio.fail_after(20):
+        while not condition():
+            await anyio.sleep(0.001)
+
+
+CONNECTED = b"CONNECTED\nversion:1.2\nheart-beat:10000,10000\n\n\0"
+
+
+async def test_a_broker_that_falls_silent_is_gone_after_three_of_its_intervals() -> None:
+    broker = SilentBroker(CONNECTED)
+    async with relay_to(broker) as (site, clock):
+        peer = await site.peer()
+        peer.send("CONNECT", accept_version="1.2", host="h")
+        assert "CONNECTED" in await text_of(peer, "CONNECTED")
+        await until(lambda: b"CONNECT" in broker.heard)
+        # We beat, as it wants.
+        for _ in range(2):
+            before = broker.heard.count(b"\n")
+            await clock.advance(10)
+            await until(lambda before=before: broker.heard.count(b"\n") > before)
+        await clock.advance(9)
+        assert peer.socket.quiet()
+        await clock.advance(31)
+        assert "message:the broker cannot be reached" in await text_of(peer, "ERROR")
+        assert await peer.socket.closed() == 1013
+        await until(lambda: broker.ended == 1)
+
+
+async def test_a_broker_that_beats_is_not_taken_for_gone() -> None:
+    class Beating(SilentBroker):
+        async def _take(self, stream: SocketStream) -> None:
+            self.stream = stream
+            await super()._take(stream)
+
+    broker = Beating(CONNECTED)
+    async with relay_to(broker) as (site, clock):
+        peer = await site.peer()
+        peer.send("CONNECT", accept_version="1.2", host="h")
+        await text_of(peer, "CONNECTED")
+        for n in range(12):
+            await broker.stream.send(
+                b"\nMESSAGE\nsubscription:1\nmessage-id:%d\ndestination:/topic/a\n\n\0" % n
+            )
+            assert f"message-id:{n}\n" in await text_of(peer, "MESSAGE")
+            await clock.advance(10)
+        assert peer.socket.quiet()
+        assert broker.ended == 0
+
+
+async def test_a_broker_that_never_answers_is_given_up() -> None:
+    broker = SilentBroker(b"\n")
+    async with relay_to(broker) as (site, clock):
+        peer = await site.peer()
+        peer.send("CONNECT", accept_version="1.2", host="h")
+        await until(lambda: b"CONNECT" in broker.heard)
+        await clock.advance(5)
+        assert "message:the broker cannot be reached" in await text_of(peer, "ERROR")
+        assert await peer.socket.closed() == 1013
+        await until(lambda: broker.ended == 1)
+
+
+async def test_a_broker_that_takes_what_the_application_sends_and_confirms_nothing() -> None:
+    broker = SilentBroker(CONNECTED)
+    async with relay_to(broker) as (site, clock), anyio.create_task_group() as tasks:
+
+        async def send() -> None:
+            with pytest.raises(LocalProtocolError, match="cannot be reached"):
+                await site.stomp.send("/topic/a", "x")
+
+        tasks.start_soon(send)
+        # Once more by a new connection, as the first might have ended while nobody looked.
+        for number in (1, 2):
+            await until(lambda number=number: broker.heard.count(b"SEND\n") == number)
+            await clock.advance(5)
+
+
+async def by_sockjs(client: Client, id: str, *messages: str) -> str:
+    """What a poll of a SockJS session brings after these."""
+    await client.post(f"/stomp/0/{id}/xhr", "").text()
+    assert await client.post(f"/stomp/0/{id}/xhr_send", json.dumps(messages)).start() == 204
+    await settled()
+    return await client.post(f"/stomp/0/{id}/xhr", "").text()
+
+
+async def test_sockjs_at_the_same_address_and_all_in_one_conversation() -> None:
+    clock = ManualClock()
+    stomp = Stomp(sockjs=True, clock=clock)
+    async with drive(stomp) as client:
+        assert (await client.get("/stomp/info").json())["websocket"] is True
+        raw = client.websocket("/stomp/websocket", subprotocols=["v10.stomp", "v12.stomp"])
+        accepted = await raw.next()
+        assert (accepted["type"], accepted["subprotocol"]) == ("websocket.accept", "v12.stomp")
+        bare = await Site(stomp, clock, client).connected()
+        others = [StompPeer(raw, in_session=False), await Site(stomp, clock, client).peer(in_session=True)]
+        for peer in others:
+            await peer.connect()
+        bare.send("SUBSCRIBE", id=1, destination="/topic/a")
+        said = await by_sockjs(
+            client,
+            "id",
+            "CONNECT\naccept-version:1.2\n\n\0",
+            "SUBSCRIBE\nid:1\ndestination:/topic/a\n\n\0",
+        )
+        assert said.startswith('a["CONNECTED\\nversion:1.2\\n')
+        for peer in others:
+            peer.send("SEND", "hello", destination="/topic/a")
+        assert [frame.body for frame in await bare.take()] == [b"hello", b"hello"]
+        assert (await client.post("/stomp/0/id/xhr", "").text()).count("hello") == 2
+        bare.send("SEND", b"\xff\0", destination="/topic/a", content_length=2)
+        await settled()
+        [numbers] = json.loads((await client.post("/stomp/0/id/xhr", "").text())[1:])
+        assert bytes(numbers).endswith(b"\n\n\xff\0\0")
+        assert dict(stomp.stats().sessions) == {"websocket": 3, "stream": 0, "polling": 1}
+        assert stomp.session_count == len(stomp.clients) == 4
+
+
+async def test_an_error_by_sockjs_is_said_and_then_its_code() -> None:
+    stomp = Stomp(sockjs=True, clock=ManualClock())
+    async with drive(stomp) as client:
+        assert "ERROR" in await by_sockjs(client, "id", "[object ArrayBuffer]")
+        assert (await client.post("/stomp/0/id/xhr", "").text()).startswith("c[1002,")
+
+
+async def test_limits_are_for_all_ways_together_and_a_drain_tells_all() -> None:
+    clock = ManualClock()
+    stomp = Stomp(sockjs=True, clock=clock, max_sessions=2)
+    async with drive(stomp) as client:
+        bare = await Site(stomp, clock, client).connected()
+        await by_sockjs(client, "id", "CONNECT\naccept-version:1.2\n\n\0")
+        for full in (client.post("/stomp/0/other/xhr", ""), client.get("/stomp/?EIO=4&transport=polling")):
+            assert await full.start() == 503
+        assert (await client.websocket("/stomp").next())["status"] == 503
+        client.tasks.start_soon(stomp.drain)
+        assert await bare.error() == "server shutting down"
+        assert "message:server shutting down" in await client.post("/stomp/0/id/xhr", "").text()
+        assert await client.post("/stomp/0/other/xhr", "").start() == 503
+        stomp.start()
+        assert await client.post("/stomp/0/other/xhr", "").text() == "o\n"
+
+
+async def test_without_sockjs_there_is_none_and_a_way_may_be_left_out() -> None:
+    async with drive(Stomp(clock=ManualClock())) as client:
+        assert await client.get("/stomp/info").start() == 404
+    chosen = {"transports": ["polling"], "jsessionid": True}
+    async with drive(Stomp(sockjs=chosen, clock=ManualClock())) as client:
+        info = await client.get("/stomp/info").json()
+        assert (info["websocket"], info["cookie_needed"]) == (False, True)
 
 
 @pytest.mark.parametrize("url", ["http://localhost", "localhost:61613", "stomp://", "stomp:///x"])

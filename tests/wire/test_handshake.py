@@ -18,9 +18,11 @@ from holdfast.engine.wire.handshake import (
     OpenPacket,
     decode_attach,
     decode_attached,
+    decode_ending,
     encode_attach,
     encode_attached,
     encode_closing,
+    encode_ending,
     encode_open,
 )
 from holdfast.engine.wire.packet import HIGHEST_NUMBER, decode_packet
@@ -171,3 +173,20 @@ def test_hostile_json_raises_the_protocol_error(
 
 def test_key_with_a_lone_surrogate_is_only_a_wrong_key() -> None:
     assert decode_attach('{"key":"\\ud83d","received":0}').key == "\ud83d"
+
+
+@given(st.integers(1000, 4999), st.text(max_size=100))
+def test_what_an_end_is_said_with_is_read(code: int, reason: str) -> None:
+    text = encode_closing(Closing(message=encode_ending(code, reason)))
+    assert decode_ending(text) == (code, reason)
+
+
+@given(st.text() | st.binary())
+def test_anything_else_that_comes_with_an_end_says_nothing(text: str | bytes) -> None:
+    assert decode_ending(text) is None
+
+
+@pytest.mark.parametrize("message", [7, "closed", "closed 999 x", "closed 5000 x", "forced server close"])
+def test_a_message_that_is_no_end_of_an_application_says_nothing(message: object) -> None:
+    assert decode_ending(json.dumps({"message": message})) is None
+    assert decode_ending(json.dumps({"message": "closed 4000 " + "x" * 2_000})) is None

@@ -16,6 +16,7 @@ from holdfast.engine.wire.sockjs import (
     OPEN,
     decode_form,
     decode_messages,
+    decode_numbers,
     encode_close,
     encode_frames,
     is_callback,
@@ -42,6 +43,19 @@ def test_what_is_framed_is_what_a_client_reads(texts: list[str]) -> None:
     [frame] = encode_frames([Message(text) for text in texts])
     assert json.loads(frame[1:]) == texts
     assert not MANGLED.search(frame)
+
+
+@given(st.binary(min_size=1))
+def test_bytes_are_the_list_of_their_numbers(data: bytes) -> None:
+    [frame] = encode_frames([Message("a"), Message(data)])
+    assert json.loads(frame[1:]) == ["a", list(data)]
+    assert decode_numbers(",".join(map(str, data))) == data
+
+
+@pytest.mark.parametrize("text", ["", ",", "1,", "256", "1,2,999", "-1", "1, 2", "1000", "x", "٣", "1\n"])
+def test_what_is_no_list_of_bytes_is_refused(text: str) -> None:
+    with pytest.raises(RemoteProtocolError):
+        decode_numbers(text)
 
 
 def test_what_browsers_change_is_escaped_and_other_text_is_not() -> None:

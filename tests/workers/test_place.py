@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from holdfast.engine.node import NodeName, is_node_name, node_of
 from holdfast.transports.workers.place import Place, Prevented, place_of
 
 A, B = "aaaaaaaa", "bbbbbbbb"
@@ -127,14 +128,41 @@ def test_path_that_is_too_long_and_base_that_cannot_be_are_said(base: Path) -> N
         Place(base / "file" / "x", "x").listen(A)
 
 
+def test_process_that_forks_off_has_a_name_of_its_own() -> None:
+    name = NodeName()
+    mine = str(name)
+    assert is_node_name(mine)
+    assert str(name) == mine
+    forks = subprocess.run([sys.executable, "-c", _FORKS], capture_output=True, text=True, check=True)
+    parent, child, again = forks.stdout.split()
+    assert is_node_name(child)
+    assert child != parent == again
+    assert node_of(mine + "x" * 24) == mine
+    assert node_of("ü" * 32) == node_of("short") == ""
+
+
 def test_system_without_unix_sockets_is_told_apart(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(socket, "AF_UNIX")
     with pytest.raises(Prevented, match="no Unix sockets"):
         Place(base, "x").listen(A)
 
 
+_FORKS = """
+import os
+from holdfast.engine.node import NodeName
+
+name = NodeName()
+print(name, flush=True)
+if os.fork() == 0:
+    print(name, flush=True)
+    os._exit(0)
+os.wait()
+print(name)
+"""
+
 _FAMILY = """
 import multiprocessing, os, sys
+from holdfast.engine.node import NodeName, is_node_name, node_of
 from holdfast.transports.workers.place import place_of
 
 def child(answers, kill):

@@ -311,6 +311,8 @@ class Here(_Side):
                 self.inbox.append({"type": "websocket.disconnect", "code": 1006})
             if self._ended is not None:
                 self._ended.set()
+            # Nobody takes anything any more, so nobody is to be waited for.
+            self._untaken = 0
             self._let_on()
             self.ring()
 

@@ -10,15 +10,14 @@ import time
 from collections.abc import Mapping
 from email.utils import formatdate
 
-from starlette.datastructures import Headers
 from starlette.requests import cookie_parser
 from starlette.types import Send
 
 from ...engine.settings import SockJSSettings
 from ..http import encode_headers
-from ..request import cors_headers
+from ..request import HeaderValues
 
-__all__ = ["NOT_CACHED", "SCRIPT", "TEXT", "answer", "answer_options", "cached", "cookie_of", "cors_of"]
+__all__ = ["NOT_CACHED", "SCRIPT", "TEXT", "answer", "answer_options", "cached", "cookie_of"]
 
 TEXT = "text/plain; charset=UTF-8"
 SCRIPT = "application/javascript; charset=UTF-8"
@@ -44,15 +43,7 @@ def cached() -> dict[str, str]:
     }
 
 
-def cors_of(headers: Headers, settings: SockJSSettings) -> dict[str, str]:
-    """What a page of a listed origin needs. SockJS's client asks with the cookies of its user, always."""
-    found = cors_headers(headers, settings)
-    if found:
-        found["access-control-allow-credentials"] = "true"
-    return found
-
-
-def cookie_of(headers: Mapping[str, str], settings: SockJSSettings, *, secure: bool) -> dict[str, str]:
+def cookie_of(headers: HeaderValues, settings: SockJSSettings, *, secure: bool) -> dict[str, str]:
     """The cookie that sends a client to the same worker: what the load balancer has put there, or a word."""
     if not settings.jsessionid:
         return {}
@@ -81,7 +72,7 @@ async def answer(
     await send({"type": "http.response.body", "body": data})
 
 
-async def answer_options(send: Send, asked: Headers, method: str, headers: Mapping[str, str]) -> None:
+async def answer_options(send: Send, asked: HeaderValues, method: str, headers: Mapping[str, str]) -> None:
     """Answer a browser that asks whether it may."""
     found = {
         **cached(),

@@ -12,10 +12,10 @@ from hashlib import sha256
 from html import escape
 from typing import cast
 
-from starlette.datastructures import Headers
 from starlette.types import Send
 
 from ...engine.settings import SockJSSettings
+from ..request import HeaderValues
 from .answers import NOT_CACHED, answer, cached
 
 __all__ = ["serve_greeting", "serve_iframe", "serve_info"]
@@ -68,7 +68,7 @@ def _embedders(settings: SockJSSettings) -> dict[str, str]:
     return {"content-security-policy": " ".join(["frame-ancestors 'self'", *named])}
 
 
-async def serve_iframe(send: Send, asked: Headers, settings: SockJSSettings) -> None:
+async def serve_iframe(send: Send, asked: HeaderValues, settings: SockJSSettings) -> None:
     """The page that talks to this server for a page of another origin, where browsers know no better way."""
     page = _IFRAME % escape(settings.sockjs_url or "")
     mark = f'"{sha256(page.encode()).hexdigest()[:32]}"'

@@ -16,7 +16,6 @@ from ...engine.session import CloseReason
 from ...engine.wire.message import Message
 from ...engine.wire.packet import Packet, PacketType
 from ...engine.wire.sockjs import decode_messages, encode_frames
-from ..request import subprotocol_of
 from ..websocket import Speech, TooLarge, carry, check_size
 from .visit import Visit, packets_of
 
@@ -25,7 +24,9 @@ __all__ = ["Carried", "open_websocket", "serve_websocket"]
 Carried = tuple[LiveSockJS, Attachment]
 
 
-async def open_websocket(visit: Visit, receive: Receive, send: Send, *, raw: bool) -> Carried | None:
+async def open_websocket(
+    visit: Visit, receive: Receive, send: Send, *, raw: bool, subprotocol: str | None
+) -> Carried | None:
     """Accept one WebSocket: its session, which is its own, and its receiver; None where the client has left.
 
     Raises:
@@ -36,8 +37,6 @@ async def open_websocket(visit: Visit, receive: Receive, send: Send, *, raw: boo
     await receive()  # websocket.connect
     session = visit.table.begin("websocket", handshake, raw=raw, identity=identity)
     attachment = session.opening()
-    # A browser that offers subprotocols closes a WebSocket on which none of them is chosen.
-    subprotocol = subprotocol_of(handshake.scope.get("subprotocols") or ())
     try:
         await send({"type": "websocket.accept", "subprotocol": subprotocol, "headers": []})
     except BaseException as error:

@@ -172,6 +172,10 @@ class Mesh:
             )
             self._started.set()
             return
+        except BaseException:
+            self._state = _State.IDLE
+            self._started.set()
+            raise
         self._leave_place = partial(self._place.leave, node)
         _at_exit(self._leave_place)
         try:

@@ -18,6 +18,7 @@ import time
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from ...engine.node import is_node_name
@@ -51,9 +52,7 @@ class Place:
 
     def directory(self) -> Path:
         """As it is in this process: a fork has another parent."""
-        if self.base is not None:
-            return self.base / (_PREFIX + _short(self.label))
-        return _system_base() / f"{_PREFIX}{_uid()}-{_short(self.label, *_parent())}"
+        return _directory_of(self, os.getpid())
 
     def listen(self, node: str) -> socket.socket:
         """Appear there under this name.
@@ -124,6 +123,13 @@ class Place:
             for other in own.parent.glob(f"{_PREFIX}{_uid()}-*"):
                 if other != own:
                     _remove_if_dead(other)
+
+
+@lru_cache
+def _directory_of(place: Place, pid: int) -> Path:
+    if place.base is not None:
+        return place.base / (_PREFIX + _short(place.label))
+    return _system_base() / f"{_PREFIX}{_uid()}-{_short(place.label, *_parent())}"
 
 
 def place_of(workers: str | Path | None, *, kind: str, path: str) -> Place | None:

@@ -1,0 +1,1 @@
+"""A chat by SockJS, moved from sockjs-node."""

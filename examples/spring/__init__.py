@@ -1,0 +1,1 @@
+"""Greetings by STOMP over SockJS, moved from Spring."""
