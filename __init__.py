@@ -1,6 +1,14 @@
 """Holdfast: Socket.IO events over whatever network lies between a browser and a Python server."""
 
-from .engine.adapters import Adapter, MemoryHub
+from .engine.adapters import (
+    Adapter,
+    BrokerHealth,
+    EmitterOperator,
+    MemoryHub,
+    RedisAdapter,
+    RedisEmitter,
+    RedisStreamsAdapter,
+)
 from .engine.dispatch import (
     Ack,
     BroadcastOperator,
@@ -17,6 +25,8 @@ from .engine.drain import Drained
 from .engine.errors import (
     AckTimeout,
     AuthenticationFailed,
+    BrokerRefused,
+    BrokerUnavailable,
     ConnectionRefusedError,
     Disconnected,
     EventError,
@@ -46,12 +56,16 @@ __all__ = [
     "AuthenticationFailed",
     "BinaryHeader",
     "BroadcastOperator",
+    "BrokerHealth",
+    "BrokerRefused",
+    "BrokerUnavailable",
     "CloseReason",
     "Codec",
     "ConnectionRefusedError",
     "Cookie",
     "Disconnected",
     "Drained",
+    "EmitterOperator",
     "Engine",
     "EventError",
     "FetchedSockets",
@@ -66,6 +80,9 @@ __all__ = [
     "Namespace",
     "Next",
     "ParentNamespace",
+    "RedisAdapter",
+    "RedisEmitter",
+    "RedisStreamsAdapter",
     "RemoteProtocolError",
     "RemoteSocket",
     "Server",

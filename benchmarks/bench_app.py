@@ -7,13 +7,17 @@ Those of `bench_growth.py` are here alone.
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 
-from holdfast import Server, Socket
+from holdfast import RedisAdapter, RedisStreamsAdapter, Server, Socket
 
 __all__ = ["app"]
 
-app = Server()
+ADAPTERS = {"pubsub": RedisAdapter, "streams": RedisStreamsAdapter}
+# Of `cluster.py` alone.
+kind = ADAPTERS.get(os.environ.get("CLUSTER", ""))
+app = Server() if kind is None else Server(adapter=kind(os.environ["REDIS_URL"]))
 
 # How many events of each socket have come, in order.
 seen: dict[str, int] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import socketio
@@ -9,7 +10,10 @@ import socketio
 __all__ = ["app"]
 
 # Any: it has no types.
-_sio: Any = socketio.AsyncServer(async_mode="asgi", cors_allowed_origins=[], http_compression=False)
+_manager: Any = socketio.AsyncRedisManager(os.environ["REDIS_URL"]) if os.environ.get("CLUSTER") else None
+_sio: Any = socketio.AsyncServer(
+    async_mode="asgi", cors_allowed_origins=[], http_compression=False, client_manager=_manager
+)
 app = socketio.ASGIApp(_sio)
 
 seen: dict[str, int] = {}

@@ -68,7 +68,21 @@ async function cwsEngine() {
   return WebSocketServer;
 }
 
+/** What joins it to others, of `cluster.py` alone. */
+async function adapter() {
+  const { CLUSTER, REDIS_URL } = process.env;
+  if (!CLUSTER) return {};
+  const { createClient } = await import("redis");
+  const client = async () => createClient({ url: REDIS_URL }).connect();
+  if (CLUSTER == "pubsub") {
+    const { createAdapter } = await import("@socket.io/redis-adapter");
+    return { adapter: createAdapter(await client(), await client()) };
+  }
+  const { createAdapter } = await import("@socket.io/redis-streams-adapter");
+  return { adapter: createAdapter(await client()) };
+}
+
 const http = createServer();
 if (kind == "ws") bare(http);
-else events(http, kind == "cws" ? { wsEngine: await cwsEngine() } : {});
+else events(http, { ...(kind == "cws" ? { wsEngine: await cwsEngine() } : {}), ...(await adapter()) });
 http.listen({ port, host: "127.0.0.1", backlog: 8192 });

@@ -14,6 +14,8 @@
     - AckTimeout: an acknowledgement did not arrive in time
     - Disconnected: the socket left before its acknowledgement arrived
         - AuthenticationFailed: the socket was put out because it gave no fresh auth that was accepted
+    - BrokerUnavailable: what joins the servers cannot be reached
+    - BrokerRefused: it says that what it was asked is wrong
     - EventError: raised by a handler to answer with an error; received from `emit_with_ack`
 """
 
@@ -25,6 +27,8 @@ from enum import IntEnum
 __all__ = [
     "AckTimeout",
     "AuthenticationFailed",
+    "BrokerRefused",
+    "BrokerUnavailable",
     "ConnectionRefusedError",
     "Disconnected",
     "ErrorCode",
@@ -177,6 +181,30 @@ class Disconnected(HoldfastError):
 
 class AuthenticationFailed(Disconnected):
     """The client gave no fresh ``auth`` in time, or none that was accepted: its socket has been disconnected."""
+
+
+class BrokerUnavailable(HoldfastError):
+    """What joins the servers (Redis) cannot be reached, or was lost before it answered.
+
+    Attributes:
+        uncertain: Whether what it was asked may have been carried out all the same.
+    """
+
+    def __init__(self, message: str, *, uncertain: bool = False) -> None:
+        super().__init__(message)
+        self.uncertain = uncertain
+
+
+class BrokerRefused(HoldfastError):
+    """What joins the servers (Redis) says that a command is wrong.
+
+    Attributes:
+        kind: Its word for the kind of error: "WRONGTYPE", "NOSCRIPT"; "ERR" for most.
+    """
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
 
 
 class EventError(HoldfastError):

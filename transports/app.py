@@ -7,7 +7,7 @@ from typing import Any
 
 from starlette.types import ASGIApp
 
-from ..engine.adapters import AdapterFactory
+from ..engine.adapters import AdapterFactory, RedisAdapterBase, RedisCourier
 from ..engine.dispatch.bare import SessionFunction, handler_maker
 from ..engine.dispatch.events import Events
 from ..engine.host import Clock, Host
@@ -66,16 +66,25 @@ class Server(Events, Endpoint):
         Events.__init__(self, settings, adapter=adapter, codecs=codecs, host=host)
         table = SessionTable(settings, host, self.session_opened, codecs=self.codec_names, node=node)
         Endpoint.__init__(self, table, path=path, app=app, allow_request=allow_request, siblings=siblings)
+        self._courier: RedisCourier | None = None
+        if isinstance(adapter, RedisAdapterBase):
+            self._courier = adapter.courier(node)
+            self.carry_by(self._courier)
+            self._courier.open()
 
     def start(self) -> None:
         """See `Endpoint.start`."""
         super().start()
         self.join_adapters()
+        if self._courier is not None:
+            self._courier.open()
 
     async def shutdown(self) -> None:
         """See `Endpoint.shutdown`. Other servers that share its adapter do not ask this one any more."""
         await super().shutdown()
         self.leave_adapters()
+        if self._courier is not None:
+            self._courier.close()
 
 
 class Engine(Endpoint):

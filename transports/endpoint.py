@@ -326,6 +326,8 @@ class Endpoint:
         if self.siblings is not None and not self.siblings.mesh.is_ready:
             # Those who get the next request of a session must know whose it is.
             await self.siblings.mesh.start()
+        if self.forwarding is not None and self.forwarding.is_fresh:
+            await self.forwarding.begin()
         node = "" if request.sid is None else self.table.elsewhere(request.sid)
         return bool(node) and await self._forward(node, request.scope, receive, send)
 

@@ -17,7 +17,9 @@ _CLIENT = "clients of python-socketio connect as they are: import them from pyth
 _WSGI = (
     "holdfast is ASGI only: write it with AsyncServer and ASGIApp, in which handlers may be plain functions"
 )
-_MANAGER = "rooms live in the memory of one process so far; several servers of one process share holdfast.MemoryHub()"
+_MANAGER = (
+    "servers share rooms by adapter=holdfast.RedisAdapter(url), those of one process by holdfast.MemoryHub()"
+)
 _ABSENT = {
     **dict.fromkeys(
         (

@@ -90,8 +90,8 @@ def _read_modes(given: dict[str, object]) -> None:
         )
     if given.pop("client_manager", None) is not None:
         raise TypeError(
-            "client_manager: rooms live in the memory of one process so far; several servers of one process share them "
-            "with adapter=holdfast.MemoryHub()"
+            "client_manager: servers share rooms by adapter=holdfast.RedisAdapter(url), those of one process by "
+            "adapter=holdfast.MemoryHub()"
         )
     # What a connect handler emits is held until the client is connected: this is all that it was good for.
     given.pop("always_connect", None)

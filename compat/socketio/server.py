@@ -49,7 +49,7 @@ class AsyncServer:
     """python-socketio's server, as far as its programs see it.
 
     Args:
-        client_manager: None; servers of one process share rooms with ``adapter=holdfast.MemoryHub()``.
+        client_manager: None; servers share rooms with ``adapter=holdfast.RedisAdapter(url)``.
         logger: True to show holdfast's log, a logger to get it.
         json: A module whose ``dumps`` knows more types.
         async_handlers: Whether the next event of a client is handled before the handler of the one before has come to

@@ -1,4 +1,4 @@
-"""What reaches rooms: in this process, and one day in others."""
+"""What reaches rooms: in this process, and in others."""
 
 from __future__ import annotations
 
@@ -20,16 +20,23 @@ from .bus import Bus, BusFactory, Receiver
 from .cluster import ClusterAdapter
 from .memory import MemoryAdapter, MemoryHub, deliver
 from .messages import ClusterMessage, MessageType
+from .redis_courier import RedisCourier
+from .redis_emitter import EmitterOperator, RedisEmitter
+from .redis_node import BrokerHealth
+from .redis_pubsub import RedisAdapter, RedisAdapterBase
+from .redis_streams import RedisStreamsAdapter
 
 __all__ = [
     "EVERYBODY",
     "Adapter",
     "AdapterFactory",
     "Answers",
+    "BrokerHealth",
     "Bus",
     "BusFactory",
     "ClusterAdapter",
     "ClusterMessage",
+    "EmitterOperator",
     "Fetched",
     "LocalSocket",
     "MemoryAdapter",
@@ -39,6 +46,11 @@ __all__ = [
     "Node",
     "Receiver",
     "Recipient",
+    "RedisAdapter",
+    "RedisAdapterBase",
+    "RedisCourier",
+    "RedisEmitter",
+    "RedisStreamsAdapter",
     "RoomChange",
     "SocketInfo",
     "Target",

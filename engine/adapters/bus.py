@@ -45,6 +45,10 @@ class Bus(Protocol):
         """The other nodes that are there at this moment."""
         ...
 
+    async def refresh(self) -> None:
+        """Learn who is there, before somebody is asked. Never raises an `Exception`."""
+        ...
+
     def publish(self, message: ClusterMessage) -> None:
         """Say something to all others.
 

@@ -17,7 +17,7 @@ from functools import partial
 
 from ..errors import AckTimeout, LocalProtocolError, RemoteProtocolError
 from ..wire.socketio import SocketPacket, SocketPacketType
-from .base import Answers, Fetched, Node, NoHandler, SocketInfo, Target
+from .base import Answers, Fetched, Node, NoHandler, Recipient, SocketInfo, Target
 from .bus import Bus
 from .memory import SLICE, MemoryAdapter, MemoryHub, encode_for, hand_over, hand_over_in_slices
 from .messages import (
@@ -61,6 +61,12 @@ class ClusterAdapter(MemoryAdapter):
         self._request_seconds = request_seconds
         self.open()
 
+    def add(self, recipient: Recipient, room: str) -> int:
+        if not self._everyone:
+            # Where no lifespan is offered, this may be the first that is heard of an event loop.
+            self._bus.open(self)
+        return super().add(recipient, room)
+
     # -- what this node says
 
     def _is_for_others(self, target: Target) -> bool:
@@ -100,6 +106,7 @@ class ClusterAdapter(MemoryAdapter):
         here = replace(target, local=True)
         if not self._is_for_others(target):
             return await super().ask(name, args, here, answers)
+        await self._bus.refresh()
         question = AckQuestion(self._exchange, answers)
         packet = SocketPacket(SocketPacketType.EVENT, self._node.name, [name, *args])
         opts = encode_target(target, seconds=seconds)
@@ -131,6 +138,7 @@ class ClusterAdapter(MemoryAdapter):
         here = await super().fetch(replace(target, local=True))
         if not self._is_for_others(target):
             return here
+        await self._bus.refresh()
         question = CollectingQuestion(self._exchange)
         data: dict[str, object] = {"requestId": question.id, "opts": encode_target(target)}
         there, missing = await question.ask(MessageType.FETCH_SOCKETS, data, self._request_seconds)
@@ -172,6 +180,7 @@ class ClusterAdapter(MemoryAdapter):
     async def server_side_ask(
         self, name: str, args: tuple[object, ...], seconds: float | None
     ) -> list[object]:
+        await self._bus.refresh()
         question = CollectingQuestion(self._exchange)
         data: dict[str, object] = {"packet": [name, *args], "requestId": question.id}
         answers, missing = await question.ask(MessageType.SERVER_SIDE_EMIT, data, seconds)

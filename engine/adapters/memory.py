@@ -173,6 +173,10 @@ class MemoryAdapter:
         id = recipient.id
         return frozenset((*self._rooms_of.get(id, ()), *((id,) if id in self._at_home else ())))
 
+    def has_room(self, room: str) -> bool:
+        """Whether anybody of this process would get what is sent to a room."""
+        return room in self._rooms or room in self._at_home or room in self._guests
+
     def all_rooms(self) -> dict[str, frozenset[str]]:
         found = {id: frozenset((id,)) for id in self._at_home}
         for room, members in self._rooms.items():

@@ -66,6 +66,9 @@ class MemoryBus:
     def nodes(self) -> list[str]:
         return [bus.uid for bus in self._wire.others(self)]
 
+    async def refresh(self) -> None:
+        await checkpoint()
+
     def publish(self, message: ClusterMessage) -> None:
         self._send(self._wire.others(self), message)
 

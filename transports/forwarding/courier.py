@@ -30,8 +30,23 @@ class Courier(Protocol):
         """Let somebody hear what comes. Once, before anything is carried."""
         ...
 
+    async def begin(self) -> None:
+        """Return when others can find this node, or when that may take long; idempotent. Before the first request is
+        answered. Never raises an `Exception`.
+        """
+        ...
+
     async def finds(self, node: str) -> bool:
-        """Whether a node is there. It may take a moment, for one that has only just come."""
+        """Whether a node is there. It may take a moment, for one that has only just come.
+
+        Raises:
+            BrokerUnavailable: that cannot be told now.
+        """
+        ...
+
+    async def is_over(self, node: str) -> bool:
+        """Whether one that has left is gone for good, and not only out of reach for a moment. Never raises an
+        `Exception`."""
         ...
 
     def send(self, node: str, frame: bytes) -> None:

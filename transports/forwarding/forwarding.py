@@ -20,7 +20,7 @@ from typing import Any, cast
 import anyio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ...engine.errors import RemoteProtocolError
+from ...engine.errors import BrokerUnavailable, ErrorCode, RemoteProtocolError, RequestRefused
 from ...engine.host import Event, Host, make_event
 from ..values import pack, unpack
 from .courier import Courier
@@ -384,6 +384,12 @@ def _read(data: bytes) -> tuple[_Kind, int, list[Any]]:
     raise RemoteProtocolError("it says something unknown of a request")
 
 
+def _out_of_reach() -> RequestRefused:
+    # Not that the session is unknown: it lives, and a client that tries again goes on with it.
+    message = "the server that has this session cannot be reached at this moment"
+    return RequestRefused(ErrorCode.FORBIDDEN, message, status=503)
+
+
 class Forwarding:
     """The requests that one endpoint has elsewhere, and those of other nodes that it answers.
 
@@ -394,6 +400,7 @@ class Forwarding:
 
     def __init__(self, app: ASGIApp, host: Host) -> None:
         self.couriers: list[Courier] = []
+        self._fresh: list[Courier] = []
         self._app = app
         self._host = host
         self._numbers = count()
@@ -403,13 +410,37 @@ class Forwarding:
     def add(self, courier: Courier) -> None:
         """Another way to other nodes; the first that finds one is taken."""
         self.couriers.append(courier)
+        self._fresh.append(courier)
         courier.join(self)
 
+    @property
+    def is_fresh(self) -> bool:
+        """Whether `begin` has something to do."""
+        return bool(self._fresh)
+
+    async def begin(self) -> None:
+        """Return when other nodes can find this one; idempotent."""
+        for courier in self._fresh.copy():
+            await courier.begin()
+            if courier in self._fresh:
+                self._fresh.remove(courier)
+
     async def finds(self, node: str) -> Courier | None:
-        """The way to a node; None if there is none."""
+        """The way to a node; None if there is none.
+
+        Raises:
+            RequestRefused: nobody can tell now (status 503).
+        """
+        unsure: BrokerUnavailable | None = None
         for courier in self.couriers:
-            if await courier.finds(node):
-                return courier
+            try:
+                if await courier.finds(node):
+                    return courier
+            except BrokerUnavailable as error:
+                unsure = error
+        if unsure is not None:
+            logger.warning("a request for another server cannot be carried there: %s", unsure)
+            raise _out_of_reach() from unsure
         return None
 
     async def carry(self, courier: Courier, node: str, scope: Scope, receive: Receive, send: Send) -> None:
@@ -417,7 +448,16 @@ class Forwarding:
 
         Raises:
             Unanswered: it has left before it did.
+            RequestRefused: it is out of reach for a moment (status 503).
         """
+        try:
+            await self._carry(courier, node, scope, receive, send)
+        except Unanswered:
+            if await courier.is_over(node):
+                raise
+            raise _out_of_reach() from None
+
+    async def _carry(self, courier: Courier, node: str, scope: Scope, receive: Receive, send: Send) -> None:
         number = next(self._numbers)
         away = self._away[number] = Away(courier, node, number, self._host, scope)
         try:

@@ -20,8 +20,14 @@ class MeshCourier:
     def join(self, frames: Frames) -> None:
         self._frames = frames
 
+    async def begin(self) -> None:
+        """The mesh does."""
+
     async def finds(self, node: str) -> bool:
         return await self._mesh.finds(node) is not None
+
+    async def is_over(self, node: str) -> bool:
+        return True
 
     def send(self, node: str, frame: bytes) -> None:
         link = self._mesh.links.get(node)

@@ -1,0 +1,261 @@
+"""Rooms over streams of Redis, beside servers in Node.js that use ``@socket.io/redis-streams-adapter``."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import logging
+import ssl
+from collections.abc import Callable, Collection
+from typing import cast
+
+from ..errors import RemoteProtocolError
+from ..redis import RedisAddress, RedisStreams
+from ..redis.streams import Entry
+from .base import Node
+from .bus import Receiver
+from .cluster import REQUEST_SECONDS, ClusterAdapter
+from .inbox import Inbox
+from .messages import ClusterMessage, MessageType
+from .packing import json_of, pack, read_json, unpack
+from .redis_node import Nodes, RedisNode
+from .redis_pubsub import INBOX_LIMIT, OUTBOX_LIMIT, RedisAdapterBase
+
+__all__ = ["RedisStreamsAdapter", "StreamsBus", "message_of", "stream_of"]
+
+logger = logging.getLogger("holdfast.adapters")
+
+
+class RedisStreamsAdapter(RedisAdapterBase):
+    """Joins servers by streams of a Redis or Valkey: ``Server(adapter=RedisStreamsAdapter("redis://…"))``.
+
+    It speaks the format of ``@socket.io/redis-streams-adapter`` 0.3, so servers in Node.js may be among them. A server
+    whose connection was lost reads what it has missed, as far as the stream still has it. Redis 6 or later.
+
+    Args:
+        url: As of `RedisAdapter`.
+        stream_name: Of the stream; of several, what their names begin with. The same in all servers, as the next two.
+        stream_count: Over how many streams the namespaces are spread.
+        channel_prefix: What the channels begin with by which questions and answers go.
+        max_len: How many entries a stream keeps, about.
+        read_count: How many entries are taken at a time.
+        requests_timeout, outbox_limit, ssl_context, timeout, quiet: As of `RedisAdapter`.
+
+    Raises:
+        ValueError: the URL is none.
+        ModuleNotFoundError: ``holdfast[redis]`` is not installed.
+    """
+
+    def __init__(
+        self,
+        url: str | RedisAddress,
+        *,
+        stream_name: str = "socket.io",
+        stream_count: int = 1,
+        channel_prefix: str = "socket.io",
+        max_len: int = 10_000,
+        read_count: int = 100,
+        requests_timeout: float = REQUEST_SECONDS,
+        outbox_limit: int = OUTBOX_LIMIT,
+        ssl_context: ssl.SSLContext | None = None,
+        timeout: float = 5.0,
+        quiet: float = 5.0,
+    ) -> None:
+        super().__init__(
+            url,
+            requests_timeout=requests_timeout,
+            outbox_limit=outbox_limit,
+            ssl_context=ssl_context,
+            timeout=timeout,
+            quiet=quiet,
+            prefix=channel_prefix,
+        )
+        self.stream_name = stream_name
+        self.stream_count = stream_count
+        self.channel_prefix = channel_prefix
+        self.max_len = max_len
+        self._read_count = read_count
+        self._timeout = timeout
+        self._streams: dict[RedisNode, _Streams] = {}
+
+    def __call__(self, node: Node) -> ClusterAdapter:
+        """The adapter of one namespace of one server."""
+        redis, names = self._node_for(node.name)
+        streams = self._streams.get(redis)
+        if streams is None:
+            reader = RedisStreams(
+                self.address, redis.host, count=self._read_count, timeout_seconds=self._timeout
+            )
+            streams = self._streams[redis] = _Streams(reader)
+        bus = StreamsBus(redis, streams, self, node.name, names)
+        return ClusterAdapter(node, bus, request_seconds=self._requests_timeout)
+
+
+class _Streams:
+    """Which namespace of a server follows which stream."""
+
+    def __init__(self, reader: RedisStreams) -> None:
+        self.reader = reader
+        self._listeners: dict[str, dict[bytes, Callable[[Entry], None]]] = {}
+
+    def follow(self, stream: str, namespace: str, listener: Callable[[Entry], None]) -> None:
+        listeners = self._listeners.setdefault(stream, {})
+        listeners[namespace.encode()] = listener
+
+        def tell(entry: Entry) -> None:
+            found = listeners.get(entry.get(b"nsp", b""))
+            if found is not None:
+                found(entry)
+
+        self.reader.follow(stream, tell)
+
+    def leave(self, stream: str, namespace: str) -> None:
+        listeners = self._listeners.get(stream, {})
+        listeners.pop(namespace.encode(), None)
+        if not listeners:
+            self._listeners.pop(stream, None)
+            self.reader.leave(stream)
+
+
+class StreamsBus:
+    """A `Bus` in the format of ``@socket.io/redis-streams-adapter``.
+
+    What changes something for good goes by the stream; questions, and answers to them, by publish and subscribe.
+    """
+
+    is_alone = False
+
+    def __init__(
+        self,
+        redis: RedisNode,
+        streams: _Streams,
+        options: RedisStreamsAdapter,
+        namespace: str,
+        names: set[str],
+    ) -> None:
+        self._redis = redis
+        self._streams = streams
+        self._stream = stream_of(namespace, options.stream_name, options.stream_count)
+        self._max_len = options.max_len
+        self._channel = f"{options.channel_prefix}#{namespace}#"
+        self._nodes = Nodes(redis, self._channel)
+        self._namespace = namespace
+        self._names = names
+        self._inbox: Inbox | None = None
+
+    @property
+    def uid(self) -> str:
+        return self._redis.uid
+
+    def nodes(self) -> Collection[str]:
+        return self._nodes.names
+
+    async def refresh(self) -> None:
+        self._redis.start()
+        await self._nodes.refresh()
+
+    def publish(self, message: ClusterMessage) -> None:
+        type, data = cast("int", message["type"]), cast("dict[str, object]", message["data"])
+        if type in _QUESTIONS or "requestId" in data:
+            self._redis.publish(self._channel, pack(message))
+            return
+        text = json_of(data) or base64.b64encode(pack(data))
+        fields = ("uid", self.uid, "nsp", self._namespace, "type", str(type), "data", text)
+        command = ("XADD", self._stream, "MAXLEN", "~", self._max_len, "*", *fields)
+        self._redis.start()
+        self._redis.outbox.put(command, len(text))
+
+    def answer(self, node: str, message: ClusterMessage) -> None:
+        self._redis.publish(f"{self._channel}{node}#", pack(message))
+
+    async def flush(self) -> None:
+        await self._redis.outbox.flush()
+
+    def open(self, receiver: Receiver) -> None:
+        if self._inbox is None:
+            self._inbox = Inbox(self._redis.host, receiver, limit_bytes=INBOX_LIMIT)
+            self._nodes.tell(receiver)
+            self._names.add(self._namespace)
+        self._redis.join(self, self._listen)
+
+    def close(self) -> None:
+        if self._inbox is None:
+            return
+        self._inbox = None
+        self._nodes.tell(None)
+        self._redis.subscriber.ignore(self._channel, f"{self._channel}{self.uid}#")
+        self._streams.leave(self._stream, self._namespace)
+        self._redis.leave(self)
+        self._names.discard(self._namespace)
+
+    def _listen(self) -> None:
+        subscriber = self._redis.subscriber
+        subscriber.listen(self._channel, self._hear_published)
+        subscriber.listen(f"{self._channel}{self.uid}#", self._hear_published)
+        self._streams.follow(self._stream, self._namespace, self._hear_entry)
+
+    def _hear_published(self, channel: bytes, data: bytes) -> None:
+        try:
+            message = unpack(data)
+            if not isinstance(message, dict):
+                raise RemoteProtocolError("something else came where a message belongs")
+        except RemoteProtocolError as error:
+            logger.warning("what came from another server is not understood: %s", error)
+            return
+        self._hear(cast("ClusterMessage", message), len(data))
+
+    def _hear_entry(self, entry: Entry) -> None:
+        if entry.get(b"uid") == self.uid.encode():
+            return
+        try:
+            message = message_of(entry)
+        except RemoteProtocolError as error:
+            logger.warning("what came from another server is not understood: %s", error)
+            return
+        self._hear(message, len(entry.get(b"data", b"")))
+
+    def _hear(self, message: ClusterMessage, size: int) -> None:
+        if self._inbox is not None and message.get("uid") != self.uid:
+            self._inbox.put(message, size)
+            self._redis.unread = max(self._redis.unread, self._inbox.unread)
+
+
+_QUESTIONS = (MessageType.FETCH_SOCKETS, MessageType.SERVER_SIDE_EMIT)
+
+
+def message_of(entry: Entry) -> ClusterMessage:
+    """What an entry of a stream says.
+
+    Raises:
+        RemoteProtocolError: nothing.
+    """
+    text, type = entry.get(b"data", b"{}"), entry.get(b"type", b"")
+    if not type.isdigit():
+        raise RemoteProtocolError("an entry of a stream is of no kind")
+    if text.startswith(b"{"):
+        data = read_json(text)
+    else:
+        try:
+            data = unpack(base64.b64decode(text, validate=True))
+        except binascii.Error as error:
+            raise RemoteProtocolError("an entry of a stream is not base64") from error
+    return {
+        "uid": entry.get(b"uid", b"").decode(errors="replace"),
+        "nsp": entry.get(b"nsp", b"").decode(errors="replace"),
+        "type": int(type),
+        "data": data,
+    }
+
+
+def stream_of(namespace: str, name: str, count: int) -> str:
+    """The stream of a namespace, by the rule of that package."""
+    if count == 1:
+        return name
+    number = 0
+    units = namespace.encode("utf-16-le", "surrogatepass")
+    for at in range(0, len(units), 2):
+        number = (number * 31 + int.from_bytes(units[at : at + 2], "little")) & 0xFFFFFFFF
+    # In JavaScript it is a number with a sign, and so is what is left of it.
+    number -= (number & 0x80000000) << 1
+    rest = abs(number) % count
+    return f"{name}-{-rest if number < 0 else rest}"
