@@ -250,6 +250,10 @@ class SocketIOState:
         assert self._states.get(namespace) is _State.PENDING
         self._states[namespace] = _State.CONNECTED
 
+    def restore(self, namespace: str) -> None:
+        """The peer is in there since before this state was made."""
+        self._states[namespace] = _State.CONNECTED
+
     def refuse(self, namespace: str) -> None:
         """We answer the peer's CONNECT with CONNECT_ERROR."""
         assert self._states.get(namespace) is _State.PENDING

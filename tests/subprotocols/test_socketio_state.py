@@ -39,6 +39,15 @@ def test_connect_is_asked_for_and_answered() -> None:
     assert peer.receive("0") == ConnectRequested("/", {})
 
 
+def test_peer_that_comes_from_another_node_is_where_it_was() -> None:
+    peer = state()
+    peer.codec = CODECS["json"]
+    peer.restore("/there")
+    assert peer.receive('2/there,["a",1]') == EventReceived("/there", "a", [1], None)
+    with pytest.raises(RemoteProtocolError):
+        peer.receive('2["a",1]')
+
+
 @pytest.mark.parametrize(
     "message",
     ['2["a"]', "31[]", "1", ONE, '4{"message":"x"}', "61-1[]"],
