@@ -18,7 +18,7 @@ import anyio
 
 from .host import Host
 from .live import LiveSession
-from .session import CloseReason, Life
+from .session import CloseReason
 
 __all__ = ["Drain", "Drained"]
 
@@ -37,7 +37,8 @@ class Drained:
 
     Attributes:
         sessions: How many there were.
-        told: Those that were told, after everything that was sent to them before.
+        told: Those that were told, after everything that was sent to them before; or, on a server with
+            ``durable=True``, handed over to other nodes.
         gone: Those that ended by themselves meanwhile.
         cut: Those that were there at the deadline, or had no carrier and did not come back for it.
         undelivered: Messages that were kept for those that were not told: not written, or not acknowledged.
@@ -130,14 +131,14 @@ class Drain:
     def _look(self, now: float) -> None:
         """Forget those that are over, and what had carried them too; give up who does not come back."""
         for session, until in list(self._leaving.items()):
-            if session.life is Life.CLOSED:
+            if session.is_over:
                 if not session.is_served:
                     del self._leaving[session]
             elif now >= until and not session.attached:
                 self._end(session)
 
     def _end(self, session: LiveSession) -> None:
-        if session.life is not Life.CLOSED:
+        if not session.is_over:
             self._cut.add(session)
             session.fail(CloseReason.SERVER_SHUTTING_DOWN, message=CloseReason.SERVER_SHUTTING_DOWN)
 

@@ -8,14 +8,24 @@ import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TypedDict, TypeVar
 
 import anyio
 
 from .drain import Drain
 from .errors import ErrorCode, RequestRefused, WrongKey
 from .host import Host
-from .live import Bodies, Counters, Handshake, Identity, LiveSession, SessionHandler, Stats, Unused
+from .live import (
+    Bodies,
+    Counters,
+    Handshake,
+    Identity,
+    LiveSession,
+    Permission,
+    SessionHandler,
+    Stats,
+    Unused,
+)
 from .node import NodeName, node_of
 from .session import Budget, CloseReason, Life, ServerSession
 from .settings import Settings
@@ -34,6 +44,18 @@ class _Tombstone:
     key: str = field(repr=False)
     received: int
     until: float
+
+
+class Times(TypedDict):
+    """What the settings say to every session."""
+
+    ping_interval: float
+    ping_timeout: float
+    grace: float
+    limit_bytes: int
+    now: float
+    budget: Budget
+    unused_grace: float
 
 
 class SessionTable:
@@ -95,22 +117,11 @@ class SessionTable:
         sid, key = str(self.node) + new_id(), new_key()
         interval = settings.counting_ping_interval if counting else settings.ping_interval
         timeout = settings.counting_ping_timeout if counting else settings.ping_timeout
-        core = ServerSession(
-            transport=transport,
-            counting=counting,
-            ping_interval=interval,
-            ping_timeout=timeout,
-            grace=settings.grace_period,
-            limit_bytes=settings.buffer_limit,
-            now=self.host.now(),
-            budget=self.budget,
-            unused_grace=settings.handshake_timeout,
-        )
         codec = (
             next((codec for codec in codecs if codec in self._codecs), self._codecs[0]) if counting else None
         )
-        session = self._live(
-            LiveSession, core, sid=sid, key=key, codec=codec, request=request, identity=identity
+        session, core = self._make(
+            transport, counting=counting, sid=sid, key=key, codec=codec, request=request, identity=identity
         )
         packet = OpenPacket(
             sid=sid,
@@ -126,6 +137,36 @@ class SessionTable:
         core.opening.control.append(encode_open(packet))
         self._admit(session)
         return session
+
+    def _make(
+        self,
+        transport: str,
+        *,
+        counting: bool,
+        sid: str,
+        key: str,
+        codec: str | None,
+        request: Handshake,
+        identity: Identity | None,
+    ) -> tuple[LiveSession, ServerSession]:
+        """A session that nobody knows yet, and its core."""
+        core = ServerSession(transport=transport, counting=counting, **self._times(counting=counting))
+        session = self._live(
+            LiveSession, core, sid=sid, key=key, codec=codec, request=request, identity=identity
+        )
+        return session, core
+
+    def _times(self, *, counting: bool) -> Times:
+        settings = self.settings
+        return {
+            "ping_interval": settings.counting_ping_interval if counting else settings.ping_interval,
+            "ping_timeout": settings.counting_ping_timeout if counting else settings.ping_timeout,
+            "grace": settings.grace_period,
+            "limit_bytes": settings.buffer_limit,
+            "now": self.host.now(),
+            "budget": self.budget,
+            "unused_grace": settings.handshake_timeout,
+        }
 
     def _live(
         self,
@@ -217,6 +258,14 @@ class SessionTable:
         name = node_of(sid)
         return "" if name == str(self.node) else name
 
+    async def seat(self, sid: str) -> str:
+        """The node that a request for a session is to be carried to; empty for this one."""
+        return self.elsewhere(sid)
+
+    def unanswered(self) -> RequestRefused:
+        """The refusal for a request that was carried to another node, which has left without an answer."""
+        return self.unknown("", None)
+
     def find(self, sid: str, *, key: str | None = None) -> LiveSession:
         """The session of a request, its resume key checked if it is a counting one.
 
@@ -253,6 +302,16 @@ class SessionTable:
             # Meanwhile it may have ended.
             session = self.find(sid, key=key)
         return session
+
+    async def summon(self, sid: str, permission: Permission) -> None:
+        """Have a session here that another node has left, if there is such a one. Without records there is none.
+
+        Args:
+            permission: Who is asked whether a request may go on with it.
+
+        Raises:
+            RequestRefused: the server is shutting down (status 503).
+        """
 
     def unknown(self, sid: str, key: str | None) -> RequestRefused:
         """The refusal for a session that is not there (docs/protocol.md, section 8)."""

@@ -10,8 +10,10 @@ from starlette.types import ASGIApp
 from ..engine.adapters import AdapterFactory, RedisAdapterBase, RedisCourier
 from ..engine.dispatch.bare import SessionFunction, handler_maker
 from ..engine.dispatch.events import Events
+from ..engine.durable import DurableTable
 from ..engine.host import Clock, Host
 from ..engine.live import AllowRequest
+from ..engine.live.records import Records
 from ..engine.node import NodeName
 from ..engine.server import SessionTable
 from ..engine.settings import Settings
@@ -29,6 +31,8 @@ class Server(Events, Endpoint):
         path: Where it answers when it is not mounted; clients use ``/socket.io`` unless told otherwise.
         app: Another ASGI application that gets every other request.
         adapter: Makes the rooms of each namespace, for servers that share them; None for a single server.
+        durable: Whether sessions of holdfast's clients outlive this process (docs/durable.md): another server of the
+            same adapter goes on with them when it dies, or is drained. Needs an adapter that keeps their records.
         codecs: What peers may speak; a plain peer's is the first that recognises its first message. None for JSON and
             msgpack.
         clock: Where time comes from; for tests.
@@ -42,7 +46,8 @@ class Server(Events, Endpoint):
     Raises:
         TypeError: a setting of that name does not exist (the text suggests the right one), or a value is of another
             type.
-        ValueError: a setting's value is not allowed; the text names what is.
+        ValueError: a setting's value is not allowed; the text names what is. Or ``durable`` with an adapter that keeps
+            no records.
     """
 
     def __init__(
@@ -51,6 +56,7 @@ class Server(Events, Endpoint):
         path: str = "/socket.io",
         app: ASGIApp | None = None,
         adapter: AdapterFactory | None = None,
+        durable: bool = False,
         codecs: Sequence[Codec] | None = None,
         clock: Clock | None = None,
         allow_request: AllowRequest | None = None,
@@ -63,8 +69,20 @@ class Server(Events, Endpoint):
         if adapter is None and siblings is not None:
             adapter = siblings.rooms.adapter
         # Two bases with different arguments, so each is told its own.
-        Events.__init__(self, settings, adapter=adapter, codecs=codecs, host=host)
-        table = SessionTable(settings, host, self.session_opened, codecs=self.codec_names, node=node)
+        Events.__init__(self, settings, adapter=adapter, codecs=codecs, host=host, durable=durable)
+        if durable:
+            table: SessionTable = DurableTable(
+                settings,
+                host,
+                self.session_opened,
+                records=_records(adapter, host, settings),
+                open_durable=self.durable_session_opened,
+                catch_up=self.catch_up,
+                codecs=self.codec_names,
+                node=node,
+            )
+        else:
+            table = SessionTable(settings, host, self.session_opened, codecs=self.codec_names, node=node)
         Endpoint.__init__(self, table, path=path, app=app, allow_request=allow_request, siblings=siblings)
         self._courier: RedisCourier | None = None
         if isinstance(adapter, RedisAdapterBase):
@@ -85,6 +103,21 @@ class Server(Events, Endpoint):
         self.leave_adapters()
         if self._courier is not None:
             self._courier.close()
+
+
+def _records(adapter: AdapterFactory | None, host: Host, settings: Settings) -> Records:
+    """Where the sessions of a durable server are kept.
+
+    Raises:
+        ValueError: its adapter keeps none.
+    """
+    make = getattr(adapter, "records", None)
+    if make is None:
+        kind = "none" if adapter is None else type(adapter).__name__
+        raise ValueError(
+            f"durable=True needs an adapter that keeps the records of sessions, such as RedisAdapter; this is {kind}"
+        )
+    return make(host, seconds=settings.grace_period, tombstone_seconds=settings.tombstone_period)
 
 
 class Engine(Endpoint):

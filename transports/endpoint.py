@@ -307,6 +307,8 @@ class Endpoint:
             if request.sid is None:
                 self.table.check_room(request.handshake)
                 await self._permit(request)
+            elif request.sid not in self.table.sessions:
+                await self.table.summon(request.sid, self._permission)
             if request.method == "WEBSOCKET":
                 # CORS does not apply to a WebSocket; the origin has been checked.
                 return await self._serve_websocket(request, receive, send)
@@ -328,7 +330,7 @@ class Endpoint:
             await self.siblings.mesh.start()
         if self.forwarding is not None and self.forwarding.is_fresh:
             await self.forwarding.begin()
-        node = "" if request.sid is None else self.table.elsewhere(request.sid)
+        node = "" if request.sid is None else await self.table.seat(request.sid)
         return bool(node) and await self._forward(node, request.scope, receive, send)
 
     async def _forward(self, node: str, scope: Scope, receive: Receive, send: Send) -> bool:
@@ -344,7 +346,7 @@ class Endpoint:
         try:
             await self.forwarding.carry(courier, node, scope, receive, send)
         except Unanswered:
-            raise self.table.unknown("", None) from None
+            raise self.table.unanswered() from None
         except OSError:
             pass  # The client left while it was answered.
         return True

@@ -12,13 +12,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
+from typing import cast
 
 from ..errors import AckTimeout, LocalProtocolError, RemoteProtocolError
 from ..wire.socketio import SocketPacket, SocketPacketType
 from .base import Answers, Fetched, Node, NoHandler, Recipient, SocketInfo, Target
 from .bus import Bus
+from .chronicle import Chronicle
 from .memory import SLICE, MemoryAdapter, MemoryHub, encode_for, hand_over, hand_over_in_slices
 from .messages import (
     ClusterMessage,
@@ -50,12 +53,21 @@ class ClusterAdapter(MemoryAdapter):
         node: Its namespace.
         bus: Leads to the others.
         request_seconds: How long `fetch` waits for the other nodes.
+        chronicle: What keeps what is said; None if nothing does.
     """
 
-    __slots__ = ("_bus", "_exchange", "_request_seconds")
+    __slots__ = ("_bus", "_exchange", "_request_seconds", "chronicle")
 
-    def __init__(self, node: Node, bus: Bus, *, request_seconds: float = REQUEST_SECONDS) -> None:
+    def __init__(
+        self,
+        node: Node,
+        bus: Bus,
+        *,
+        request_seconds: float = REQUEST_SECONDS,
+        chronicle: Chronicle | None = None,
+    ) -> None:
         super().__init__(node, MemoryHub())
+        self.chronicle = chronicle
         self._bus = bus
         self._exchange = Exchange(bus, node.name)
         self._request_seconds = request_seconds
@@ -84,6 +96,8 @@ class ClusterAdapter(MemoryAdapter):
             if len(members) <= SLICE:
                 encoded = encode_for(members, packet)
                 self._exchange.publish(MessageType.BROADCAST, data)
+                if self.chronicle is not None:
+                    self.chronicle.say(packet, target)
                 hand_over(members, encoded, packet, target)
                 await self._bus.flush()
                 return
@@ -91,7 +105,8 @@ class ClusterAdapter(MemoryAdapter):
             members = self.members(target)
             encoded = encode_for(members, packet)
             self._exchange.publish(MessageType.BROADCAST, data)
-            await hand_over_in_slices(members, encoded, packet, target)
+            with nullcontext() if self.chronicle is None else self.chronicle.saying(packet, target):
+                await hand_over_in_slices(members, encoded, packet, target)
         await self._bus.flush()
 
     async def ask(
@@ -204,6 +219,15 @@ class ClusterAdapter(MemoryAdapter):
         self._exchange.node_left(node)
 
     async def receive(self, message: ClusterMessage) -> None:
+        entry = message.get("entry")
+        try:
+            if entry is None or message.get("uid") != self._bus.uid:
+                await self._receive(message)
+        finally:
+            if self.chronicle is not None and isinstance(entry, str):
+                self.chronicle.passed(entry, cast("int | None", message.get("own")))
+
+    async def _receive(self, message: ClusterMessage) -> None:
         try:
             received = Received.of(message)
             if received.uid == self._bus.uid or message.get("nsp") != self._node.name:
@@ -247,14 +271,20 @@ class ClusterAdapter(MemoryAdapter):
             asked = Asked(self._exchange, received)
             await asked.ask(partial(here, text_of(name), tuple(args), target), seconds)
             return
+        entry, origin = received.entry, (received.uid, received.number)
+        chronicle = self.chronicle if entry else None
         if not self._turns.are_taken:
             members = self.members(target)
             if len(members) <= SLICE:
-                hand_over(members, encode_for(members, packet), packet, target)
+                encoded = encode_for(members, packet)
+                with nullcontext() if chronicle is None else chronicle.hearing(packet, entry, origin):
+                    hand_over(members, encoded, packet, target)
                 return
         async with self._turns:
             members = self.members(target)
-            await hand_over_in_slices(members, encode_for(members, packet), packet, target)
+            encoded = encode_for(members, packet)
+            with nullcontext() if chronicle is None else chronicle.hearing(packet, entry, origin):
+                await hand_over_in_slices(members, encoded, packet, target)
 
     async def _change_here(self, received: Received) -> None:
         data = received.data

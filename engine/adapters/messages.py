@@ -33,7 +33,9 @@ __all__ = [
 ]
 
 ClusterMessage = dict[str, object]
-"""``{"uid": of the node that says it, "nsp": name of the namespace, "type": number, "data": map}``."""
+"""``{"uid": of the node that says it, "nsp": name of the namespace, "type": number, "data": map}``. In what comes of
+a stream, ``"entry"`` is its id there and ``"number"`` its number, which is ``"own"`` in what this node has said itself
+(see `Chronicle`)."""
 
 
 class MessageType(IntEnum):
@@ -63,6 +65,8 @@ class Received:
     uid: str
     type: int
     data: Mapping[str, object]
+    entry: str = ""
+    number: int = 0
 
     @classmethod
     def of(cls, message: Mapping[str, object]) -> Received:
@@ -76,7 +80,11 @@ class Received:
             data = {}
         if not isinstance(data, dict):
             raise RemoteProtocolError("the data of a message of another node is no map")
-        return cls(uid, type, cast("dict[str, object]", data))
+        entry = message.get("entry")
+        if not isinstance(entry, str):
+            return cls(uid, type, cast("dict[str, object]", data))
+        number = cast("int", message.get("number") or 0)
+        return cls(uid, type, cast("dict[str, object]", data), entry, number)
 
     @property
     def request(self) -> str:

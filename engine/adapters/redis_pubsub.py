@@ -10,8 +10,9 @@ from functools import partial
 from typing import cast
 
 from ..errors import RemoteProtocolError
+from ..host import Host
 from ..node import NodeName
-from ..redis import RedisAddress
+from ..redis import RedisAddress, RedisConnection
 from .base import Node
 from .bus import Receiver
 from .cluster import REQUEST_SECONDS, ClusterAdapter
@@ -20,6 +21,7 @@ from .memory import MemoryAdapter
 from .messages import ClusterMessage, MessageType
 from .redis_courier import RedisCourier
 from .redis_node import OWN_NAMES, BrokerHealth, Nodes, RedisNode, escape_pattern
+from .redis_records import RECORD_SCRIPTS, RedisRecords
 from .redis_requests import RequestFormat, RequestType, Response
 
 __all__ = ["PubSubBus", "RedisAdapter", "RedisAdapterBase"]
@@ -51,6 +53,7 @@ class RedisAdapterBase:
         self._prefix = prefix
         self.address = RedisAddress.parse(url, ssl_context=ssl_context) if isinstance(url, str) else url
         self._requests_timeout = requests_timeout
+        self._timeout, self._quiet = timeout, quiet
         self._make = partial(RedisNode, self.address, outbox_limit=outbox_limit, timeout=timeout, quiet=quiet)
         # What is not installed is said here, and not at the first request.
         self._nodes: list[tuple[RedisNode, set[str]]] = [(self._make(), set())]
@@ -65,6 +68,26 @@ class RedisAdapterBase:
                 return found
         self._nodes.append((self._make(), set()))
         return self._nodes[-1]
+
+    def records(self, host: Host, *, seconds: float, tombstone_seconds: float) -> RedisRecords:
+        """Where a server with ``durable=True`` keeps what another one needs of its sessions.
+
+        Args:
+            host: Of that server.
+            seconds: For how long they are kept when nobody has them.
+            tombstone_seconds: For how long those that are over are known to be.
+        """
+        connection = RedisConnection(
+            self.address,
+            host,
+            name="Redis (records of sessions)",
+            scripts=RECORD_SCRIPTS,
+            timeout_seconds=self._timeout,
+            quiet_seconds=self._quiet,
+        )
+        return RedisRecords(
+            connection, seconds=seconds, tombstone_seconds=tombstone_seconds, prefix=f"{self._prefix}-durable"
+        )
 
     def courier(self, name: NodeName) -> RedisCourier:
         """What carries requests for sessions of other servers to them.

@@ -7,16 +7,19 @@ import binascii
 import logging
 import ssl
 from collections.abc import Callable, Collection
+from functools import partial
 from typing import cast
 
 from ..errors import RemoteProtocolError
 from ..redis import RedisAddress, RedisStreams
-from ..redis.streams import Entry
+from ..redis.streams import ENTRY_ID, Entry, stream_position
 from .base import Node
 from .bus import Receiver
+from .chronicle import Chronicle
+from .chronicle import Entry as Kept
 from .cluster import REQUEST_SECONDS, ClusterAdapter
 from .inbox import Inbox
-from .messages import ClusterMessage, MessageType
+from .messages import ClusterMessage, MessageType, decode_packet, decode_target
 from .packing import json_of, pack, read_json, unpack
 from .redis_node import Nodes, RedisNode
 from .redis_pubsub import INBOX_LIMIT, OUTBOX_LIMIT, RedisAdapterBase
@@ -88,7 +91,7 @@ class RedisStreamsAdapter(RedisAdapterBase):
             )
             streams = self._streams[redis] = _Streams(reader)
         bus = StreamsBus(redis, streams, self, node.name, names)
-        return ClusterAdapter(node, bus, request_seconds=self._requests_timeout)
+        return ClusterAdapter(node, bus, request_seconds=self._requests_timeout, chronicle=bus.chronicle)
 
 
 class _Streams:
@@ -142,6 +145,8 @@ class StreamsBus:
         self._namespace = namespace
         self._names = names
         self._inbox: Inbox | None = None
+        begun = partial(streams.reader.begun, self._stream)
+        self.chronicle = Chronicle(lambda: self.uid, begun, self._read)
 
     @property
     def uid(self) -> str:
@@ -161,6 +166,10 @@ class StreamsBus:
             return
         text = json_of(data) or base64.b64encode(pack(data))
         fields = ("uid", self.uid, "nsp", self._namespace, "type", str(type), "data", text)
+        if type == MessageType.BROADCAST:
+            # Others take no notice of it.
+            self.chronicle.number += 1
+            fields = (*fields, _NUMBER, str(self.chronicle.number))
         command = ("XADD", self._stream, "MAXLEN", "~", self._max_len, "*", *fields)
         self._redis.start()
         self._redis.outbox.put(command, len(text))
@@ -205,14 +214,57 @@ class StreamsBus:
         self._hear(cast("ClusterMessage", message), len(data))
 
     def _hear_entry(self, entry: Entry) -> None:
+        id = entry[ENTRY_ID].decode()
         if entry.get(b"uid") == self.uid.encode():
+            if self._inbox is not None:
+                # It was carried out when it was said; that its entry is there has its place among the others.
+                self._inbox.put({"uid": self.uid, "entry": id, "own": _number_of(entry)}, 0)
             return
         try:
-            message = message_of(entry)
+            message = {**message_of(entry), "entry": id, "number": _number_of(entry)}
         except RemoteProtocolError as error:
             logger.warning("what came from another server is not understood: %s", error)
             return
         self._hear(message, len(entry.get(b"data", b"")))
+
+    async def _read(self, after: str, until: str) -> list[Kept]:
+        """See `Chronicle.read`.
+
+        Raises:
+            BrokerUnavailable: it cannot be read.
+        """
+        ask = self._redis.commands.command
+        oldest = cast("list[tuple[bytes, object]]", await ask("XRANGE", self._stream, "-", "+", "COUNT", 1))
+        if oldest and stream_position(oldest[0][0].decode()) > stream_position(after) > (0, 0):
+            logger.warning(
+                "a session was away for longer than the stream %r goes back, and may have missed broadcasts",
+                self._stream,
+            )
+        kept: list[Kept] = []
+        while stream_position(after) < stream_position(until):
+            found = cast(
+                "list[tuple[bytes, list[bytes]]]",
+                await ask("XRANGE", self._stream, f"({after}", until, "COUNT", _MOST_READ),
+            )
+            for id, fields in found:
+                after = id.decode()
+                kept += self._kept(dict(zip(fields[::2], fields[1::2], strict=False)))
+            if not found:
+                break
+        return kept
+
+    def _kept(self, entry: Entry) -> list[Kept]:
+        if entry.get(b"nsp") != self._namespace.encode() or entry.get(b"type") != _BROADCAST:
+            return []
+        try:
+            message = message_of(entry)
+            data = cast("dict[str, object]", message["data"])
+            target, _ = decode_target(data.get("opts"))
+            packet = decode_packet(data.get("packet"), self._namespace)
+        except RemoteProtocolError:
+            # The log has it from when it was read first.
+            return []
+        return [Kept(cast("str", message["uid"]), _number_of(entry) or 0, packet, target)]
 
     def _hear(self, message: ClusterMessage, size: int) -> None:
         if self._inbox is not None and message.get("uid") != self.uid:
@@ -220,7 +272,15 @@ class StreamsBus:
             self._redis.unread = max(self._redis.unread, self._inbox.unread)
 
 
+_NUMBER = "hf"
+_BROADCAST = str(MessageType.BROADCAST.value).encode()
+_MOST_READ = 500
 _QUESTIONS = (MessageType.FETCH_SOCKETS, MessageType.SERVER_SIDE_EMIT)
+
+
+def _number_of(entry: Entry) -> int | None:
+    digits = entry.get(_NUMBER.encode(), b"")
+    return int(digits) if digits.isdigit() else None
 
 
 def message_of(entry: Entry) -> ClusterMessage:

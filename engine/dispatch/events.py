@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import secrets
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, overload
 
@@ -12,12 +13,15 @@ from ..host import Host
 from ..settings import Settings
 from ..wire.codec import Codec, JsonCodec, MsgpackCodec
 from .checked_codec import checked
+from .durable import DurableEventSession
+from .left import Left, catch_up
 from .namespace import Namespace, ParentNamespace
 from .registry import NamespaceFunction, Registries
 from .session import EventSession
 
 if TYPE_CHECKING:
     from ..live import LiveSession
+    from ..live.durable import DurableLive
 
 __all__ = ["Events"]
 
@@ -30,6 +34,7 @@ class Events(Namespace):
         codecs: What peers may speak; a plain peer's is the first that recognises its first message. None for JSON and
             msgpack.
         host: Runs timers and what nobody waits for.
+        durable: Whether there are sessions that come from other nodes.
 
     Raises:
         LocalProtocolError: two codecs have the same name, or there is none.
@@ -42,6 +47,7 @@ class Events(Namespace):
         adapter: AdapterFactory | None = None,
         codecs: Sequence[Codec] | None = None,
         host: Host | None = None,
+        durable: bool = False,
     ) -> None:
         super().__init__("/")
         self.settings = settings or Settings()
@@ -56,7 +62,8 @@ class Events(Namespace):
         self._codecs = {codec.name: checked(codec) for codec in codecs}
         if len(self._codecs) != len(codecs) or not codecs:
             raise LocalProtocolError("a server has at least one codec, and each has a name of its own")
-        self._registries = Registries(self.settings, adapter or MemoryHub())
+        first_id = secrets.randbelow(2**48) if durable else 0
+        self._registries = Registries(self.settings, adapter or MemoryHub(), first_id=first_id)
         self._namespaces: dict[str, Namespace] = {"/": self}
         self._bind(self._registries.named("/"), host or Host(), self._own_handlers())
 
@@ -128,3 +135,19 @@ class Events(Namespace):
     def session_opened(self, session: LiveSession) -> EventSession:
         """What a server calls for each new session; the result gets the session's messages and its end."""
         return EventSession(session, self._registries, self._codecs, self.settings)
+
+    def durable_session_opened(self, session: DurableLive, left: Left | None) -> DurableEventSession:
+        """`session_opened`, for one with a record.
+
+        Args:
+            left: What another node has left of it; None for a new one.
+        """
+        return DurableEventSession(session, self._registries, self._codecs, self.settings, left)
+
+    async def catch_up(self, saved: bytes) -> Left:
+        """What another node has left of a session, up to this moment.
+
+        Raises:
+            BrokerUnavailable: it cannot be read.
+        """
+        return await catch_up(saved, self._registries)

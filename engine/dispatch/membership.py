@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+from collections.abc import Iterable
 from enum import Enum
 from typing import TYPE_CHECKING, cast
 
@@ -31,7 +32,7 @@ from .listeners import Listeners
 from .reauthentication import Expiry
 from .recovery import RECOVERABLE, Log
 from .registry import Registry
-from .runner import FAILED, REFUSED, Runner
+from .runner import FAILED, REFUSED
 from .socket import Socket
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ class Membership:
         self.recovered = False
         self.log: Log | None = None
         self.socket = Socket(self, auth)
-        self.runner = Runner(self)
+        self.runner = session.make_runner(self)
         self._own: Listeners | None = None
         # Most have none of these most of the time, and there are many of them.
         self._expiry: Expiry | None = None
@@ -180,10 +181,12 @@ class Membership:
             raise LocalProtocolError(
                 "the socket is in as many rooms as the setting max_rooms_per_socket allows"
             )
+        self.session.touched()
 
     def leave_room(self, room: str) -> None:
         if self.life is not Life.GONE:
             self.registry.adapter.remove(self, room)
+            self.session.touched()
 
     @property
     def principal(self) -> object:
@@ -405,6 +408,27 @@ class Membership:
         self.log = log
         self.runner.follow(before.runner)
 
+    def restore(self, id: str, data: dict[str, object], rooms: Iterable[str]) -> None:
+        """It was connected on another node, and is now here: before anything else happens to it."""
+        registry = self.registry
+        self.id = id
+        self.recovered = True
+        self.socket.data = data
+        self.life = Life.CONNECTED
+        self.session.settled()
+        registry.members[id] = self
+        for room in (id, *rooms):
+            registry.adapter.add(self, room)
+        handler = self.listeners.handler("connect")
+        if handler is not None:
+            self.runner.push_connect([], handler)
+
+    def vanish(self) -> None:
+        """Another node has it: here nobody is told, but who waits for its acknowledgements."""
+        if self.life is not Life.GONE:
+            self._depart(None)
+            self._fail_acks()
+
     def begin(self) -> None:
         """Let `connect` and its middleware decide, if there is any."""
         skipped = (
@@ -502,13 +526,16 @@ class Membership:
         self._left = reason
         self.registry.hold()
         self._depart(reason)
+        self._fail_acks()
+        if was_connected:
+            self.push_disconnect()
+        self.registry.release()
+
+    def _fail_acks(self) -> None:
         acks, self._acks = self._acks or {}, None
         self.session.awaited_acks -= len(acks)
         for pending in acks.values():
             pending.fail(Disconnected("the socket left before its acknowledgement arrived"))
-        if was_connected:
-            self.push_disconnect()
-        self.registry.release()
 
     def push_disconnect(self) -> None:
         """Whom `connect` has seen has left (rule 4)."""

@@ -87,13 +87,14 @@ class Registry:
         settings: Settings,
         *,
         parent: ParentRegistry | None = None,
+        first_id: int = 0,
     ) -> None:
         self.name = name
         self.ack_timeout = settings.ack_timeout
         self.listeners = Listeners(repr(name), None if parent is None else parent.listeners)
         self.parent = parent
         self.members: dict[str, Membership] = {}
-        self.ids = count()
+        self.ids = count(first_id)
         self.recovery = Recovery(self, settings) if settings.connection_state_recovery else None
         self.on_unused: Callable[[Registry], None] | None = None
         self.after: Callable[[], Registry] | None = None
@@ -190,10 +191,13 @@ class Registries:
 
     Args:
         make_adapter: Makes the rooms of each.
+        first_id: Of the acknowledgements that they ask for. Where sessions come from other nodes, it is one that those
+            have not come to: a late answer must find nobody.
     """
 
-    def __init__(self, settings: Settings, make_adapter: AdapterFactory) -> None:
+    def __init__(self, settings: Settings, make_adapter: AdapterFactory, *, first_id: int = 0) -> None:
         self._settings = settings
+        self._first_id = first_id
         self._make_adapter = make_adapter
         self._known: dict[str, Registry] = {}
         self._parents: list[ParentRegistry] = []
@@ -213,7 +217,9 @@ class Registries:
             for parent in self._parents:
                 if isinstance(parent.pattern, re.Pattern) and parent.pattern.fullmatch(name):
                     return self._child(name, parent)
-            registry = self._known[name] = Registry(name, self._make_adapter, self._settings)
+            registry = self._known[name] = Registry(
+                name, self._make_adapter, self._settings, first_id=self._first_id
+            )
         return registry
 
     def of_pattern(self, pattern: re.Pattern[str] | NamespaceFunction) -> ParentRegistry:
@@ -268,7 +274,7 @@ class Registries:
     def _child(self, name: str, parent: ParentRegistry) -> Registry:
         child = self._known.get(name)
         if child is None:
-            child = Registry(name, self._make_adapter, self._settings, parent=parent)
+            child = Registry(name, self._make_adapter, self._settings, parent=parent, first_id=self._first_id)
             self._known[name] = parent.children[name] = child
             if self._settings.cleanup_empty_child_namespaces:
                 child.on_unused = self._drop

@@ -32,7 +32,7 @@ from .listeners import ANY_EVENT
 if TYPE_CHECKING:
     from .membership import Membership
 
-__all__ = ["FAILED", "REFUSED", "Runner"]
+__all__ = ["FAILED", "REFUSED", "Connecting", "Runner"]
 
 # What a peer is told that the application says nothing to.
 REFUSED = "Connection refused"
@@ -45,7 +45,9 @@ _PATIENCE = 5.0
 _FAREWELLS = ("disconnecting", "disconnect")
 
 
-class _Connect(NamedTuple):
+class Connecting(NamedTuple):
+    """A peer asks to enter: connection middleware, and who decides last."""
+
     middleware: list[Handler]
     handler: Handler | None
 
@@ -85,7 +87,7 @@ class Runner:
     def __init__(self, member: Membership) -> None:
         self._member = member
         # Only while there is something in it, or something runs.
-        self._queue: deque[_Connect | _Received | _Disconnect] | None = None
+        self._queue: deque[Connecting | _Received | _Disconnect] | None = None
         self._running = False
         self._idle: Event | None = None
         self._before: Runner | None = None
@@ -97,7 +99,7 @@ class Runner:
 
     def push_connect(self, middleware: list[Handler], handler: Handler | None) -> None:
         self._member.session.change_begins()
-        self._push(_Connect(middleware, handler))
+        self._push(Connecting(middleware, handler))
 
     def wants(self, event: str) -> bool:
         """Whether there is anything to run for an event, as far as can be known now (rule 3)."""
@@ -121,7 +123,7 @@ class Runner:
             self._member.session.change_begins()
             self._push(_Disconnect(reason))
 
-    def _push(self, job: _Connect | _Received | _Disconnect) -> None:
+    def _push(self, job: Connecting | _Received | _Disconnect) -> None:
         if self._queue is None:
             self._queue = deque()
         self._queue.append(job)
@@ -173,9 +175,9 @@ class Runner:
                 self._idle = None
             self._member.registry.release()
 
-    async def _change(self, job: _Connect | _Disconnect) -> None:
+    async def _change(self, job: Connecting | _Disconnect) -> None:
         try:
-            if isinstance(job, _Connect):
+            if isinstance(job, Connecting):
                 await self._connect(job)
             else:
                 await self._disconnect(job.reason)
@@ -212,7 +214,7 @@ class Runner:
 
     # -- connect and disconnect
 
-    async def _connect(self, job: _Connect) -> None:
+    async def _connect(self, job: Connecting) -> None:
         member = self._member
         if not member.is_pending:
             # It left before its turn came: nobody has heard of it, so nobody has to hear that it is gone.

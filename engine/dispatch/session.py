@@ -18,6 +18,7 @@ from ..wire.socketio import SocketPacket, SocketPacketType
 from .complaints import Complaints
 from .membership import Life, Membership
 from .registry import Registries, Registry
+from .runner import Runner
 
 __all__ = ["EventSession"]
 
@@ -97,6 +98,17 @@ class EventSession:
         self._part_timer: Timer | None = None
         self._timer: Timer | None = None
         self._start_timer()
+
+    def make_member(self, registry: Registry, codec: Codec, auth: dict[str, object]) -> Membership:
+        """What stands behind one of its sockets."""
+        return Membership(self, registry, codec, auth)
+
+    def make_runner(self, member: Membership) -> Runner:
+        """What runs the handlers of one of its sockets."""
+        return Runner(member)
+
+    def touched(self) -> None:
+        """The rooms of one of its sockets are others now."""
 
     @property
     def complaints(self) -> Complaints:
@@ -297,9 +309,9 @@ class EventSession:
             return
         recovery = None if self.live.counting else registry.recovery
         if recovery is None:
-            member = Membership(self, registry, codec, request.auth)
+            member = self.make_member(registry, codec, request.auth)
         else:
-            member = Membership(self, registry, recovery.codec(codec), request.auth)
+            member = self.make_member(registry, recovery.codec(codec), request.auth)
             recovery.admit(member, request.auth)
         self._members[request.namespace] = member
         member.begin()

@@ -11,6 +11,7 @@ from ..live import SocketHandshake
 from ..wire.socketio import check_event_name
 from .acks import AckWaiter
 from .broadcast import BroadcastOperator
+from .delivery import current_delivery
 from .handlers import Function
 from .listeners import CONNECT_EVENTS, Listeners
 from .names import check_name, check_rooms
@@ -66,9 +67,28 @@ class Socket:
         """Whether an official client has come back to it (setting ``connection_state_recovery``).
 
         Its id, rooms and data are those of before, and the client gets what it missed. A client of holdfast needs none
-        of that: its session, and with it the socket, survives the loss of a connection.
+        of that: its session, and with it the socket, survives the loss of a connection. Its socket is recovered when
+        another node goes on with it (``durable=True``).
         """
         return self._membership.recovered
+
+    @property
+    def replayed(self) -> bool:
+        """Whether the event that is being handled may have been handled before, by a node that has died since.
+
+        Only on servers with ``durable=True``: see docs/durable.md. `event_number` is the same each time.
+        """
+        delivery = current_delivery()
+        return delivery is not None and delivery.replayed
+
+    @property
+    def event_number(self) -> int | None:
+        """The number of the event that is being handled: grows, and with `id` is never given twice.
+
+        None outside of a handler, and where sessions are not durable.
+        """
+        delivery = current_delivery()
+        return None if delivery is None else delivery.number
 
     @property
     def rooms(self) -> frozenset[str]:

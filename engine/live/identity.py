@@ -129,6 +129,11 @@ class Identity:
         self._stop()
 
     @property
+    def expires_at(self) -> datetime | float | None:
+        """When the credentials are not good any more, as the application has said it last."""
+        return self._allowed.expires_at
+
+    @property
     def is_good(self) -> bool:
         """Whether some request was judged since the time was over last, or it never was."""
         return bool(self._known)

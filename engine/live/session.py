@@ -268,6 +268,11 @@ class LiveSession:
         return self._core.life
 
     @property
+    def is_over(self) -> bool:
+        """Whether it is over for good, here."""
+        return self._core.life is Life.CLOSED
+
+    @property
     def received(self) -> int:
         """How many messages of the peer were taken over."""
         return self._core.inbox.received

@@ -21,13 +21,15 @@ from ..host import Host
 from .address import RedisAddress
 from .connection import RedisConnection
 
-__all__ = ["Entry", "RedisStreams", "stream_position"]
+__all__ = ["ENTRY_ID", "Entry", "RedisStreams", "stream_position"]
 
 logger = logging.getLogger("holdfast.redis")
 
 Entry = dict[bytes, bytes]
 Follower = Callable[[Entry], None]
-"""Called with the fields of each entry; must not wait."""
+"""Called with the fields of each entry, its id among them; must not wait."""
+
+ENTRY_ID = b"\0id"
 
 _BLOCK_SECONDS = 2.0
 _PAUSE_SECONDS = 0.2
@@ -58,6 +60,7 @@ class RedisStreams:
         self._followers: dict[str, Follower] = {}
         # Of those that have been found; the others are looked up before they are read.
         self._positions: dict[str, str] = {}
+        self._begun: dict[str, str] = {}
         self._is_sure = False
         self._scope: anyio.CancelScope | None = None
 
@@ -73,11 +76,16 @@ class RedisStreams:
         """Follow it no more; idempotent. With the last one the connection ends."""
         self._followers.pop(stream, None)
         self._positions.pop(stream, None)
+        self._begun.pop(stream, None)
         if not self._followers:
             scope, self._scope = self._scope, None
             if scope is not None:
                 scope.cancel()
             self.connection.close()
+
+    def begun(self, stream: str) -> str:
+        """After which entry it is read; empty as long as that is not known."""
+        return self._begun.get(stream, "")
 
     async def _distrust(self) -> None:
         self._is_sure = False
@@ -108,7 +116,7 @@ class RedisStreams:
             last, first = (_position_of(reply) for reply in replies)
             at = self._positions.get(stream)
             if at is None:
-                self._positions[stream] = last
+                self._positions[stream] = self._begun[stream] = last
             elif stream_position(last) < stream_position(at):
                 self._positions[stream] = "0-0"
             elif stream_position(first) > stream_position(at) > (0, 0):
@@ -136,7 +144,7 @@ class RedisStreams:
                     break
                 self._positions[stream] = id.decode()
                 try:
-                    follower(dict(zip(fields[::2], fields[1::2], strict=False)))
+                    follower({**dict(zip(fields[::2], fields[1::2], strict=False)), ENTRY_ID: id})
                 except Exception:
                     # One entry must not keep those behind it from being read.
                     logger.exception("an entry of the stream %r could not be taken", stream)

@@ -297,6 +297,13 @@ class WebSocketCarrier(Carrier):
         self._written = len(peer.said)
         await settled()
 
+    async def begin(self, **value: Any) -> None:
+        """Say the attach, once it is accepted."""
+        self._written = None
+        await self.socket.accept()
+        hello = {"key": self.peer.key, "received": self.peer.received, "carrier": self.number} | value
+        self.socket.send("7" + json.dumps(hello))
+
     def cut(self) -> None:
         self.is_over = True
         self.socket.close(1006)
@@ -433,14 +440,16 @@ class CountingPeer:
         """Attach a carrier; does not wait for the server's answer."""
         number = number or self.new_number()
         headers = {} if transport == "websocket" else self.attach_header(carrier=number, **value)
+        carrier = self.carrier(transport, number, headers)
+        if isinstance(carrier, WebSocketCarrier):
+            await carrier.begin(**value)
+        await settled()
+        return carrier
+
+    def carrier(self, transport: str, number: int, headers: dict[str, str]) -> Carrier:
+        """Ask for a carrier; a WebSocket is to `begin` when it is accepted."""
         carrier = self._carrier(transport, number, self.url(transport), headers)
         carrier.next = None
-        if isinstance(carrier, WebSocketCarrier):
-            carrier._written = None
-            await carrier.socket.accept()
-            hello = {"key": self.key, "received": self.received, "carrier": number} | value
-            carrier.socket.send("7" + json.dumps(hello))
-        await settled()
         return carrier
 
     def _carrier(self, transport: str, number: int, url: str, headers: dict[str, str]) -> Carrier:
