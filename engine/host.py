@@ -85,7 +85,7 @@ def make_event() -> Event:
 
 
 def in_event_loop() -> bool:
-    """Whether an event loop runs here, of asyncio or of Trio, so that tasks can be started."""
+    """Whether this is called in one."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
