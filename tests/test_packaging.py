@@ -196,6 +196,7 @@ def test_a_planted_unused_import_fails_the_linter(checkout: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(240)
 def test_a_planted_type_error_fails_pyright_in_every_package(checkout: Path) -> None:
     wrong = (
         "from holdfast.engine.errors import MessageTooLarge\n\nsize: str = MessageTooLarge(1, 2).size_bytes\n"
