@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal, TypeVar
 from urllib.parse import quote, unquote
 
@@ -72,6 +72,8 @@ class StompBroker:
         self._topics: dict[str, dict[Subscriber, None]] = {}
         self._users: dict[tuple[str, str], dict[Subscriber, None]] = {}
         self._queues: dict[str, Queue] = {}
+        # Those that nobody reads, by who has made them.
+        self._unread: dict[str, dict[Queue, None]] = {}
         self._handlers = Functions("the destination")
         self._answers = Functions("the subscription")
         self._rooms: list[Rooms] = []
@@ -325,7 +327,7 @@ class StompBroker:
                 if rooms.room_of(destination) is not None:
                     rooms.event_of(send.headers, send.body)
 
-    def check_queues(self, sends: Sequence[SendTo]) -> None:
+    def check_queues(self, client: StompClient, sends: Sequence[SendTo]) -> None:
         """Return if their queues have room for all of them.
 
         Raises:
@@ -335,10 +337,11 @@ class StompBroker:
         for send in sends:
             if send.destination.startswith("/queue/"):
                 by_queue.setdefault(send.destination, []).append(_published(send.headers, send.body))
-        new = [name for name in by_queue if name not in self._queues]
-        self._check_number(len(new))
-        for name, messages in by_queue.items():
-            (self._queues.get(name) or Queue(name, self.limits)).check_room(messages)
+        self._check_number_of_queues(by_queue)
+        queues = [self._queues.get(name) or Queue(name, self.limits) for name in by_queue]
+        self._check_unread(client, [queue for queue in queues if queue.is_empty])
+        for queue in queues:
+            queue.check_room(by_queue[queue.name])
 
     async def send_from(self, client: StompClient, send: SendTo) -> bool:
         """Send what may be sent; False if the application's function failed.
@@ -348,7 +351,10 @@ class StompBroker:
         """
         if send.destination.startswith("/app/"):
             return await self._run(client, send)
-        await self._publish(send.destination, send.headers, send.body, client.user)
+        if send.destination.startswith("/queue/"):
+            self._to_queue(send.destination, _published(send.headers, send.body), client)
+        else:
+            await self._publish(send.destination, send.headers, send.body, client.user)
         return True
 
     async def _run(self, client: StompClient, send: SendTo) -> bool:
@@ -409,12 +415,7 @@ class StompBroker:
                     return
             self._to_topic(destination, message)
         elif destination.startswith("/queue/"):
-            queue = self._queue(destination)
-            try:
-                queue.check_room([message])
-                queue.put(message)
-            finally:
-                self.tidy(queue)
+            self._to_queue(destination, message)
         else:
             user, rest = _user_destination(destination, sender)
             if user is None:
@@ -433,17 +434,48 @@ class StompBroker:
         for subscriber in list(self._topics.get(destination, ())):
             subscriber.hear(message)
 
+    def _to_queue(self, name: str, message: Published, client: StompClient | None = None) -> None:
+        """Keep it in a queue.
+
+        Args:
+            client: Who sends by himself; None where the application does.
+        """
+        queue = self._queue(name)
+        try:
+            if client is not None and queue.is_empty:
+                self._check_unread(client, [queue])
+            queue.check_room([message])
+            if client is None:
+                queue.is_kept = True
+            elif queue.is_empty:
+                queue.maker = client.id
+            queue.put(message)
+        finally:
+            self.tidy(queue)
+
     def _queue(self, name: str) -> Queue:
         queue = self._queues.get(name)
         if queue is None:
-            self._check_number()
+            self._check_number_of_queues([name])
             queue = self._queues[name] = Queue(name, self.limits)
         return queue
 
-    def _check_number(self, more: int = 1) -> None:
+    def _check_number(self) -> None:
         most = self.limits.max_destinations
-        if more and len(self._topics) + len(self._users) + len(self._queues) + more > most:
+        if len(self._topics) + len(self._users) >= most:
             raise StompError(f"there are {most} destinations already (setting max_destinations)")
+
+    def _check_number_of_queues(self, names: Iterable[str]) -> None:
+        most, new = self.limits.max_queues, [name for name in names if name not in self._queues]
+        if new and len(self._queues) + len(new) > most:
+            raise StompError(f"there are {most} queues already (setting max_queues)")
+
+    def _check_unread(self, client: StompClient, begun: Sequence[Queue]) -> None:
+        most = self.limits.max_unread_queues
+        if begun and len(self._unread.get(client.id, ())) + len(begun) > most:
+            raise StompError(
+                f"nobody subscribes to {most} queues that this client has begun (setting max_unread_queues)"
+            )
 
     async def subscribe(self, client: StompClient, subscriber: Subscriber) -> None:
         """Serve a subscription.
@@ -467,6 +499,7 @@ class StompBroker:
 
             subscriber.leave = leave_queue
             queue.add(subscriber)
+            self.tidy(queue)
             queue.pump()
         else:
             user, rest = _user_destination(destination, client.user)
@@ -515,17 +548,37 @@ class StompBroker:
         subscriber.hear(Published({"content-type": content_type}, body))
 
     def tidy(self, queue: Queue) -> None:
-        """Forget a queue of which nothing would be lost; idempotent."""
+        """Forget a queue of which nothing would be lost, and give one that nobody reads its time; idempotent."""
         if queue.is_unused and self._queues.get(queue.name) is queue:
             del self._queues[queue.name]
+        if queue.is_unread:
+            if queue.expiry is None:
+                self._unread.setdefault(queue.maker, {})[queue] = None
+                queue.expiry = self.host.call_later(
+                    self.limits.unread_queue_timeout, lambda: self._expire(queue)
+                )
+        elif queue.expiry is not None:
+            queue.expiry.cancel()
+            queue.expiry = None
+            _drop(self._unread, queue.maker, queue)
+
+    def _expire(self, queue: Queue) -> None:
+        logger.warning(
+            "nobody has subscribed to %r for %g s; its messages, %d, are dropped (setting unread_queue_timeout)",
+            queue.name,
+            self.limits.unread_queue_timeout,
+            queue.drop(),
+        )
+        self.tidy(queue)
 
 
 K = TypeVar("K")
+V = TypeVar("V")
 
 
-def _drop(table: dict[K, dict[Subscriber, None]], key: K, subscriber: Subscriber) -> None:
+def _drop(table: dict[K, dict[V, None]], key: K, value: V) -> None:
     members = table.get(key, {})
-    members.pop(subscriber, None)
+    members.pop(value, None)
     if not members:
         table.pop(key, None)
 

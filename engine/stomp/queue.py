@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
+from ..host import Timer
 from ..settings import StompSettings
 from ..subprotocols.stomp import StompError
 from .message import Published
@@ -50,12 +51,18 @@ class Queue:
     Attributes:
         ready: What waits, in order.
         consumers: Whose turn is next comes first.
+        maker: The client that sent the first of what it keeps; empty for the application.
+        is_kept: Whether it stays while nobody subscribes: the application has sent to it.
+        expiry: When it does not.
     """
 
     def __init__(self, name: str, limits: StompSettings) -> None:
         self.name = name
         self.ready: deque[Letter] = deque()
         self.consumers: deque[Consumer] = deque()
+        self.maker = ""
+        self.is_kept = False
+        self.expiry: Timer | None = None
         self._limits = limits
         self._count = 0
         # All that is not gone (rule 1).
@@ -64,9 +71,19 @@ class Queue:
         self._is_pumping = False
 
     @property
+    def is_empty(self) -> bool:
+        """Whether all its messages are gone."""
+        return not self._kept
+
+    @property
     def is_unused(self) -> bool:
         """Whether nothing is lost if it is forgotten."""
         return not self._kept and not self.consumers
+
+    @property
+    def is_unread(self) -> bool:
+        """Whether it keeps what clients have sent, and nobody subscribes."""
+        return bool(self._kept) and not self.consumers and not self.is_kept
 
     def check_room(self, messages: Iterable[Published]) -> None:
         """Return if these can be kept, all of them.
@@ -117,6 +134,13 @@ class Queue:
             back.append(self.ready.popleft())
         back.sort(key=lambda letter: letter.number, reverse=True)
         self.ready.extendleft(back)
+
+    def drop(self) -> int:
+        """All that waits is gone; how many those were."""
+        dropped = len(self.ready)
+        while self.ready:
+            self.done(self.ready.popleft())
+        return dropped
 
     def add(self, consumer: Consumer) -> None:
         self.consumers.append(consumer)

@@ -451,7 +451,7 @@ class StompSession:
         for each in sends:
             await self._broker.check_send(client, each)
         if len(sends) > 1:
-            self._broker.check_queues(sends)
+            self._broker.check_queues(client, sends)
         done = True
         for each in sends:
             done = await self._broker.send_from(client, each) and done
