@@ -49,7 +49,8 @@ class StompSettings:
         unread_queue_timeout: How long a queue to which only clients have sent is kept while nobody subscribes to it;
             then its messages are dropped, and the log says so. One to which the application sends is kept.
         max_queue_messages: Messages that one queue keeps; more are refused.
-        max_queue_bytes: Bytes of those messages, each with 150 more.
+        max_queue_bytes: Memory of those messages: bodies, headers and some 500 bytes for each.
+        max_all_queues_bytes: Memory of all queues together.
         max_deliveries: How often a message of a queue is given to a client that does not acknowledge it; then it is
             dropped, and the log says so.
 
@@ -76,7 +77,8 @@ class StompSettings:
     max_unread_queues: int = count(100)
     unread_queue_timeout: float = seconds(3_600.0)
     max_queue_messages: int = count(10_000)
-    max_queue_bytes: int = size(64_000_000)
+    max_queue_bytes: int = size(16_000_000)
+    max_all_queues_bytes: int = size(64_000_000)
     max_deliveries: int = count(16)
 
     def __post_init__(self) -> None:

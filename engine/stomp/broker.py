@@ -30,7 +30,7 @@ from ..subprotocols.stomp import Action, Commit, Connect, SendTo, StompError, Su
 from .client import Messages, Peer, StompClient, StompLogin, StompMessage
 from .functions import Function, Functions, call
 from .message import Published, content_of
-from .queue import Letter, Queue
+from .queue import Kept, Letter, Queue
 from .rooms import RoomFilter, Rooms
 from .session import Close, StompSession, Subscriber
 
@@ -72,6 +72,7 @@ class StompBroker:
         self._topics: dict[str, dict[Subscriber, None]] = {}
         self._users: dict[tuple[str, str], dict[Subscriber, None]] = {}
         self._queues: dict[str, Queue] = {}
+        self._kept = Kept(self.limits)
         # Those that nobody reads, by who has made them.
         self._unread: dict[str, dict[Queue, None]] = {}
         self._handlers = Functions("the destination")
@@ -338,10 +339,9 @@ class StompBroker:
             if send.destination.startswith("/queue/"):
                 by_queue.setdefault(send.destination, []).append(_published(send.headers, send.body))
         self._check_number_of_queues(by_queue)
-        queues = [self._queues.get(name) or Queue(name, self.limits) for name in by_queue]
+        queues = [self._queues.get(name) or self._new_queue(name) for name in by_queue]
         self._check_unread(client, [queue for queue in queues if queue.is_empty])
-        for queue in queues:
-            queue.check_room(by_queue[queue.name])
+        self._kept.check_room(sum([queue.check_room(by_queue[queue.name]) for queue in queues]))
 
     async def send_from(self, client: StompClient, send: SendTo) -> bool:
         """Send what may be sent; False if the application's function failed.
@@ -457,8 +457,11 @@ class StompBroker:
         queue = self._queues.get(name)
         if queue is None:
             self._check_number_of_queues([name])
-            queue = self._queues[name] = Queue(name, self.limits)
+            queue = self._queues[name] = self._new_queue(name)
         return queue
+
+    def _new_queue(self, name: str) -> Queue:
+        return Queue(name, self.limits, self._kept)
 
     def _check_number(self) -> None:
         most = self.limits.max_destinations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Awaitable, Callable
 from dataclasses import fields
 from pathlib import Path
@@ -13,6 +14,8 @@ from asgi_driver import settled
 from stomp_peer import Site, StompPeer, open_stomp
 
 from holdfast import StompMessage, StompSettings
+from holdfast.engine.stomp.message import Published
+from holdfast.engine.stomp.queue import Kept, Queue
 
 
 def send(peer: StompPeer, body: str = "x", destination: str = "/queue/a", **headers: object) -> None:
@@ -92,6 +95,18 @@ async def bytes_of_a_queue(site: Site, peer: StompPeer) -> None:
         send(peer, "x" * 250)
 
 
+async def bytes_of_all_queues(site: Site, peer: StompPeer) -> None:
+    for number in range(3):
+        send(peer, "x" * 250, destination=f"/queue/{number}")
+
+
+async def bytes_of_all_queues_in_a_transaction(site: Site, peer: StompPeer) -> None:
+    peer.send("BEGIN", transaction=1)
+    for number in range(3):
+        send(peer, "x" * 250, destination=f"/queue/{number}", transaction=1)
+    peer.send("COMMIT", transaction=1)
+
+
 Scenario = Callable[[Site, StompPeer], Awaitable[None]]
 ROWS: list[tuple[str, dict[str, Any], Scenario]] = [
     ("max_frame_bytes", {"max_frame_bytes": 100}, long_body),
@@ -109,7 +124,9 @@ ROWS: list[tuple[str, dict[str, Any], Scenario]] = [
     ("max_unread_queues", {"max_unread_queues": 2}, queues_by_sending),
     ("max_unread_queues", {"max_unread_queues": 2}, queues_in_a_transaction),
     ("max_queue_messages", {"max_queue_messages": 2}, messages_of_a_queue),
-    ("max_queue_bytes", {"max_queue_bytes": 1_000}, bytes_of_a_queue),
+    ("max_queue_bytes", {"max_queue_bytes": 2_000}, bytes_of_a_queue),
+    ("max_all_queues_bytes", {"max_all_queues_bytes": 7_000}, bytes_of_all_queues),
+    ("max_all_queues_bytes", {"max_all_queues_bytes": 7_000}, bytes_of_all_queues_in_a_transaction),
 ]
 # Those that end nobody with an ERROR, and where they are tried.
 ELSEWHERE = {
@@ -222,6 +239,56 @@ async def test_a_queue_that_clients_have_made_ends_when_nobody_reads_it(
         last.send("UNSUBSCRIBE", id=1)
         await settled()
         assert (site.stomp._queues, site.stomp._unread) == ({}, {})
+
+
+@pytest.mark.parametrize(
+    ("head", "body"),
+    [
+        ({}, b""),
+        ({}, b"x" * 10_000),
+        ({}, b"\xff" * 10_000),
+        ({}, b"x" * 10_000 + "\U0001f600".encode()),
+        ({}, "\u4e00".encode() * 5_000),
+        ({f"h{number}": f"value {number}" for number in range(5)}, b""),
+        ({f"h{number}": "\u4e00" * 50 for number in range(40)}, b"x"),
+    ],
+    ids=["empty", "text", "bytes", "emoji", "wide", "headers", "long headers"],
+)
+def test_what_counts_is_what_a_queue_keeps(head: dict[str, str], body: bytes) -> None:
+    kept = Kept(StompSettings())
+    queue = Queue("/queue/a", StompSettings(), kept)
+    before = kept.size_bytes
+    was_tracing = tracemalloc.is_tracing()
+    if not was_tracing:
+        tracemalloc.start()
+    try:
+        start = tracemalloc.get_traced_memory()[0]
+        for _ in range(300):
+            own = {str(bytes(name, "utf-8"), "utf-8"): value + "." for name, value in head.items()}
+            queue.put(Published(own, bytes(bytearray(body))))
+        traced = tracemalloc.get_traced_memory()[0] - start
+    finally:
+        if not was_tracing:
+            tracemalloc.stop()
+    counted = kept.size_bytes - before
+    assert 0.8 * traced < counted < 1.5 * traced
+    assert queue.drop() == 300
+    assert kept.size_bytes == before
+
+
+async def test_what_is_gone_makes_room_in_all_queues() -> None:
+    async with open_stomp() as site:
+        peer, reader = await site.connected(), await site.connected()
+        reader.send("SUBSCRIBE", id=1, destination="/queue/0", ack="client-individual")
+        await settled()
+        await bytes_of_all_queues(site, peer)
+        [frame] = await reader.take()
+        assert site.stomp._kept.size_bytes > 3 * 2_250
+        reader.send("ACK", id=frame.headers["ack"])
+        for number in (1, 2):
+            reader.send("SUBSCRIBE", id=number + 1, destination=f"/queue/{number}")
+        await settled()
+        assert site.stomp._kept.size_bytes == 0
 
 
 def test_no_limit_is_left_out() -> None:
