@@ -42,7 +42,8 @@ class StompSettings:
         max_unacked: Messages of one client that wait for its ACK; a queue gives it no more until then.
         max_pending_frames: Frames of one client that wait for the application's functions; then it is read no further.
         max_pending_bytes: Bytes of those frames.
-        max_outgoing_bytes: Bytes kept for one client that is slow to take them; beyond it, it is closed.
+        max_outgoing_bytes: Bytes kept for one client that is slow to take them; beyond it, it is closed. A message that
+            is larger is refused where it is sent; to a queue, one of more than half of it.
         max_destinations: Topics and user destinations that have subscribers, in all.
         max_queues: Queues that have subscribers or messages, in all.
         max_unread_queues: Of those, how many one client may have begun by sending, while nobody subscribes to them.

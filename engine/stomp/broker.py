@@ -183,7 +183,8 @@ class StompBroker:
             headers: Besides ``content-type``, which they may change.
 
         Raises:
-            LocalProtocolError: there is no such destination, its queue is full, or this cannot be sent; nobody got it.
+            LocalProtocolError: there is no such destination, its queue is full, or this cannot be sent, as when it is
+                larger than what may wait for a client (``max_outgoing_bytes``). Nobody got it.
         """
         content_type, body = content_of(value)
         headers = {"content-type": content_type, **(headers or {})}
@@ -407,6 +408,8 @@ class StompBroker:
             only: Of that user, only this client.
         """
         message = _published(headers, body)
+        if not destination.startswith("/queue/"):
+            self._check_size(message)
         if destination.startswith("/topic/"):
             for rooms in self._rooms:
                 room = rooms.room_of(destination)
@@ -440,6 +443,8 @@ class StompBroker:
         Args:
             client: Who sends by himself; None where the application does.
         """
+        # A queue stops for a client at half of what may be kept for it: beside that, this must have room.
+        self._check_size(message, self.limits.max_outgoing_bytes // 2)
         queue = self._queue(name)
         try:
             if client is not None and queue.is_empty:
@@ -452,6 +457,15 @@ class StompBroker:
             queue.put(message)
         finally:
             self.tidy(queue)
+
+    def _check_size(self, message: Published, most: int | None = None) -> None:
+        """Return if it does not end each client that is sent it."""
+        most = most or self.limits.max_outgoing_bytes
+        if message.size_bytes > most:
+            raise StompError(
+                f"this cannot be sent, nobody got it: it has {message.size_bytes} bytes, and {most} may wait for a "
+                "client (setting max_outgoing_bytes; of a queue, half of it)"
+            )
 
     def _queue(self, name: str) -> Queue:
         queue = self._queues.get(name)
@@ -543,12 +557,14 @@ class StompBroker:
         try:
             value = await guarded(call(function, message), "the function")
             content_type, body = content_of(value)
+            answer = Published({"content-type": content_type}, body)
+            self._check_size(answer)
         except EventError as error:
             raise StompError(error.message) from error
         except Exception as error:
             logger.exception("the function of %r failed", subscription.destination)
             raise StompError(_FAILED) from error
-        subscriber.hear(Published({"content-type": content_type}, body))
+        subscriber.hear(answer)
 
     def tidy(self, queue: Queue) -> None:
         """Forget a queue of which nothing would be lost, and give one that nobody reads its time; idempotent."""
