@@ -317,11 +317,14 @@ class StompBroker:
             StompError: it may not, or there is no such destination.
         """
         await self.check(client, "send", send.destination)
+        if not send.destination.startswith("/app/"):
+            self._check_destination(client, send)
+        elif self._handlers.find(send.destination) is None:
+            raise StompError("there is no such destination")
+
+    def _check_destination(self, client: StompClient, send: SendTo) -> None:
         destination = send.destination
-        if destination.startswith("/app/"):
-            if self._handlers.find(destination) is None:
-                raise StompError("there is no such destination")
-        elif not destination.startswith(("/topic/", "/queue/")):
+        if not destination.startswith(("/topic/", "/queue/")):
             if _user_destination(destination, client.user)[0] is None:
                 raise StompError("there is no such destination")
         elif destination.startswith("/topic/"):
@@ -329,7 +332,7 @@ class StompBroker:
                 if rooms.room_of(destination) is not None:
                     rooms.event_of(send.headers, send.body)
 
-    def check_queues(self, client: StompClient, sends: Sequence[SendTo]) -> None:
+    def check_queues(self, client: StompClient | None, sends: Sequence[SendTo]) -> None:
         """Return if their queues have room for all of them.
 
         Raises:
@@ -338,27 +341,77 @@ class StompBroker:
         by_queue: dict[str, list[Published]] = {}
         for send in sends:
             if send.destination.startswith("/queue/"):
-                by_queue.setdefault(send.destination, []).append(_published(send.headers, send.body))
+                message = _published(send.headers, send.body)
+                self._check_size(message, self.limits.max_outgoing_bytes // 2)
+                by_queue.setdefault(send.destination, []).append(message)
         self._check_number_of_queues(by_queue)
         queues = [self._queues.get(name) or self._new_queue(name) for name in by_queue]
-        self._check_unread(client, [queue for queue in queues if queue.is_empty])
+        if client is not None:
+            self._check_unread(client, [queue for queue in queues if queue.is_empty])
         self._kept.check_room(sum([queue.check_room(by_queue[queue.name]) for queue in queues]))
 
-    async def send_from(self, client: StompClient, send: SendTo) -> bool:
-        """Send what may be sent; False if the application's function failed.
+    async def send_from(self, client: StompClient, *sends: SendTo) -> bool:
+        """Send what may be sent, all of it or nothing; False if a function of the application failed.
 
         Raises:
             StompError: it cannot be sent.
         """
-        if send.destination.startswith("/app/"):
-            return await self._run(client, send)
-        if send.destination.startswith("/queue/"):
-            self._to_queue(send.destination, _published(send.headers, send.body), client)
-        else:
-            await self._publish(send.destination, send.headers, send.body, client.user)
+        # What is sent, and what it answers. Functions come first: nothing has been sent yet when one fails.
+        parts: list[tuple[SendTo, SendTo | None]] = []
+        for send in sends:
+            if not send.destination.startswith("/app/"):
+                parts.append((send, None))
+                continue
+            answers = await self._run(client, send)
+            if answers is None:
+                return False
+            parts += [(answer, send) for answer in answers]
+        if len(sends) > 1 and not await self._can_send(client, parts):
+            return False
+        for part, asked in parts:
+            if asked is None and part.destination.startswith("/queue/"):
+                self._to_queue(part.destination, _published(part.headers, part.body), client)
+            elif asked is None:
+                await self._publish(part.destination, part.headers, part.body, client.user)
+            elif not await self._send_answer(client, part, asked):
+                return False
         return True
 
-    async def _run(self, client: StompClient, send: SendTo) -> bool:
+    async def _can_send(self, client: StompClient, parts: Sequence[tuple[SendTo, SendTo | None]]) -> bool:
+        """Whether all of it can be sent; if an answer cannot, its client is told.
+
+        Raises:
+            StompError: what the client sends cannot.
+        """
+        # Others may have filled its queues while functions ran.
+        self.check_queues(client, [part for part, asked in parts if asked is None])
+        asked = None
+        try:
+            for part, asked in parts:
+                if asked is not None:
+                    self._check_destination(client, part)
+                if not part.destination.startswith("/queue/"):
+                    self._check_size(_published(part.headers, part.body))
+            to_queues = (each for part, each in parts if each and part.destination.startswith("/queue/"))
+            asked = next(to_queues, None)
+            self.check_queues(None, [part for part, _ in parts])
+        except StompError as error:
+            if asked is None:
+                raise
+            await self._answer_failed(client, asked, error)
+            return False
+        return True
+
+    async def _send_answer(self, client: StompClient, answer: SendTo, asked: SendTo) -> bool:
+        try:
+            await self._publish(answer.destination, answer.headers, answer.body, client.user, only=client)
+        except (StompError, LocalProtocolError) as error:
+            await self._answer_failed(client, asked, error)
+            return False
+        return True
+
+    async def _run(self, client: StompClient, send: SendTo) -> list[SendTo] | None:
+        """What the function answers; None if it failed, and its client has been told."""
         found = self._handlers.find(send.destination)
         if found is None:
             raise StompError("there is no such destination")
@@ -373,16 +426,21 @@ class StompBroker:
             # Whatever it is, it is the application's: the client hears that, and the log the rest.
             logger.exception("the function of %r failed", send.destination)
         else:
+            if value is None:
+                return []
             try:
-                if value is not None:
-                    to = send_to or "/topic/" + send.destination.removeprefix("/app/")
-                    content_type, body = content_of(value)
-                    await self._publish(to, {"content-type": content_type}, body, client.user, only=client)
-                return True
-            except (StompError, LocalProtocolError) as error:
-                logger.error("what the function of %r returns cannot be sent: %s", send.destination, error)
+                content_type, body = content_of(value)
+            except LocalProtocolError as error:
+                await self._answer_failed(client, send, error)
+                return None
+            to = send_to or "/topic/" + send.destination.removeprefix("/app/")
+            return [SendTo(to, {"content-type": content_type}, body, None)]
         await self._tell(client, send, content)
-        return False
+        return None
+
+    async def _answer_failed(self, client: StompClient, send: SendTo, error: Exception) -> None:
+        logger.error("what the function of %r returns cannot be sent: %s", send.destination, error)
+        await self._tell(client, send, {"message": _FAILED})
 
     async def _tell(self, client: StompClient, send: SendTo, content: dict[str, object]) -> None:
         headers = {"failed-destination": send.destination}
