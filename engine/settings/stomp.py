@@ -42,10 +42,16 @@ class StompSettings:
         max_unacked: Messages of one client that wait for its ACK; a queue gives it no more until then.
         max_pending_frames: Frames of one client that wait for the application's functions; then it is read no further.
         max_pending_bytes: Bytes of those frames.
-        max_outgoing_bytes: Bytes kept for one client that is slow to take them; beyond it, it is closed.
-        max_destinations: Topics, queues and user destinations that have subscribers or messages, in all.
+        max_outgoing_bytes: Bytes kept for one client that is slow to take them; beyond it, it is closed. A message that
+            is larger is refused where it is sent; to a queue, one of more than half of it.
+        max_destinations: Topics and user destinations that have subscribers, in all.
+        max_queues: Queues that have subscribers or messages, in all.
+        max_unread_queues: Of those, how many one client may have begun by sending, while nobody subscribes to them.
+        unread_queue_timeout: How long a queue to which only clients have sent is kept while nobody subscribes to it;
+            then its messages are dropped, and the log says so. One to which the application sends is kept.
         max_queue_messages: Messages that one queue keeps; more are refused.
-        max_queue_bytes: Bytes of those messages, each with 150 more.
+        max_queue_bytes: Memory of those messages: bodies, headers and some 500 bytes for each.
+        max_all_queues_bytes: Memory of all queues together.
         max_deliveries: How often a message of a queue is given to a client that does not acknowledge it; then it is
             dropped, and the log says so.
 
@@ -68,8 +74,12 @@ class StompSettings:
     max_pending_bytes: int = size(4_000_000)
     max_outgoing_bytes: int = size(8_000_000)
     max_destinations: int = count(10_000)
+    max_queues: int = count(10_000)
+    max_unread_queues: int = count(100)
+    unread_queue_timeout: float = seconds(3_600.0)
     max_queue_messages: int = count(10_000)
-    max_queue_bytes: int = size(64_000_000)
+    max_queue_bytes: int = size(16_000_000)
+    max_all_queues_bytes: int = size(64_000_000)
     max_deliveries: int = count(16)
 
     def __post_init__(self) -> None:

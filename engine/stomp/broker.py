@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal, TypeVar
 from urllib.parse import quote, unquote
 
@@ -30,7 +30,7 @@ from ..subprotocols.stomp import Action, Commit, Connect, SendTo, StompError, Su
 from .client import Messages, Peer, StompClient, StompLogin, StompMessage
 from .functions import Function, Functions, call
 from .message import Published, content_of
-from .queue import Letter, Queue
+from .queue import Kept, Letter, Queue
 from .rooms import RoomFilter, Rooms
 from .session import Close, StompSession, Subscriber
 
@@ -72,6 +72,9 @@ class StompBroker:
         self._topics: dict[str, dict[Subscriber, None]] = {}
         self._users: dict[tuple[str, str], dict[Subscriber, None]] = {}
         self._queues: dict[str, Queue] = {}
+        self._kept = Kept(self.limits)
+        # Those that nobody reads, by who has made them.
+        self._unread: dict[str, dict[Queue, None]] = {}
         self._handlers = Functions("the destination")
         self._answers = Functions("the subscription")
         self._rooms: list[Rooms] = []
@@ -180,7 +183,8 @@ class StompBroker:
             headers: Besides ``content-type``, which they may change.
 
         Raises:
-            LocalProtocolError: there is no such destination, its queue is full, or this cannot be sent; nobody got it.
+            LocalProtocolError: there is no such destination, its queue is full, or this cannot be sent, as when it is
+                larger than what may wait for a client (``max_outgoing_bytes``). Nobody got it.
         """
         content_type, body = content_of(value)
         headers = {"content-type": content_type, **(headers or {})}
@@ -313,11 +317,14 @@ class StompBroker:
             StompError: it may not, or there is no such destination.
         """
         await self.check(client, "send", send.destination)
+        if not send.destination.startswith("/app/"):
+            self._check_destination(client, send)
+        elif self._handlers.find(send.destination) is None:
+            raise StompError("there is no such destination")
+
+    def _check_destination(self, client: StompClient, send: SendTo) -> None:
         destination = send.destination
-        if destination.startswith("/app/"):
-            if self._handlers.find(destination) is None:
-                raise StompError("there is no such destination")
-        elif not destination.startswith(("/topic/", "/queue/")):
+        if not destination.startswith(("/topic/", "/queue/")):
             if _user_destination(destination, client.user)[0] is None:
                 raise StompError("there is no such destination")
         elif destination.startswith("/topic/"):
@@ -325,7 +332,7 @@ class StompBroker:
                 if rooms.room_of(destination) is not None:
                     rooms.event_of(send.headers, send.body)
 
-    def check_queues(self, sends: Sequence[SendTo]) -> None:
+    def check_queues(self, client: StompClient | None, sends: Sequence[SendTo]) -> None:
         """Return if their queues have room for all of them.
 
         Raises:
@@ -334,24 +341,77 @@ class StompBroker:
         by_queue: dict[str, list[Published]] = {}
         for send in sends:
             if send.destination.startswith("/queue/"):
-                by_queue.setdefault(send.destination, []).append(_published(send.headers, send.body))
-        new = [name for name in by_queue if name not in self._queues]
-        self._check_number(len(new))
-        for name, messages in by_queue.items():
-            (self._queues.get(name) or Queue(name, self.limits)).check_room(messages)
+                message = _published(send.headers, send.body)
+                self._check_size(message, self.limits.max_outgoing_bytes // 2)
+                by_queue.setdefault(send.destination, []).append(message)
+        self._check_number_of_queues(by_queue)
+        queues = [self._queues.get(name) or self._new_queue(name) for name in by_queue]
+        if client is not None:
+            self._check_unread(client, [queue for queue in queues if queue.is_empty])
+        self._kept.check_room(sum([queue.check_room(by_queue[queue.name]) for queue in queues]))
 
-    async def send_from(self, client: StompClient, send: SendTo) -> bool:
-        """Send what may be sent; False if the application's function failed.
+    async def send_from(self, client: StompClient, *sends: SendTo) -> bool:
+        """Send what may be sent, all of it or nothing; False if a function of the application failed.
 
         Raises:
             StompError: it cannot be sent.
         """
-        if send.destination.startswith("/app/"):
-            return await self._run(client, send)
-        await self._publish(send.destination, send.headers, send.body, client.user)
+        # What is sent, and what it answers. Functions come first: nothing has been sent yet when one fails.
+        parts: list[tuple[SendTo, SendTo | None]] = []
+        for send in sends:
+            if not send.destination.startswith("/app/"):
+                parts.append((send, None))
+                continue
+            answers = await self._run(client, send)
+            if answers is None:
+                return False
+            parts += [(answer, send) for answer in answers]
+        if len(sends) > 1 and not await self._can_send(client, parts):
+            return False
+        for part, asked in parts:
+            if asked is None and part.destination.startswith("/queue/"):
+                self._to_queue(part.destination, _published(part.headers, part.body), client)
+            elif asked is None:
+                await self._publish(part.destination, part.headers, part.body, client.user)
+            elif not await self._send_answer(client, part, asked):
+                return False
         return True
 
-    async def _run(self, client: StompClient, send: SendTo) -> bool:
+    async def _can_send(self, client: StompClient, parts: Sequence[tuple[SendTo, SendTo | None]]) -> bool:
+        """Whether all of it can be sent; if an answer cannot, its client is told.
+
+        Raises:
+            StompError: what the client sends cannot.
+        """
+        # Others may have filled its queues while functions ran.
+        self.check_queues(client, [part for part, asked in parts if asked is None])
+        asked = None
+        try:
+            for part, asked in parts:
+                if asked is not None:
+                    self._check_destination(client, part)
+                if not part.destination.startswith("/queue/"):
+                    self._check_size(_published(part.headers, part.body))
+            to_queues = (each for part, each in parts if each and part.destination.startswith("/queue/"))
+            asked = next(to_queues, None)
+            self.check_queues(None, [part for part, _ in parts])
+        except StompError as error:
+            if asked is None:
+                raise
+            await self._answer_failed(client, asked, error)
+            return False
+        return True
+
+    async def _send_answer(self, client: StompClient, answer: SendTo, asked: SendTo) -> bool:
+        try:
+            await self._publish(answer.destination, answer.headers, answer.body, client.user, only=client)
+        except (StompError, LocalProtocolError) as error:
+            await self._answer_failed(client, asked, error)
+            return False
+        return True
+
+    async def _run(self, client: StompClient, send: SendTo) -> list[SendTo] | None:
+        """What the function answers; None if it failed, and its client has been told."""
         found = self._handlers.find(send.destination)
         if found is None:
             raise StompError("there is no such destination")
@@ -366,16 +426,21 @@ class StompBroker:
             # Whatever it is, it is the application's: the client hears that, and the log the rest.
             logger.exception("the function of %r failed", send.destination)
         else:
+            if value is None:
+                return []
             try:
-                if value is not None:
-                    to = send_to or "/topic/" + send.destination.removeprefix("/app/")
-                    content_type, body = content_of(value)
-                    await self._publish(to, {"content-type": content_type}, body, client.user, only=client)
-                return True
-            except (StompError, LocalProtocolError) as error:
-                logger.error("what the function of %r returns cannot be sent: %s", send.destination, error)
+                content_type, body = content_of(value)
+            except LocalProtocolError as error:
+                await self._answer_failed(client, send, error)
+                return None
+            to = send_to or "/topic/" + send.destination.removeprefix("/app/")
+            return [SendTo(to, {"content-type": content_type}, body, None)]
         await self._tell(client, send, content)
-        return False
+        return None
+
+    async def _answer_failed(self, client: StompClient, send: SendTo, error: Exception) -> None:
+        logger.error("what the function of %r returns cannot be sent: %s", send.destination, error)
+        await self._tell(client, send, {"message": _FAILED})
 
     async def _tell(self, client: StompClient, send: SendTo, content: dict[str, object]) -> None:
         headers = {"failed-destination": send.destination}
@@ -401,6 +466,8 @@ class StompBroker:
             only: Of that user, only this client.
         """
         message = _published(headers, body)
+        if not destination.startswith("/queue/"):
+            self._check_size(message)
         if destination.startswith("/topic/"):
             for rooms in self._rooms:
                 room = rooms.room_of(destination)
@@ -409,12 +476,7 @@ class StompBroker:
                     return
             self._to_topic(destination, message)
         elif destination.startswith("/queue/"):
-            queue = self._queue(destination)
-            try:
-                queue.check_room([message])
-                queue.put(message)
-            finally:
-                self.tidy(queue)
+            self._to_queue(destination, message)
         else:
             user, rest = _user_destination(destination, sender)
             if user is None:
@@ -433,17 +495,62 @@ class StompBroker:
         for subscriber in list(self._topics.get(destination, ())):
             subscriber.hear(message)
 
+    def _to_queue(self, name: str, message: Published, client: StompClient | None = None) -> None:
+        """Keep it in a queue.
+
+        Args:
+            client: Who sends by himself; None where the application does.
+        """
+        # A queue stops for a client at half of what may be kept for it: beside that, this must have room.
+        self._check_size(message, self.limits.max_outgoing_bytes // 2)
+        queue = self._queue(name)
+        try:
+            if client is not None and queue.is_empty:
+                self._check_unread(client, [queue])
+            queue.check_room([message])
+            if client is None:
+                queue.is_kept = True
+            elif queue.is_empty:
+                queue.maker = client.id
+            queue.put(message)
+        finally:
+            self.tidy(queue)
+
+    def _check_size(self, message: Published, most: int | None = None) -> None:
+        """Return if it does not end each client that is sent it."""
+        most = most or self.limits.max_outgoing_bytes
+        if message.size_bytes > most:
+            raise StompError(
+                f"this cannot be sent, nobody got it: it has {message.size_bytes} bytes, and {most} may wait for a "
+                "client (setting max_outgoing_bytes; of a queue, half of it)"
+            )
+
     def _queue(self, name: str) -> Queue:
         queue = self._queues.get(name)
         if queue is None:
-            self._check_number()
-            queue = self._queues[name] = Queue(name, self.limits)
+            self._check_number_of_queues([name])
+            queue = self._queues[name] = self._new_queue(name)
         return queue
 
-    def _check_number(self, more: int = 1) -> None:
+    def _new_queue(self, name: str) -> Queue:
+        return Queue(name, self.limits, self._kept)
+
+    def _check_number(self) -> None:
         most = self.limits.max_destinations
-        if more and len(self._topics) + len(self._users) + len(self._queues) + more > most:
+        if len(self._topics) + len(self._users) >= most:
             raise StompError(f"there are {most} destinations already (setting max_destinations)")
+
+    def _check_number_of_queues(self, names: Iterable[str]) -> None:
+        most, new = self.limits.max_queues, [name for name in names if name not in self._queues]
+        if new and len(self._queues) + len(new) > most:
+            raise StompError(f"there are {most} queues already (setting max_queues)")
+
+    def _check_unread(self, client: StompClient, begun: Sequence[Queue]) -> None:
+        most = self.limits.max_unread_queues
+        if begun and len(self._unread.get(client.id, ())) + len(begun) > most:
+            raise StompError(
+                f"nobody subscribes to {most} queues that this client has begun (setting max_unread_queues)"
+            )
 
     async def subscribe(self, client: StompClient, subscriber: Subscriber) -> None:
         """Serve a subscription.
@@ -467,6 +574,7 @@ class StompBroker:
 
             subscriber.leave = leave_queue
             queue.add(subscriber)
+            self.tidy(queue)
             queue.pump()
         else:
             user, rest = _user_destination(destination, client.user)
@@ -507,25 +615,47 @@ class StompBroker:
         try:
             value = await guarded(call(function, message), "the function")
             content_type, body = content_of(value)
+            answer = Published({"content-type": content_type}, body)
+            self._check_size(answer)
         except EventError as error:
             raise StompError(error.message) from error
         except Exception as error:
             logger.exception("the function of %r failed", subscription.destination)
             raise StompError(_FAILED) from error
-        subscriber.hear(Published({"content-type": content_type}, body))
+        subscriber.hear(answer)
 
     def tidy(self, queue: Queue) -> None:
-        """Forget a queue of which nothing would be lost; idempotent."""
+        """Forget a queue of which nothing would be lost, and give one that nobody reads its time; idempotent."""
         if queue.is_unused and self._queues.get(queue.name) is queue:
             del self._queues[queue.name]
+        if queue.is_unread:
+            if queue.expiry is None:
+                self._unread.setdefault(queue.maker, {})[queue] = None
+                queue.expiry = self.host.call_later(
+                    self.limits.unread_queue_timeout, lambda: self._expire(queue)
+                )
+        elif queue.expiry is not None:
+            queue.expiry.cancel()
+            queue.expiry = None
+            _drop(self._unread, queue.maker, queue)
+
+    def _expire(self, queue: Queue) -> None:
+        logger.warning(
+            "nobody has subscribed to %r for %g s; its messages, %d, are dropped (setting unread_queue_timeout)",
+            queue.name,
+            self.limits.unread_queue_timeout,
+            queue.drop(),
+        )
+        self.tidy(queue)
 
 
 K = TypeVar("K")
+V = TypeVar("V")
 
 
-def _drop(table: dict[K, dict[Subscriber, None]], key: K, subscriber: Subscriber) -> None:
+def _drop(table: dict[K, dict[V, None]], key: K, value: V) -> None:
     members = table.get(key, {})
-    members.pop(subscriber, None)
+    members.pop(value, None)
     if not members:
         table.pop(key, None)
 

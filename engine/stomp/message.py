@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 
 from ..errors import LocalProtocolError
@@ -20,6 +21,11 @@ _OURS = frozenset(
     {"destination", "message-id", "subscription", "ack", "content-length", "redelivered", "receipt"}
 )
 
+# By how much a text may be larger than its bytes.
+_SLACK = 100
+# What a queue keeps besides texts: a `Published`, its table of heads and its `Letter`.
+_LETTER = 400
+
 
 class Published:
     """What is published.
@@ -31,24 +37,45 @@ class Published:
         LocalProtocolError: a header is none.
 
     Attributes:
-        size_bytes: What it counts where it is kept.
+        size_bytes: What it counts on its way to a client.
     """
 
-    __slots__ = ("_heads", "_text", "body", "headers", "size_bytes")
+    __slots__ = ("_data", "_heads", "_is_text", "_kept_bytes", "headers", "size_bytes")
 
     def __init__(self, headers: Mapping[str, str], body: bytes) -> None:
         self.headers = {name: value for name, value in headers.items() if name not in _OURS}
-        self.body = body
-        self._text: str | None = None
+        self._data: str | bytes = body
+        self._is_text = False
         try:
-            self._text = body.decode()
+            text = body.decode()
         except UnicodeDecodeError:
             pass
+        else:
+            self._is_text = True
+            # One of the two is kept. One emoji makes every letter of a text four bytes.
+            if sys.getsizeof(text) <= sys.getsizeof(body) + _SLACK:
+                self._data = text
+        self._kept_bytes = 0
         self._heads: dict[Version, str] = {}
         # A head that cannot be encoded is the sender's fault, and nobody gets the message.
-        self.size_bytes = len(body) + len(self._head("1.2").encode(errors="strict")) + MESSAGE_OVERHEAD
+        head = self._head("1.2", len(body))
+        self.size_bytes = len(body) + len(head.encode(errors="strict")) + MESSAGE_OVERHEAD
 
-    def _head(self, version: Version) -> str:
+    @property
+    def body(self) -> bytes:
+        data = self._data
+        return data.encode() if isinstance(data, str) else data
+
+    @property
+    def kept_bytes(self) -> int:
+        """The memory that it takes while a queue keeps it."""
+        if not self._kept_bytes:
+            texts = [*self.headers, *self.headers.values(), *self._heads.values()]
+            size = sum(map(sys.getsizeof, texts)) + sys.getsizeof(self.headers)
+            self._kept_bytes = size + sys.getsizeof(self._data) + _LETTER
+        return self._kept_bytes
+
+    def _head(self, version: Version, length: int | None = None) -> str:
         head = self._heads.get(version)
         if head is None:
             headers = self.headers
@@ -59,7 +86,7 @@ class Published:
                     for name, value in headers.items()
                     if ":" not in name and "\n" not in name
                 }
-            headers = {**headers, "content-length": str(len(self.body))}
+            headers = {**headers, "content-length": str(len(self.body) if length is None else length)}
             try:
                 head = encode_head("", headers, version)
                 head.encode()
@@ -71,9 +98,10 @@ class Published:
     def encode(self, own: Mapping[str, str], version: Version) -> str | bytes:
         """A MESSAGE with these headers besides: text, if the body is some."""
         head = encode_head("MESSAGE", own, version) + self._head(version) + "\n\n"
-        if self._text is not None:
-            return f"{head}{self._text}\0"
-        return b"%b%b\0" % (head.encode(), self.body)
+        data = self._data
+        if isinstance(data, str):
+            return f"{head}{data}\0"
+        return f"{head}{data.decode()}\0" if self._is_text else b"%b%b\0" % (head.encode(), data)
 
 
 def content_of(value: object) -> tuple[str, bytes]:

@@ -9,18 +9,40 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
+from ..host import Timer
 from ..settings import StompSettings
 from ..subprotocols.stomp import StompError
 from .message import Published
 
-__all__ = ["Consumer", "Letter", "Queue"]
+__all__ = ["Consumer", "Kept", "Letter", "Queue"]
 
 logger = logging.getLogger("holdfast.stomp")
+
+# What a queue is without its messages and its name.
+_EMPTY = 2_000
+
+
+class Kept:
+    """The memory of all queues together."""
+
+    def __init__(self, limits: StompSettings) -> None:
+        self.size_bytes = 0
+        self._most = limits.max_all_queues_bytes
+
+    def check_room(self, more: int) -> None:
+        """Return if so much more can be kept.
+
+        Raises:
+            StompError: it cannot; the text names the setting.
+        """
+        if self.size_bytes + more > self._most:
+            raise StompError("all queues together are full (setting max_all_queues_bytes)")
 
 
 @dataclass(slots=True)
@@ -50,13 +72,21 @@ class Queue:
     Attributes:
         ready: What waits, in order.
         consumers: Whose turn is next comes first.
+        maker: The client that sent the first of what it keeps; empty for the application.
+        is_kept: Whether it stays while nobody subscribes: the application has sent to it.
+        expiry: When it does not.
     """
 
-    def __init__(self, name: str, limits: StompSettings) -> None:
+    def __init__(self, name: str, limits: StompSettings, all_kept: Kept) -> None:
         self.name = name
         self.ready: deque[Letter] = deque()
         self.consumers: deque[Consumer] = deque()
+        self.maker = ""
+        self.is_kept = False
+        self.expiry: Timer | None = None
         self._limits = limits
+        self._all_kept = all_kept
+        self._own_bytes = sys.getsizeof(name) + _EMPTY
         self._count = 0
         # All that is not gone (rule 1).
         self._kept = 0
@@ -64,12 +94,22 @@ class Queue:
         self._is_pumping = False
 
     @property
+    def is_empty(self) -> bool:
+        """Whether all its messages are gone."""
+        return not self._kept
+
+    @property
     def is_unused(self) -> bool:
         """Whether nothing is lost if it is forgotten."""
         return not self._kept and not self.consumers
 
-    def check_room(self, messages: Iterable[Published]) -> None:
-        """Return if these can be kept, all of them.
+    @property
+    def is_unread(self) -> bool:
+        """Whether it keeps what clients have sent, and nobody subscribes."""
+        return bool(self._kept) and not self.consumers and not self.is_kept
+
+    def check_room(self, messages: Iterable[Published]) -> int:
+        """By how much all queues grow if these are kept, all of them.
 
         Raises:
             StompError: they cannot; the text names the setting.
@@ -77,24 +117,32 @@ class Queue:
         messages = list(messages)
         if self._kept + len(messages) > self._limits.max_queue_messages:
             raise StompError("the queue is full (setting max_queue_messages)")
-        if (
-            self._kept_bytes + sum([message.size_bytes for message in messages])
-            > self._limits.max_queue_bytes
-        ):
+        more = sum([message.kept_bytes for message in messages])
+        if self._kept_bytes + more > self._limits.max_queue_bytes:
             raise StompError("the queue is full (setting max_queue_bytes)")
+        if self.is_empty:
+            more += self._own_bytes
+        self._all_kept.check_room(more)
+        return more
 
     def put(self, message: Published) -> None:
         """Keep a message, and hand it on if somebody can take it."""
         self._count += 1
+        if self.is_empty:
+            self._all_kept.size_bytes += self._own_bytes
         self._kept += 1
-        self._kept_bytes += message.size_bytes
+        self._kept_bytes += message.kept_bytes
+        self._all_kept.size_bytes += message.kept_bytes
         self.ready.append(Letter(self, message, self._count))
         self.pump()
 
     def done(self, letter: Letter) -> None:
         """It is gone."""
         self._kept -= 1
-        self._kept_bytes -= letter.message.size_bytes
+        self._kept_bytes -= letter.message.kept_bytes
+        self._all_kept.size_bytes -= letter.message.kept_bytes
+        if self.is_empty:
+            self._all_kept.size_bytes -= self._own_bytes
 
     def give_back(self, letters: Iterable[Letter]) -> None:
         """These are ready again (rule 2); `pump` is the caller's."""
@@ -117,6 +165,13 @@ class Queue:
             back.append(self.ready.popleft())
         back.sort(key=lambda letter: letter.number, reverse=True)
         self.ready.extendleft(back)
+
+    def drop(self) -> int:
+        """All that waits is gone; how many those were."""
+        dropped = len(self.ready)
+        while self.ready:
+            self.done(self.ready.popleft())
+        return dropped
 
     def add(self, consumer: Consumer) -> None:
         self.consumers.append(consumer)

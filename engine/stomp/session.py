@@ -406,10 +406,9 @@ class StompSession:
                 case Commit():
                     receipt = action.receipt
                     sends = [each for each in action.actions if isinstance(each, SendTo)]
-                    done = await self._send_all(sends)
-                    self._acknowledge([each for each in action.actions if isinstance(each, Acknowledge)])
-                    if not done:
+                    if not await self._send_all(sends):
                         return
+                    self._acknowledge([each for each in action.actions if isinstance(each, Acknowledge)])
         except StompError as error:
             error.receipt = error.receipt or receipt
             self._fail(error)
@@ -451,11 +450,8 @@ class StompSession:
         for each in sends:
             await self._broker.check_send(client, each)
         if len(sends) > 1:
-            self._broker.check_queues(sends)
-        done = True
-        for each in sends:
-            done = await self._broker.send_from(client, each) and done
-        return done
+            self._broker.check_queues(client, sends)
+        return await self._broker.send_from(client, *sends)
 
     def _in(self) -> StompClient:
         assert self.client is not None

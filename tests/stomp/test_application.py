@@ -242,6 +242,55 @@ async def test_a_failure_goes_to_the_sender_and_is_no_receipt(caplog: pytest.Log
         assert caplog.text.count("ValueError: secret") == 1
 
 
+@pytest.mark.parametrize("failing", ["raise", "unsendable", "full", "large"])
+async def test_a_transaction_whose_function_fails_is_not_done_at_all(failing: str) -> None:
+    async with open_stomp(max_queue_messages=2, max_outgoing_bytes=100_000) as site:
+        ran: list[str] = []
+
+        @site.stomp.handle("/app/fail", send_to="/queue/full")
+        async def fail(message: StompMessage) -> object:
+            ran.append("fail")
+            if failing == "raise":
+                raise EventError("no")
+            return {"unsendable": object(), "full": "x", "large": "x" * 60_000}[failing]
+
+        @site.stomp.handle("/app/good", send_to="/topic/a")
+        async def good(message: StompMessage) -> str:
+            ran.append("good")
+            return "answer"
+
+        if failing == "full":
+            for _ in range(2):
+                await site.stomp.send("/queue/full", "x")
+        await site.stomp.send("/queue/a", "first")
+        listener, peer = await site.connected(), await site.connected()
+        listener.send("SUBSCRIBE", id=1, destination="/topic/a")
+        peer.send("SUBSCRIBE", id=1, destination="/user/queue/errors")
+        peer.send("SUBSCRIBE", id=2, destination="/queue/a", ack="client-individual")
+        ack = (await peer.one()).headers["ack"]
+        for sends in (["/topic/a", "/app/good", "/app/fail", "/queue/b"], ["/topic/a", "/app/good"]):
+            peer.send("BEGIN", transaction="t")
+            peer.send("ACK", id=ack, transaction="t")
+            for destination in sends:
+                peer.send("SEND", "sent", destination=destination, transaction="t")
+            peer.send("COMMIT", transaction="t", receipt="done")
+            frames: list[Any] = []
+            with anyio.fail_after(20):
+                while not frames:
+                    frames += await peer.take()
+            heard = [frame.body for frame in await listener.take()]
+            if "/app/fail" in sends:
+                assert [frame.headers.get("failed-destination") for frame in frames] == ["/app/fail"]
+                assert heard == []
+                assert "/queue/b" not in site.stomp._queues
+                assert not site.stomp._queues["/queue/a"].is_empty
+            else:
+                assert [frame.command for frame in frames] == ["RECEIPT"]
+                assert heard == [b"sent", b"answer"]
+                assert site.stomp._queues["/queue/a"].is_empty
+        assert ran == ["good", "fail", "good"]
+
+
 async def test_who_subscribes_to_a_function_gets_its_answer_once() -> None:
     async with open_stomp() as site:
 

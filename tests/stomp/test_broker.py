@@ -206,6 +206,36 @@ async def test_what_cannot_be_sent_raises_where_it_is_sent() -> None:
             await site.stomp.send("/topic/a", "x", headers={"a": "\ud800"})
 
 
+async def test_what_no_client_could_take_is_refused_where_it_is_sent() -> None:
+    async with open_stomp(max_outgoing_bytes=20_000) as site:
+        stomp = site.stomp
+        stomp.on_subscribe("/app/large")(lambda message: "x" * 20_001)
+        topic, queue = await subscribed(site, "/topic/a"), await subscribed(site, "/queue/a", "client")
+        user = await subscribed(site, "/user/queue/a")
+        [name] = [each.user for each in stomp.clients.values()][2:]
+        for destination, most in (
+            ("/topic/a", 20_000),
+            ("/queue/a", 10_000),
+            (f"/user/{name}/queue/a", 20_000),
+        ):
+            with pytest.raises(LocalProtocolError, match=r"nobody got it.*max_outgoing_bytes"):
+                await stomp.send(destination, "x" * (most + 1))
+            await stomp.send(destination, "x" * (most - 300))
+        for peer in (topic, queue, user):
+            assert [frame.command for frame in await peer.take()] == ["MESSAGE"]
+        sender, asks = await site.connected(), await site.connected()
+        sender.send("SEND", "x" * 20_001, destination="/topic/a")
+        assert "max_outgoing_bytes" in await sender.error()
+        asks.send("SUBSCRIBE", id=1, destination="/app/large")
+        frames: list[Frame] = []
+        with anyio.fail_after(20):
+            while not frames:
+                frames += await asks.take()
+        assert [frame.headers.get("message") for frame in frames] == ["internal error"]
+        assert [await peer.take() for peer in (topic, queue, user)] == [[], [], []]
+        assert topic.closed is queue.closed is user.closed is None
+
+
 async def test_the_application_sends_text_bytes_and_json() -> None:
     async with open_stomp() as site:
         peer = await subscribed(site, "/topic/a")
