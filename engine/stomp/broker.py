@@ -14,8 +14,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal, TypeVar
-from urllib.parse import quote, unquote
+from typing import Literal, TypeVar, overload
 
 from ..dispatch.namespace import Namespace
 from ..errors import (
@@ -28,6 +27,7 @@ from ..live import Allowed
 from ..settings import StompSettings
 from ..subprotocols.stomp import Action, Commit, Connect, SendTo, StompError, Subscribe
 from .client import Messages, Peer, StompClient, StompLogin, StompMessage
+from .destinations import plain, plain_parts, quoted_user, user_destination
 from .functions import Function, Functions, call
 from .message import Published, content_of
 from .queue import Letter, Queue
@@ -77,6 +77,7 @@ class StompBroker:
         self._rooms: list[Rooms] = []
         self._authenticate: Authenticate | None = None
         self._authorize: Authorize | None = None
+        self._other_users = False
 
     # -- what an application registers
 
@@ -90,15 +91,32 @@ class StompBroker:
         self._authenticate = function
         return function
 
-    def authorize(self, function: F) -> F:
+    @overload
+    def authorize(self, function: F, /, *, other_users: bool = False) -> F: ...
+
+    @overload
+    def authorize(self, /, *, other_users: bool = False) -> Callable[[F], F]: ...
+
+    def authorize(self, function: F | None = None, /, *, other_users: bool = False) -> F | Callable[[F], F]:
         """Let a function say what a client may do: ``@stomp.authorize``, with the `StompClient`, ``"send"`` or
-        ``"subscribe"``, and the destination as the client wrote it. True lets it; all else is answered with ERROR.
+        ``"subscribe"``, and the destination. True lets it; all else is answered with ERROR.
+
+        A destination has one spelling here, however the client has quoted it: in ``/app/…`` and in a user's name only
+        slashes and percent signs are quoted, and the client's own user destinations are ``/user/queue/…``.
 
         ``async def``, or ``def`` that runs in a worker thread. Without one, clients may do everything but send to other
         users' destinations.
+
+        Args:
+            other_users: Whether it is asked, too, when a client sends to another user's destinations. Else that is
+                refused, whatever it would say.
         """
-        self._authorize = function
-        return function
+
+        def register(function: F) -> F:
+            self._authorize, self._other_users = function, other_users
+            return function
+
+        return register if function is None else register(function)
 
     def handle(self, destination: str, *, send_to: str | None = None) -> Callable[[F], F]:
         """Let a function have what clients send to a destination: ``@stomp.handle("/app/rooms/{room}/say")``.
@@ -201,7 +219,7 @@ class StompBroker:
         Raises:
             LocalProtocolError: as `send`.
         """
-        await self.send(f"/user/{quote(user, safe='')}{destination}", value, headers=headers)
+        await self.send(f"/user/{quoted_user(user)}{destination}", value, headers=headers)
 
     async def serve(
         self, session: Peer, *, heart_beat: float | None = None, close: Close | None = None
@@ -294,12 +312,16 @@ class StompBroker:
     async def check(
         self, client: StompClient, action: Literal["send", "subscribe"], destination: str
     ) -> None:
+        if action == "send" and not self._other_users:
+            user, _ = user_destination(destination, client.user)
+            if user not in (None, client.user):
+                raise StompError("clients may not send to other users")
         if self._authorize is None:
-            if action == "send" and _user_destination(destination, client.user)[0] not in (None, client.user):
-                raise StompError("clients may not send to other users (there is no authorize function)")
             return
         try:
-            answer = await guarded(call(self._authorize, client, action, destination), "authorize")
+            answer = await guarded(
+                call(self._authorize, client, action, plain(destination, client.user)), "authorize"
+            )
         except Exception:
             logger.exception("authorize failed; the client is refused")
             answer = False
@@ -318,7 +340,7 @@ class StompBroker:
             if self._handlers.find(destination) is None:
                 raise StompError("there is no such destination")
         elif not destination.startswith(("/topic/", "/queue/")):
-            if _user_destination(destination, client.user)[0] is None:
+            if user_destination(destination, client.user)[0] is None:
                 raise StompError("there is no such destination")
         elif destination.startswith("/topic/"):
             for rooms in self._rooms:
@@ -356,7 +378,7 @@ class StompBroker:
         if found is None:
             raise StompError("there is no such destination")
         function, send_to, params = found
-        message = StompMessage(client, send.destination, send.headers, send.body, params)
+        message = StompMessage(client, plain_parts(send.destination), send.headers, send.body, params)
         content: dict[str, object] = {"message": _FAILED}
         try:
             value = await guarded(call(function, message), "the function")
@@ -416,7 +438,7 @@ class StompBroker:
             finally:
                 self.tidy(queue)
         else:
-            user, rest = _user_destination(destination, sender)
+            user, rest = user_destination(destination, sender)
             if user is None:
                 raise StompError("there is no such destination")
             for subscriber in list(self._users.get((user, rest), ())):
@@ -469,7 +491,7 @@ class StompBroker:
             queue.add(subscriber)
             queue.pump()
         else:
-            user, rest = _user_destination(destination, client.user)
+            user, rest = user_destination(destination, client.user)
             if user is None or user != client.user:
                 raise StompError("there is no such destination")
             key = (user, rest)
@@ -503,7 +525,9 @@ class StompBroker:
         if found is None:
             raise StompError("there is no such destination")
         function, _, params = found
-        message = StompMessage(client, subscription.destination, subscription.headers, b"", params)
+        message = StompMessage(
+            client, plain_parts(subscription.destination), subscription.headers, b"", params
+        )
         try:
             value = await guarded(call(function, message), "the function")
             content_type, body = content_of(value)
@@ -535,13 +559,3 @@ def _published(headers: Mapping[str, str], body: bytes) -> Published:
         return Published(headers, body)
     except LocalProtocolError as error:
         raise StompError(str(error)) from error
-
-
-def _user_destination(destination: str, sender: str | None) -> tuple[str | None, str]:
-    """The user that a destination is of, and which one of his it is; None if it is none."""
-    _, root, first, *rest = [*destination.split("/", 3), "", ""][:4]
-    if root != "user" or not first or not rest[0]:
-        return None, ""
-    if first in ("queue", "topic"):
-        return sender, f"/{first}/{rest[0]}"
-    return (unquote(first), f"/{rest[0]}") if rest[0].startswith(("queue/", "topic/")) else (None, "")

@@ -11,6 +11,7 @@ from urllib.parse import unquote
 from anyio import to_thread
 
 from ..errors import LocalProtocolError
+from .destinations import plain_parts
 
 __all__ = ["Function", "Functions", "call"]
 
@@ -52,18 +53,21 @@ class Functions:
         if not pattern.startswith("/"):
             raise LocalProtocolError(f"a destination begins with a slash: {pattern!r} does not")
         if not _PLACE.search(pattern):
+            pattern = plain_parts(pattern)
             if pattern in self._exact:
                 raise LocalProtocolError(f"{self._what} {pattern!r} has a function already")
             self._exact[pattern] = (function, send_to)
             return
         parts = _PLACE.split(pattern)
         expression = "".join(
-            f"(?P<{part}>[^/]+)" if number % 2 else re.escape(part) for number, part in enumerate(parts)
+            f"(?P<{part}>[^/]+)" if number % 2 else re.escape(plain_parts(part))
+            for number, part in enumerate(parts)
         )
         self._patterns.append((re.compile(expression), function, send_to))
 
     def find(self, destination: str) -> tuple[Function, str | None, dict[str, str]] | None:
         """The function of a destination, where its answer goes, and what stands in the places."""
+        destination = plain_parts(destination)
         found = self._exact.get(destination)
         if found is not None:
             return (*found, {})

@@ -310,6 +310,12 @@ async def test_clients_send_to_other_users_only_where_the_application_lets_them(
         ann.send("SEND", "x", destination="/user/bob/queue/a")
         assert "other users" in await ann.error()
         site.stomp.authorize(_yes)
+        for destination in ("/user/bob/queue/a", "/user/%62ob/queue/a"):
+            ann = await site.connected(login="ann", passcode="ann")
+            ann.send("SEND", "x", destination=destination)
+            assert "other users" in await ann.error()
+        assert await bob.take() == []
+        site.stomp.authorize(other_users=True)(_yes)
         ann = await site.connected(login="ann", passcode="ann")
         ann.send("SEND", "x", destination="/user/bob/queue/a")
         await ann.take()
@@ -317,6 +323,68 @@ async def test_clients_send_to_other_users_only_where_the_application_lets_them(
         # To hear what is another's, nobody may ask.
         ann.send("SUBSCRIBE", id="1", destination="/user/bob/queue/a")
         assert await ann.error() == "there is no such destination"
+
+
+async def test_however_a_client_quotes_a_name_authorize_sees_one_spelling() -> None:
+    asked: list[str] = []
+    async with open_stomp(with_users) as site:
+
+        @site.stomp.authorize(other_users=True)
+        async def may(client: StompClient, action: str, destination: str) -> bool:
+            asked.append(destination)
+            return not destination.startswith(("/user/admin/", "/app/rooms/admin/"))
+
+        @site.stomp.handle("/app/rooms/{room}/s%61y", send_to="/user/queue/a")
+        async def say(message: StompMessage) -> str:
+            return f"{message.destination} {message.params['room']}"
+
+        admin = await site.connected(login="admin", passcode="admin")
+        admin.send("SUBSCRIBE", id="1", destination="/user/%61dmin/queue/a")
+        await settled()
+        for destination in ("/user/%61dmin/queue/a", "/user/%61%64min/queue/a", "/app/rooms/%61dmin/say"):
+            bob = await site.connected(login="bob", passcode="bob")
+            bob.send("SEND", "spoof", destination=destination)
+            assert await bob.error() == "this client may not send here"
+        assert await admin.take() == []
+        bob = await site.connected(login="b/b%", passcode="b/b%")
+        for destination in ("/user/%62%2fb%25/queue/a", "/user/queue/a"):
+            bob.send("SUBSCRIBE", id=destination, destination=destination)
+        bob.send("SEND", destination="/app/rooms/%62%2fb%25/say")
+        assert [frame.body for frame in await bob.take()] == [b"/app/rooms/b%2Fb%25/say b/b%"] * 2
+        assert asked == [
+            "/user/queue/a",
+            *["/user/admin/queue/a"] * 2,
+            "/app/rooms/admin/say",
+            *["/user/queue/a"] * 2,
+            "/app/rooms/b%2Fb%25/say",
+        ]
+
+
+@pytest.mark.parametrize("user", ["queue", "topic", "%71ueue", "a/queue", "é ?"])
+async def test_a_user_of_any_name_is_reached(user: str) -> None:
+    asked: list[str] = []
+    async with open_stomp(with_users) as site:
+
+        @site.stomp.authorize(other_users=True)
+        async def may(client: StompClient, action: str, destination: str) -> bool:
+            asked.append(destination)
+            return True
+
+        peer = await site.connected(login=user, passcode=user)
+        peer.send("SUBSCRIBE", id="1", destination="/user/queue/a")
+        await settled()
+        await site.stomp.send_to_user(user, "/queue/a", "x")
+        assert (await peer.one()).headers["destination"] == "/user/queue/a"
+        ann = await site.connected(login="ann", passcode="ann")
+        every = "".join([f"%{byte:02x}" for byte in user.encode()])
+        ann.send("SEND", "y", destination=f"/user/{every}/queue/a")
+        await ann.take()
+        assert (await peer.one()).body == b"y"
+        # What authorize is told is what a client may write, and no other's.
+        ann.send("SEND", "z", destination=asked[-1])
+        await ann.take()
+        assert (await peer.one()).body == b"z"
+        assert len(set(asked)) == 2
 
 
 async def _yes(client: StompClient, action: str, destination: str) -> bool:
