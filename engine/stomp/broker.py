@@ -403,7 +403,13 @@ class StompBroker:
         headers = {"failed-destination": send.destination}
         if send.receipt is not None:
             headers["receipt-id"] = send.receipt
-        content_type, body = content_of({name: value for name, value in content.items() if value is not None})
+        try:
+            content_type, body = content_of(
+                {name: value for name, value in content.items() if value is not None}
+            )
+        except LocalProtocolError as error:
+            logger.error("the error of the function of %r cannot be sent: %s", send.destination, error)
+            content_type, body = content_of({"message": _FAILED})
         headers["content-type"] = content_type
         await self._publish(f"/user{_ERRORS}", headers, body, client.user, only=client)
 

@@ -242,6 +242,42 @@ async def test_a_failure_goes_to_the_sender_and_is_no_receipt(caplog: pytest.Log
         assert caplog.text.count("ValueError: secret") == 1
 
 
+async def test_an_error_that_cannot_be_sent_is_an_internal_one(caplog: pytest.LogCaptureFixture) -> None:
+    async with open_stomp() as site:
+
+        @site.stomp.handle("/app/fail")
+        async def fail(message: StompMessage) -> None:
+            said = message.json()
+            raise EventError(f"no {said}" if said else "no", data=None if said else object())
+
+        peer = await site.connected()
+        peer.send("SUBSCRIBE", id="1", destination="/user/queue/errors")
+        for body in ('"\\ud800"', "0", '"a"'):
+            peer.send("SEND", body, destination="/app/fail")
+        failed = b'{"message":"internal error"}'
+        assert [frame.body for frame in await peer.take()] == [failed, failed, b'{"message":"no a"}']
+        assert caplog.text.count("the error of the function of '/app/fail' cannot be sent") == 2
+        assert len(caplog.records) == 2
+
+
+async def test_an_error_says_what_a_header_can(caplog: pytest.LogCaptureFixture) -> None:
+    async with open_stomp() as site:
+
+        @site.stomp.on_subscribe("/app/{name}")
+        async def state(message: StompMessage) -> None:
+            raise EventError(f"no {message.params['name']}\ud800\n:")
+
+        for in_session in (False, True):
+            peer = await site.connected(in_session=in_session)
+            peer.send("SUBSCRIBE", id="1", destination="/app/x%00y")
+            assert await peer.error() == "no x\ufffdy? :"
+        peer = await site.connected()
+        [client] = site.stomp.clients.values()
+        client.disconnect("a\0b")
+        assert await peer.error() == "a\ufffdb"
+        assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
 async def test_who_subscribes_to_a_function_gets_its_answer_once() -> None:
     async with open_stomp() as site:
 

@@ -229,6 +229,16 @@ async def test_only_the_rooms_that_were_named_are_topics_and_others_are_topics_a
         assert await heard(socket) == [["news"], ["x"], ["message", 1]]
 
 
+async def test_a_filter_that_fails_is_an_internal_error(caplog: pytest.LogCaptureFixture) -> None:
+    async with talk(lambda room: {"news": True}[room]) as here:
+        for command in ("SUBSCRIBE", "SEND"):
+            peer = await here.site.connected()
+            peer.send(command, id=1, destination="/topic/other", receipt="r")
+            assert await peer.error() == "internal error"
+            assert peer.frames[-1].headers["receipt-id"] == "r"
+        assert caplog.text.count("KeyError: 'other'") == 2
+
+
 async def test_a_sockets_own_room_is_never_a_topic() -> None:
     async with talk(lambda room: True) as here:
         await here.socket()
