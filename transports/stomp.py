@@ -166,6 +166,12 @@ class Stomp(StompBroker, Endpoint):
             return super()._new_session(peer, heart_beat, close)
         return RelaySession(self._relay, self, peer, heart_beat=heart_beat, close=close)
 
+    def _can_publish(self, destination: str) -> bool:
+        if self._relay is None or destination.startswith(("/user/", "/app/")):
+            return super()._can_publish(destination)
+        # What there is besides, such as /exchange/…, is the broker's to say.
+        return destination.startswith("/")
+
     async def _publish(
         self,
         destination: str,

@@ -131,8 +131,13 @@ class StompBroker:
                 topic of the same name: ``/app/greetings`` answers to ``/topic/greetings``.
 
         Raises:
-            LocalProtocolError: the destination has a function already, or is none.
+            LocalProtocolError: the destination has a function already, does not begin with ``/app/`` or is none, or the
+                answer could not be sent.
         """
+        if send_to is not None and not self._can_publish(send_to):
+            raise LocalProtocolError(
+                f"send_to={send_to!r} is no destination: /topic/…, /queue/…, or /user/queue/… of the client itself"
+            )
 
         def register(function: F) -> F:
             self._handlers.add(destination, function, send_to)
@@ -398,6 +403,12 @@ class StompBroker:
                 logger.error("what the function of %r returns cannot be sent: %s", send.destination, error)
         await self._tell(client, send, content)
         return False
+
+    def _can_publish(self, destination: str) -> bool:
+        """Whether there is such a destination."""
+        return (
+            destination.startswith(("/topic/", "/queue/")) or user_destination(destination, "")[0] is not None
+        )
 
     async def _tell(self, client: StompClient, send: SendTo, content: dict[str, object]) -> None:
         headers = {"failed-destination": send.destination}

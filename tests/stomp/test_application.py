@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Any
 
@@ -305,9 +306,43 @@ async def test_who_subscribes_to_a_function_gets_its_answer_once() -> None:
 def test_functions_that_could_never_be_called_are_refused() -> None:
     stomp = Stomp()
     stomp.handle("/app/a")(print)
-    for destination, function in (("/app/a", print), ("app/b", print), ("/app/c", None)):
-        with pytest.raises(LocalProtocolError):
-            stomp.handle(destination)(function)  # type: ignore[type-var]
+    stomp.handle("/app/{a}/b")(print)
+    for destination, words in (
+        ("/app/a", "already"),
+        ("/app/%61", "already"),
+        ("/app/{b}/b", "already"),
+        ("/hello", "'/app/hello'"),
+        ("hello/{name}", "'/app/hello/{name}'"),
+        ("app/hello", "'/app/hello'"),
+        ("/topic/x", "'/app/x'"),
+        ("/app/**", "{name}"),
+        ("/app/{a}/{a}", "names"),
+        ("/app/{1}", "names"),
+    ):
+        with pytest.raises(LocalProtocolError, match=re.escape(words)):
+            stomp.handle(destination)(print)
+    with pytest.raises(LocalProtocolError, match="'/app/state'"):
+        stomp.on_subscribe("/state")(print)
+    with pytest.raises(LocalProtocolError, match="callable"):
+        stomp.handle("/app/c")(None)  # type: ignore[type-var]
+
+
+def test_answers_that_could_never_be_sent_are_refused() -> None:
+    stomp, relayed = Stomp(), Stomp(relay="stomp://localhost")
+    for one, send_to in (
+        (stomp, "topic/x"),
+        (stomp, "/exchange/x"),
+        (stomp, "/app/x"),
+        (stomp, "/user/x"),
+        (relayed, "topic/x"),
+        (relayed, "/app/x"),
+        (relayed, "/user/x"),
+    ):
+        with pytest.raises(LocalProtocolError, match=f"send_to='{send_to}'"):
+            one.handle("/app/x", send_to=send_to)
+    for number, send_to in enumerate(("/topic/x", "/queue/x", "/user/queue/x", "/user/ann/queue/x")):
+        stomp.handle(f"/app/{number}", send_to=send_to)(print)
+    relayed.handle("/app/x", send_to="/exchange/x")(print)
 
 
 # --- users
