@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal, TypeVar, overload
+from typing import Literal, TypeVar, cast, overload
 
 from ..dispatch.namespace import Namespace
 from ..errors import (
@@ -64,7 +64,7 @@ class StompBroker:
         host: Host | None = None,
         server: str = "holdfast",
     ) -> None:
-        self.limits = limits or StompSettings()
+        self.limits = StompSettings.given(limits)
         self.host = host or Host()
         self.server = server
         self._id = secrets.token_urlsafe(9)
@@ -178,7 +178,10 @@ class StompBroker:
 
         Raises:
             LocalProtocolError: the event's name is reserved.
+            TypeError: ``rooms`` is a single text.
         """
+        if isinstance(rooms, str | bytes):
+            raise TypeError(f"rooms={rooms!r} would be all parts of this text: say [{rooms!r}]")
         limit = self.limits.max_frame_bytes
         self._rooms.append(
             Rooms(namespace, prefix=prefix, rooms=rooms, event=event, id=self._id, limit_bytes=limit)
@@ -206,6 +209,12 @@ class StompBroker:
             LocalProtocolError: there is no such destination, its queue is full, or this cannot be sent; nobody got it.
         """
         content_type, body = content_of(value)
+        for name, text in (headers or {}).items():
+            # Somebody who comes from JSON hands in numbers.
+            if not isinstance(cast("object", text), str):
+                raise LocalProtocolError(
+                    f"the header {name!r} is to be text, such as {str(text)!r}: not {text!r}"
+                )
         headers = {"content-type": content_type, **(headers or {})}
         try:
             await self._publish(destination, headers, body, None)

@@ -28,6 +28,15 @@ def page_names() -> dict[str, Any]:
     return names
 
 
+async def test_the_pages_application_serves_rooms_and_topics() -> None:
+    app = page_names()["app"]
+    async with drive(app) as client:
+        socket = client.websocket("/socket.io/?EIO=4&transport=websocket")
+        await socket.accept()
+        peer = client.websocket("/stomp/", subprotocols=["v12.stomp"])
+        await peer.accept()
+
+
 async def test_python_of_the_page_runs_and_opens_nothing() -> None:
     stomp = page_names()["stomp"]
 

@@ -290,3 +290,18 @@ async def test_nobody_is_in_the_room_when_the_last_subscriber_has_left() -> None
         again = await here.subscriber()
         await here.io.to("news").emit("e")
         assert len(await again.take()) == 1
+
+
+def test_one_name_is_not_its_letters() -> None:
+    with pytest.raises(TypeError, match=re.escape("say ['news']")):
+        Stomp().join_rooms(Server(), "news")
+
+
+async def test_headers_that_are_no_text_are_refused() -> None:
+    headers: Any = {"priority": 5}
+    for send in (
+        Stomp().send("/topic/news", 1, headers=headers),
+        Stomp().send_to_user("ann", "/queue/a", 1, headers=headers),
+    ):
+        with pytest.raises(LocalProtocolError, match="the header 'priority' is to be text, such as '5'"):
+            await send
