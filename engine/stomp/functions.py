@@ -52,33 +52,14 @@ class Functions:
         """
         if not callable(function):
             raise LocalProtocolError(f"what handles {pattern!r} is not callable")
-        if not pattern.startswith(_PREFIX):
-            remedy = _PREFIX + _OTHERS.sub("", pattern, count=1)
-            raise LocalProtocolError(
-                f"{pattern!r} would never be asked: functions stand behind {_PREFIX}…, such as {remedy!r}"
-            )
-        if "*" in pattern:
-            raise LocalProtocolError(
-                f"{pattern!r} has a *, which means nothing here: a place for what stands between two slashes is "
-                "{name}, such as '/app/rooms/{room}'"
-            )
+        _check(pattern)
         if not _PLACE.search(pattern):
             pattern = plain_parts(pattern)
             if pattern in self._exact:
                 raise LocalProtocolError(f"{self._what} {pattern!r} has a function already")
             self._exact[pattern] = (function, send_to)
             return
-        parts = _PLACE.split(pattern)
-        expression = "".join(
-            f"(?P<{part}>[^/]+)" if number % 2 else re.escape(plain_parts(part))
-            for number, part in enumerate(parts)
-        )
-        try:
-            compiled = re.compile(expression)
-        except re.error as error:
-            raise LocalProtocolError(
-                f"the places of {pattern!r} need names of their own that are identifiers: {error}"
-            ) from error
+        compiled = _compiled(pattern)
         if any(_shape(compiled) == _shape(other) for other, _, _ in self._patterns):
             raise LocalProtocolError(f"{self._what} {pattern!r} has a function already")
         self._patterns.append((compiled, function, send_to))
@@ -94,6 +75,33 @@ class Functions:
             if match is not None:
                 return function, send_to, {name: unquote(value) for name, value in match.groupdict().items()}
         return None
+
+
+def _check(pattern: str) -> None:
+    if not pattern.startswith(_PREFIX):
+        remedy = _PREFIX + _OTHERS.sub("", pattern, count=1)
+        raise LocalProtocolError(
+            f"{pattern!r} would never be asked: functions stand behind {_PREFIX}…, such as {remedy!r}"
+        )
+    if "*" in pattern:
+        raise LocalProtocolError(
+            f"{pattern!r} has a *, which means nothing here: a place for what stands between two slashes is "
+            "{name}, such as '/app/rooms/{room}'"
+        )
+
+
+def _compiled(pattern: str) -> re.Pattern[str]:
+    parts = _PLACE.split(pattern)
+    expression = "".join(
+        f"(?P<{part}>[^/]+)" if number % 2 else re.escape(plain_parts(part))
+        for number, part in enumerate(parts)
+    )
+    try:
+        return re.compile(expression)
+    except re.error as error:
+        raise LocalProtocolError(
+            f"the places of {pattern!r} need names of their own that are identifiers: {error}"
+        ) from error
 
 
 def _shape(pattern: re.Pattern[str]) -> str:
