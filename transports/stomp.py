@@ -6,6 +6,7 @@ The registry of WebSocket subprotocols: v10.stomp, v11.stomp, v12.stomp.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields
 from functools import partial
 from typing import Any
 
@@ -34,6 +35,8 @@ __all__ = ["Stomp"]
 _SUBPROTOCOLS = ("v12.stomp", "v11.stomp", "v10.stomp")
 _BARE = "stomp"
 _RESTART = 1012
+# connect_timeout is one of sessions, too.
+_LIMITS = {setting.name for setting in fields(StompSettings)} - {setting.name for setting in fields(Settings)}
 # How much larger a message may be on its way than what it says: bytes are base64 in polls and streams, and
 # a frame has line ends, so its text travels as JSON. By SockJS bytes are a list of numbers.
 _LARGER = 2
@@ -123,7 +126,10 @@ class Stomp(StompBroker, Endpoint):
         settings: Settings | None = None,
         **options: Any,
     ) -> None:
-        limits = limits or StompSettings()
+        limits = StompSettings.given(limits)
+        for name in options:
+            if name in _LIMITS:
+                raise TypeError(f"{name} is a limit of STOMP: Stomp(limits=StompSettings({name}=…))")
         if settings is None:
             larger = _LARGER if sockjs is False else _LARGER_BY_SOCKJS
             largest = larger * (limits.max_frame_bytes + limits.max_head_bytes)
@@ -165,6 +171,12 @@ class Stomp(StompBroker, Endpoint):
         if self._relay is None:
             return super()._new_session(peer, heart_beat, close)
         return RelaySession(self._relay, self, peer, heart_beat=heart_beat, close=close)
+
+    def _can_publish(self, destination: str) -> bool:
+        if self._relay is None or destination.startswith(("/user/", "/app/")):
+            return super()._can_publish(destination)
+        # What there is besides, such as /exchange/…, is the broker's to say.
+        return destination.startswith("/")
 
     async def _publish(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
+from typing import cast
 
 from .rules import Rule, count, rule_of, seconds, size, text_of
 
@@ -81,6 +82,23 @@ class StompSettings:
     max_queue_bytes: int = size(16_000_000)
     max_all_queues_bytes: int = size(64_000_000)
     max_deliveries: int = count(16)
+
+    @classmethod
+    def given(cls, limits: StompSettings | None) -> StompSettings:
+        """What was given as ``limits``, or the defaults.
+
+        Raises:
+            TypeError: it is something else.
+        """
+        if limits is None:
+            return cls()
+        # Somebody who comes from JavaScript hands in a dict.
+        if not isinstance(cast("object", limits), StompSettings):
+            kind = type(limits).__name__
+            raise TypeError(
+                f"limits must be StompSettings, not {kind}: limits=StompSettings(max_subscriptions=50)"
+            )
+        return limits
 
     def __post_init__(self) -> None:
         for setting in fields(self):

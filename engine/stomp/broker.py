@@ -14,8 +14,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Literal, TypeVar
-from urllib.parse import quote, unquote
+from typing import Literal, TypeVar, cast, overload
 
 from ..dispatch.namespace import Namespace
 from ..errors import (
@@ -28,6 +27,7 @@ from ..live import Allowed
 from ..settings import StompSettings
 from ..subprotocols.stomp import Action, Commit, Connect, SendTo, StompError, Subscribe
 from .client import Messages, Peer, StompClient, StompLogin, StompMessage
+from .destinations import plain, plain_parts, quoted_user, user_destination
 from .functions import Function, Functions, call
 from .message import Published, content_of
 from .queue import Kept, Letter, Queue
@@ -64,7 +64,7 @@ class StompBroker:
         host: Host | None = None,
         server: str = "holdfast",
     ) -> None:
-        self.limits = limits or StompSettings()
+        self.limits = StompSettings.given(limits)
         self.host = host or Host()
         self.server = server
         self._id = secrets.token_urlsafe(9)
@@ -80,6 +80,7 @@ class StompBroker:
         self._rooms: list[Rooms] = []
         self._authenticate: Authenticate | None = None
         self._authorize: Authorize | None = None
+        self._other_users = False
 
     # -- what an application registers
 
@@ -93,15 +94,32 @@ class StompBroker:
         self._authenticate = function
         return function
 
-    def authorize(self, function: F) -> F:
+    @overload
+    def authorize(self, function: F, /, *, other_users: bool = False) -> F: ...
+
+    @overload
+    def authorize(self, /, *, other_users: bool = False) -> Callable[[F], F]: ...
+
+    def authorize(self, function: F | None = None, /, *, other_users: bool = False) -> F | Callable[[F], F]:
         """Let a function say what a client may do: ``@stomp.authorize``, with the `StompClient`, ``"send"`` or
-        ``"subscribe"``, and the destination as the client wrote it. True lets it; all else is answered with ERROR.
+        ``"subscribe"``, and the destination. True lets it; all else is answered with ERROR.
+
+        A destination has one spelling here, however the client has quoted it: in ``/app/…`` and in a user's name only
+        slashes and percent signs are quoted, and the client's own user destinations are ``/user/queue/…``.
 
         ``async def``, or ``def`` that runs in a worker thread. Without one, clients may do everything but send to other
         users' destinations.
+
+        Args:
+            other_users: Whether it is asked, too, when a client sends to another user's destinations. Else that is
+                refused, whatever it would say.
         """
-        self._authorize = function
-        return function
+
+        def register(function: F) -> F:
+            self._authorize, self._other_users = function, other_users
+            return function
+
+        return register if function is None else register(function)
 
     def handle(self, destination: str, *, send_to: str | None = None) -> Callable[[F], F]:
         """Let a function have what clients send to a destination: ``@stomp.handle("/app/rooms/{room}/say")``.
@@ -116,8 +134,13 @@ class StompBroker:
                 topic of the same name: ``/app/greetings`` answers to ``/topic/greetings``.
 
         Raises:
-            LocalProtocolError: the destination has a function already, or is none.
+            LocalProtocolError: the destination has a function already, does not begin with ``/app/`` or is none, or the
+                answer could not be sent.
         """
+        if send_to is not None and not self._can_publish(send_to):
+            raise LocalProtocolError(
+                f"send_to={send_to!r} is no destination: /topic/…, /queue/…, or /user/queue/… of the client itself"
+            )
 
         def register(function: F) -> F:
             self._handlers.add(destination, function, send_to)
@@ -158,7 +181,10 @@ class StompBroker:
 
         Raises:
             LocalProtocolError: the event's name is reserved.
+            TypeError: ``rooms`` is a single text.
         """
+        if isinstance(rooms, str | bytes):
+            raise TypeError(f"rooms={rooms!r} would be all parts of this text: say [{rooms!r}]")
         limit = self.limits.max_frame_bytes
         self._rooms.append(
             Rooms(namespace, prefix=prefix, rooms=rooms, event=event, id=self._id, limit_bytes=limit)
@@ -187,6 +213,12 @@ class StompBroker:
                 larger than what may wait for a client (``max_outgoing_bytes``). Nobody got it.
         """
         content_type, body = content_of(value)
+        for name, text in (headers or {}).items():
+            # Somebody who comes from JSON hands in numbers.
+            if not isinstance(cast("object", text), str):
+                raise LocalProtocolError(
+                    f"the header {name!r} is to be text, such as {str(text)!r}: not {text!r}"
+                )
         headers = {"content-type": content_type, **(headers or {})}
         try:
             await self._publish(destination, headers, body, None)
@@ -205,7 +237,7 @@ class StompBroker:
         Raises:
             LocalProtocolError: as `send`.
         """
-        await self.send(f"/user/{quote(user, safe='')}{destination}", value, headers=headers)
+        await self.send(f"/user/{quoted_user(user)}{destination}", value, headers=headers)
 
     async def serve(
         self, session: Peer, *, heart_beat: float | None = None, close: Close | None = None
@@ -298,12 +330,16 @@ class StompBroker:
     async def check(
         self, client: StompClient, action: Literal["send", "subscribe"], destination: str
     ) -> None:
+        if action == "send" and not self._other_users:
+            user, _ = user_destination(destination, client.user)
+            if user not in (None, client.user):
+                raise StompError("clients may not send to other users")
         if self._authorize is None:
-            if action == "send" and _user_destination(destination, client.user)[0] not in (None, client.user):
-                raise StompError("clients may not send to other users (there is no authorize function)")
             return
         try:
-            answer = await guarded(call(self._authorize, client, action, destination), "authorize")
+            answer = await guarded(
+                call(self._authorize, client, action, plain(destination, client.user)), "authorize"
+            )
         except Exception:
             logger.exception("authorize failed; the client is refused")
             answer = False
@@ -325,7 +361,7 @@ class StompBroker:
     def _check_destination(self, client: StompClient, send: SendTo) -> None:
         destination = send.destination
         if not destination.startswith(("/topic/", "/queue/")):
-            if _user_destination(destination, client.user)[0] is None:
+            if user_destination(destination, client.user)[0] is None:
                 raise StompError("there is no such destination")
         elif destination.startswith("/topic/"):
             for rooms in self._rooms:
@@ -416,7 +452,7 @@ class StompBroker:
         if found is None:
             raise StompError("there is no such destination")
         function, send_to, params = found
-        message = StompMessage(client, send.destination, send.headers, send.body, params)
+        message = StompMessage(client, plain_parts(send.destination), send.headers, send.body, params)
         content: dict[str, object] = {"message": _FAILED}
         try:
             value = await guarded(call(function, message), "the function")
@@ -442,11 +478,23 @@ class StompBroker:
         logger.error("what the function of %r returns cannot be sent: %s", send.destination, error)
         await self._tell(client, send, {"message": _FAILED})
 
+    def _can_publish(self, destination: str) -> bool:
+        """Whether there is such a destination."""
+        return (
+            destination.startswith(("/topic/", "/queue/")) or user_destination(destination, "")[0] is not None
+        )
+
     async def _tell(self, client: StompClient, send: SendTo, content: dict[str, object]) -> None:
         headers = {"failed-destination": send.destination}
         if send.receipt is not None:
             headers["receipt-id"] = send.receipt
-        content_type, body = content_of({name: value for name, value in content.items() if value is not None})
+        try:
+            content_type, body = content_of(
+                {name: value for name, value in content.items() if value is not None}
+            )
+        except LocalProtocolError as error:
+            logger.error("the error of the function of %r cannot be sent: %s", send.destination, error)
+            content_type, body = content_of({"message": _FAILED})
         headers["content-type"] = content_type
         await self._publish(f"/user{_ERRORS}", headers, body, client.user, only=client)
 
@@ -478,7 +526,7 @@ class StompBroker:
         elif destination.startswith("/queue/"):
             self._to_queue(destination, message)
         else:
-            user, rest = _user_destination(destination, sender)
+            user, rest = user_destination(destination, sender)
             if user is None:
                 raise StompError("there is no such destination")
             for subscriber in list(self._users.get((user, rest), ())):
@@ -577,7 +625,7 @@ class StompBroker:
             self.tidy(queue)
             queue.pump()
         else:
-            user, rest = _user_destination(destination, client.user)
+            user, rest = user_destination(destination, client.user)
             if user is None or user != client.user:
                 raise StompError("there is no such destination")
             key = (user, rest)
@@ -611,7 +659,9 @@ class StompBroker:
         if found is None:
             raise StompError("there is no such destination")
         function, _, params = found
-        message = StompMessage(client, subscription.destination, subscription.headers, b"", params)
+        message = StompMessage(
+            client, plain_parts(subscription.destination), subscription.headers, b"", params
+        )
         try:
             value = await guarded(call(function, message), "the function")
             content_type, body = content_of(value)
@@ -665,13 +715,3 @@ def _published(headers: Mapping[str, str], body: bytes) -> Published:
         return Published(headers, body)
     except LocalProtocolError as error:
         raise StompError(str(error)) from error
-
-
-def _user_destination(destination: str, sender: str | None) -> tuple[str | None, str]:
-    """The user that a destination is of, and which one of his it is; None if it is none."""
-    _, root, first, *rest = [*destination.split("/", 3), "", ""][:4]
-    if root != "user" or not first or not rest[0]:
-        return None, ""
-    if first in ("queue", "topic"):
-        return sender, f"/{first}/{rest[0]}"
-    return (unquote(first), f"/{rest[0]}") if rest[0].startswith(("queue/", "topic/")) else (None, "")

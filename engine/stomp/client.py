@@ -103,7 +103,7 @@ class StompMessage:
 
     Attributes:
         client: Who.
-        destination: Where to.
+        destination: Where to, as `authorize` sees it.
         headers: The client's own.
         body: As it came.
         params: What stands in the places of the destination's pattern.

@@ -51,7 +51,7 @@ __all__ = ["Close", "StompSession", "Subscriber"]
 logger = logging.getLogger("holdfast.stomp")
 
 # What a WebSocket is closed with (RFC 6455, section 7.4.1).
-_DONE, _PROTOCOL_ERROR, _POLICY = 1000, 1002, 1008
+_DONE, _PROTOCOL_ERROR, _POLICY, _FAILURE = 1000, 1002, 1008, 1011
 # How many frames are taken before others have their turn.
 _TURN = 100
 # How long the last words may take.
@@ -340,9 +340,10 @@ class StompSession:
         """ERROR, and the end."""
         if self._end is not None:
             return
-        message = str(error)
+        frame = self._connection.error(str(error), receipt=error.receipt)
+        message = frame.headers["message"]
         logger.info("STOMP client %s is refused: %r", self.id, message)
-        self._say(self._connection.error(message, receipt=error.receipt))
+        self._say(frame)
         self._finish(code, message[:100])
 
     def disconnect(self, message: str, code: int = _DONE) -> None:
@@ -412,6 +413,11 @@ class StompSession:
         except StompError as error:
             error.receipt = error.receipt or receipt
             self._fail(error)
+            return
+        except Exception:
+            # Of the application's own, such as a function that chooses rooms. What is done is unknown: this is the end.
+            logger.exception("what STOMP client %s asks for failed", self.id)
+            self._fail(StompError("internal error", receipt), code=_FAILURE)
             return
         if receipt is not None:
             self._say(Frame("RECEIPT", {"receipt-id": receipt}))

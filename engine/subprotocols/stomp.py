@@ -474,8 +474,10 @@ class StompConnection(Generic[T]):
             self._forget(subscription)
 
     def error(self, message: str, *, receipt: str | None = None, body: str = "") -> Frame:
-        """ERROR, after which nothing is taken any more (rule 2)."""
+        """ERROR, after which nothing is taken any more (rule 2). What no header can say is replaced."""
         self._stage = _Stage.ENDED
+        # It may quote what a client has said in another form, with a NUL or half a character.
+        message = message.replace("\0", "\ufffd").encode(errors="replace").decode()
         headers = {"message": " ".join(message.split())}
         if receipt is not None:
             headers["receipt-id"] = receipt

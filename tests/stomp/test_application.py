@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Any
 
@@ -291,6 +292,42 @@ async def test_a_transaction_whose_function_fails_is_not_done_at_all(failing: st
         assert ran == ["good", "fail", "good"]
 
 
+async def test_an_error_that_cannot_be_sent_is_an_internal_one(caplog: pytest.LogCaptureFixture) -> None:
+    async with open_stomp() as site:
+
+        @site.stomp.handle("/app/fail")
+        async def fail(message: StompMessage) -> None:
+            said = message.json()
+            raise EventError(f"no {said}" if said else "no", data=None if said else object())
+
+        peer = await site.connected()
+        peer.send("SUBSCRIBE", id="1", destination="/user/queue/errors")
+        for body in ('"\\ud800"', "0", '"a"'):
+            peer.send("SEND", body, destination="/app/fail")
+        failed = b'{"message":"internal error"}'
+        assert [frame.body for frame in await peer.take()] == [failed, failed, b'{"message":"no a"}']
+        assert caplog.text.count("the error of the function of '/app/fail' cannot be sent") == 2
+        assert len(caplog.records) == 2
+
+
+async def test_an_error_says_what_a_header_can(caplog: pytest.LogCaptureFixture) -> None:
+    async with open_stomp() as site:
+
+        @site.stomp.on_subscribe("/app/{name}")
+        async def state(message: StompMessage) -> None:
+            raise EventError(f"no {message.params['name']}\ud800\n:")
+
+        for in_session in (False, True):
+            peer = await site.connected(in_session=in_session)
+            peer.send("SUBSCRIBE", id="1", destination="/app/x%00y")
+            assert await peer.error() == "no x\ufffdy? :"
+        peer = await site.connected()
+        [client] = site.stomp.clients.values()
+        client.disconnect("a\0b")
+        assert await peer.error() == "a\ufffdb"
+        assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
 async def test_who_subscribes_to_a_function_gets_its_answer_once() -> None:
     async with open_stomp() as site:
 
@@ -318,9 +355,43 @@ async def test_who_subscribes_to_a_function_gets_its_answer_once() -> None:
 def test_functions_that_could_never_be_called_are_refused() -> None:
     stomp = Stomp()
     stomp.handle("/app/a")(print)
-    for destination, function in (("/app/a", print), ("app/b", print), ("/app/c", None)):
-        with pytest.raises(LocalProtocolError):
-            stomp.handle(destination)(function)  # type: ignore[type-var]
+    stomp.handle("/app/{a}/b")(print)
+    for destination, words in (
+        ("/app/a", "already"),
+        ("/app/%61", "already"),
+        ("/app/{b}/b", "already"),
+        ("/hello", "'/app/hello'"),
+        ("hello/{name}", "'/app/hello/{name}'"),
+        ("app/hello", "'/app/hello'"),
+        ("/topic/x", "'/app/x'"),
+        ("/app/**", "{name}"),
+        ("/app/{a}/{a}", "names"),
+        ("/app/{1}", "names"),
+    ):
+        with pytest.raises(LocalProtocolError, match=re.escape(words)):
+            stomp.handle(destination)(print)
+    with pytest.raises(LocalProtocolError, match="'/app/state'"):
+        stomp.on_subscribe("/state")(print)
+    with pytest.raises(LocalProtocolError, match="callable"):
+        stomp.handle("/app/c")(None)  # type: ignore[type-var]
+
+
+def test_answers_that_could_never_be_sent_are_refused() -> None:
+    stomp, relayed = Stomp(), Stomp(relay="stomp://localhost")
+    for one, send_to in (
+        (stomp, "topic/x"),
+        (stomp, "/exchange/x"),
+        (stomp, "/app/x"),
+        (stomp, "/user/x"),
+        (relayed, "topic/x"),
+        (relayed, "/app/x"),
+        (relayed, "/user/x"),
+    ):
+        with pytest.raises(LocalProtocolError, match=f"send_to='{send_to}'"):
+            one.handle("/app/x", send_to=send_to)
+    for number, send_to in enumerate(("/topic/x", "/queue/x", "/user/queue/x", "/user/ann/queue/x")):
+        stomp.handle(f"/app/{number}", send_to=send_to)(print)
+    relayed.handle("/app/x", send_to="/exchange/x")(print)
 
 
 # --- users
@@ -359,6 +430,12 @@ async def test_clients_send_to_other_users_only_where_the_application_lets_them(
         ann.send("SEND", "x", destination="/user/bob/queue/a")
         assert "other users" in await ann.error()
         site.stomp.authorize(_yes)
+        for destination in ("/user/bob/queue/a", "/user/%62ob/queue/a"):
+            ann = await site.connected(login="ann", passcode="ann")
+            ann.send("SEND", "x", destination=destination)
+            assert "other users" in await ann.error()
+        assert await bob.take() == []
+        site.stomp.authorize(other_users=True)(_yes)
         ann = await site.connected(login="ann", passcode="ann")
         ann.send("SEND", "x", destination="/user/bob/queue/a")
         await ann.take()
@@ -366,6 +443,68 @@ async def test_clients_send_to_other_users_only_where_the_application_lets_them(
         # To hear what is another's, nobody may ask.
         ann.send("SUBSCRIBE", id="1", destination="/user/bob/queue/a")
         assert await ann.error() == "there is no such destination"
+
+
+async def test_however_a_client_quotes_a_name_authorize_sees_one_spelling() -> None:
+    asked: list[str] = []
+    async with open_stomp(with_users) as site:
+
+        @site.stomp.authorize(other_users=True)
+        async def may(client: StompClient, action: str, destination: str) -> bool:
+            asked.append(destination)
+            return not destination.startswith(("/user/admin/", "/app/rooms/admin/"))
+
+        @site.stomp.handle("/app/rooms/{room}/s%61y", send_to="/user/queue/a")
+        async def say(message: StompMessage) -> str:
+            return f"{message.destination} {message.params['room']}"
+
+        admin = await site.connected(login="admin", passcode="admin")
+        admin.send("SUBSCRIBE", id="1", destination="/user/%61dmin/queue/a")
+        await settled()
+        for destination in ("/user/%61dmin/queue/a", "/user/%61%64min/queue/a", "/app/rooms/%61dmin/say"):
+            bob = await site.connected(login="bob", passcode="bob")
+            bob.send("SEND", "spoof", destination=destination)
+            assert await bob.error() == "this client may not send here"
+        assert await admin.take() == []
+        bob = await site.connected(login="b/b%", passcode="b/b%")
+        for destination in ("/user/%62%2fb%25/queue/a", "/user/queue/a"):
+            bob.send("SUBSCRIBE", id=destination, destination=destination)
+        bob.send("SEND", destination="/app/rooms/%62%2fb%25/say")
+        assert [frame.body for frame in await bob.take()] == [b"/app/rooms/b%2Fb%25/say b/b%"] * 2
+        assert asked == [
+            "/user/queue/a",
+            *["/user/admin/queue/a"] * 2,
+            "/app/rooms/admin/say",
+            *["/user/queue/a"] * 2,
+            "/app/rooms/b%2Fb%25/say",
+        ]
+
+
+@pytest.mark.parametrize("user", ["queue", "topic", "%71ueue", "a/queue", "é ?"])
+async def test_a_user_of_any_name_is_reached(user: str) -> None:
+    asked: list[str] = []
+    async with open_stomp(with_users) as site:
+
+        @site.stomp.authorize(other_users=True)
+        async def may(client: StompClient, action: str, destination: str) -> bool:
+            asked.append(destination)
+            return True
+
+        peer = await site.connected(login=user, passcode=user)
+        peer.send("SUBSCRIBE", id="1", destination="/user/queue/a")
+        await settled()
+        await site.stomp.send_to_user(user, "/queue/a", "x")
+        assert (await peer.one()).headers["destination"] == "/user/queue/a"
+        ann = await site.connected(login="ann", passcode="ann")
+        every = "".join([f"%{byte:02x}" for byte in user.encode()])
+        ann.send("SEND", "y", destination=f"/user/{every}/queue/a")
+        await ann.take()
+        assert (await peer.one()).body == b"y"
+        # What authorize is told is what a client may write, and no other's.
+        ann.send("SEND", "z", destination=asked[-1])
+        await ann.take()
+        assert (await peer.one()).body == b"z"
+        assert len(set(asked)) == 2
 
 
 async def _yes(client: StompClient, action: str, destination: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tracemalloc
 from collections.abc import Awaitable, Callable
 from dataclasses import fields
@@ -13,7 +14,7 @@ import pytest
 from asgi_driver import settled
 from stomp_peer import Site, StompPeer, open_stomp
 
-from holdfast import StompMessage, StompSettings
+from holdfast import Settings, Stomp, StompMessage, StompSettings
 from holdfast.engine.stomp.message import Published
 from holdfast.engine.stomp.queue import Kept, Queue
 
@@ -313,3 +314,14 @@ def test_no_limit_is_left_out() -> None:
 def test_a_value_that_is_not_allowed_is_refused(setting: str, value: Any, error: type[Exception]) -> None:
     with pytest.raises(error, match=setting):
         StompSettings(**{setting: value})
+
+
+def test_a_limit_in_the_wrong_place_is_answered_with_the_right_one() -> None:
+    names = {setting.name for setting in fields(StompSettings)}
+    assert names & {setting.name for setting in fields(Settings)} == {"connect_timeout"}
+    for name in names - {"connect_timeout"}:
+        with pytest.raises(TypeError, match=re.escape(f"limits=StompSettings({name}=…)")):
+            Stomp(**{name: 5})
+    for limits in ({"max_subscriptions": 5}, {}, Settings()):
+        with pytest.raises(TypeError, match="limits must be StompSettings, not"):
+            Stomp(limits=limits)  # type: ignore[arg-type]

@@ -229,6 +229,16 @@ async def test_only_the_rooms_that_were_named_are_topics_and_others_are_topics_a
         assert await heard(socket) == [["news"], ["x"], ["message", 1]]
 
 
+async def test_a_filter_that_fails_is_an_internal_error(caplog: pytest.LogCaptureFixture) -> None:
+    async with talk(lambda room: {"news": True}[room]) as here:
+        for command in ("SUBSCRIBE", "SEND"):
+            peer = await here.site.connected()
+            peer.send(command, id=1, destination="/topic/other", receipt="r")
+            assert await peer.error() == "internal error"
+            assert peer.frames[-1].headers["receipt-id"] == "r"
+        assert caplog.text.count("KeyError: 'other'") == 2
+
+
 async def test_a_sockets_own_room_is_never_a_topic() -> None:
     async with talk(lambda room: True) as here:
         await here.socket()
@@ -280,3 +290,18 @@ async def test_nobody_is_in_the_room_when_the_last_subscriber_has_left() -> None
         again = await here.subscriber()
         await here.io.to("news").emit("e")
         assert len(await again.take()) == 1
+
+
+def test_one_name_is_not_its_letters() -> None:
+    with pytest.raises(TypeError, match=re.escape("say ['news']")):
+        Stomp().join_rooms(Server(), "news")
+
+
+async def test_headers_that_are_no_text_are_refused() -> None:
+    headers: Any = {"priority": 5}
+    for send in (
+        Stomp().send("/topic/news", 1, headers=headers),
+        Stomp().send_to_user("ann", "/queue/a", 1, headers=headers),
+    ):
+        with pytest.raises(LocalProtocolError, match="the header 'priority' is to be text, such as '5'"):
+            await send

@@ -292,6 +292,7 @@ def test_nothing_is_taken_after_disconnect_or_an_error() -> None:
         b"more",
     )
     assert side.connection.error("x").headers == {"message": "x"}
+    assert side.connection.error("a\0b\ud800").headers == {"message": "a\ufffdb?"}
     assert side.take(frame("SEND", destination="/queue/a")) == []
 
 
