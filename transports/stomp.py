@@ -27,7 +27,7 @@ from ..engine.stomp.session import Close, StompSession
 from .endpoint import Endpoint
 from .request import Head, Request, handshake_of
 from .sockjs.app import SockJSEndpoint
-from .stomp_relay import Relay, RelaySession
+from .stomp_relay import FORWARDED, Relay, RelaySession
 
 __all__ = ["Stomp"]
 
@@ -98,6 +98,8 @@ class Stomp(StompBroker, Endpoint):
             `SockJSSettings`.
         relay: A real broker in place of our own, ``stomp://login:passcode@host:61613/virtual-host``: each client gets a
             connection of its own to it. Destinations that begin with ``/app/`` and ``/user/`` stay here.
+        relay_destinations: How destinations begin that clients may reach at that broker; others are answered with an
+            ERROR. ``["/"]`` for all that the relay's login may reach. The application's own `send` is not asked.
         clock: Where time comes from; for tests.
         allow_request: As of `Server`. Who a client is, it may also say itself: `authenticate`.
         settings: Whole settings of the sessions and requests…
@@ -118,6 +120,7 @@ class Stomp(StompBroker, Endpoint):
         limits: StompSettings | None = None,
         sockjs: bool | Mapping[str, Any] = False,
         relay: str | None = None,
+        relay_destinations: Iterable[str] = FORWARDED,
         clock: Clock | None = None,
         allow_request: AllowRequest | None = None,
         settings: Settings | None = None,
@@ -141,7 +144,7 @@ class Stomp(StompBroker, Endpoint):
             make = sockjs_handler_maker(self._serve_sockjs, None, max_rooms=0)
             other = SockJSTable(chosen, host, make, beside=table, bytes_as_numbers=True)
             self._sockjs = _SockJSWay(other, path=path, app=None, allow_request=allow_request)
-        self._relay = None if relay is None else Relay(relay, limits, host)
+        self._relay = None if relay is None else Relay(relay, limits, host, relay_destinations)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._sockjs is not None and scope["type"] != "lifespan" and self._sockjs.serves(scope):

@@ -14,7 +14,7 @@ from anyio.streams.stapled import MultiListener
 from asgi_driver import Client, ManualClock, drive, settled
 from stomp_peer import Site, StompPeer
 
-from holdfast import Engine, LocalProtocolError, Server, Stomp, StompSettings
+from holdfast import Engine, LocalProtocolError, Server, Stomp, StompClient, StompSettings
 
 NOBODY = "stomp://127.0.0.1:1"
 
@@ -124,11 +124,14 @@ class SilentBroker:
 
 
 @asynccontextmanager
-async def relay_to(broker: SilentBroker) -> AsyncIterator[tuple[Site, ManualClock]]:
+async def relay_to(
+    broker: SilentBroker, login: str = "", path: str = "", **options: Any
+) -> AsyncIterator[tuple[Site, ManualClock]]:
     clock = ManualClock()
     async with await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=0) as listener:
         port = listener.extra(SocketAttribute.local_port)
-        stomp = Stomp(relay=f"stomp://127.0.0.1:{port}", clock=clock, limits=StompSettings(heart_beat=0))
+        relay = f"stomp://{login}127.0.0.1:{port}{path}"
+        stomp = Stomp(relay=relay, clock=clock, limits=StompSettings(heart_beat=0), **options)
         async with anyio.create_task_group() as tasks, drive(stomp) as client:
             tasks.start_soon(broker.serve, listener)
             yield Site(stomp, clock, client), clock
@@ -217,6 +220,83 @@ async def test_a_broker_that_takes_what_the_application_sends_and_confirms_nothi
         for number in (1, 2):
             await until(lambda number=number: broker.heard.count(b"SEND\n") == number)
             await clock.advance(5)
+
+
+async def relayed(site: Site) -> StompPeer:
+    """A client that is in."""
+    peer = await site.peer()
+    peer.send("CONNECT", accept_version="1.2", host="h")
+    await text_of(peer, "CONNECTED")
+    return peer
+
+
+@pytest.mark.parametrize(
+    ("command", "headers", "listed"),
+    [
+        *[
+            (command, headers, ["/topic/", "/queue/"])
+            for command in ("SEND", "SUBSCRIBE")
+            for headers in (
+                {"destination": "/exchange/amq.topic/#"},
+                {"destination": "/amq/queue/orders"},
+                {"destination": "/topic"},
+                {},
+            )
+        ],
+        ("SUBSCRIBE", {"destination": "/reply-queue/orders"}, ["/topic/", "/queue/"]),
+        ("SEND", {"destination": "/reply-queue/orders"}, ["/topic/"]),
+        ("SUBSCRIBE", {"destination": "/topic/a", "x_queue_name": "orders"}, ["/topic/"]),
+    ],
+)
+async def test_clients_do_not_reach_all_of_the_virtual_host(
+    command: str, headers: dict[str, str], listed: list[str]
+) -> None:
+    broker = SilentBroker(CONNECTED)
+    async with relay_to(broker, relay_destinations=listed) as (site, _):
+        peer = await relayed(site)
+        peer.send(command, id=1, receipt="r", **headers)
+        error = await text_of(peer, "ERROR")
+        assert "(argument relay_destinations)" in error
+        assert "receipt-id:r" in error
+        await until(lambda: b"DISCONNECT" in broker.heard)
+        assert command.encode() + b"\n" not in broker.heard
+
+
+async def test_what_is_listed_reaches_the_broker_and_queues_for_answers_always_do() -> None:
+    broker = SilentBroker(CONNECTED)
+    async with relay_to(broker, relay_destinations=["/exchange/prices/", "/queue/public."]) as (site, _):
+        peer = await relayed(site)
+        sent = ["/exchange/prices/x", "/queue/public.a", "/temp-queue/a", "/reply-queue/public.b"]
+        for destination in sent:
+            peer.send("SEND", destination=destination)
+        peer.send("SUBSCRIBE", id=1, destination="/exchange/prices/#", x_queue_name="public.c")
+        await until(lambda: b"public.c" in broker.heard)
+        assert all(f"destination:{each}\n".encode() in broker.heard for each in sent)
+        peer.send("SEND", destination="/topic/a")
+        assert "relay_destinations" in await text_of(peer, "ERROR")
+
+
+async def test_the_queue_that_a_subscription_names_is_asked_about() -> None:
+    broker, asked = SilentBroker(CONNECTED), list[str]()
+    async with relay_to(broker) as (site, _):
+
+        @site.stomp.authorize
+        def may(client: StompClient, action: str, destination: str) -> bool:
+            asked.append(destination)
+            return destination.startswith("/topic/")
+
+        peer = await relayed(site)
+        peer.send("SUBSCRIBE", id=1, destination="/topic/a", x_queue_name="orders")
+        assert "may not subscribe here" in await text_of(peer, "ERROR")
+        assert asked == ["/topic/a", "/queue/orders"]
+
+
+@pytest.mark.parametrize(
+    ("listed", "error"), [("/topic/", TypeError), ([], TypeError), ([1], TypeError), (["topic/"], ValueError)]
+)
+def test_what_clients_may_reach_is_a_list_of_beginnings(listed: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match="relay_destinations"):
+        Stomp(relay=NOBODY, relay_destinations=listed)
 
 
 async def by_sockjs(client: Client, id: str, *messages: str) -> str:
