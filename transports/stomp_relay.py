@@ -36,6 +36,7 @@ __all__ = ["FORWARDED", "Relay", "RelaySession"]
 
 logger = logging.getLogger("holdfast.stomp")
 
+_TRY_LATER = 1013
 _PORT, _TLS_PORT = 61613, 61614
 # To reach the broker, and for its answers: less than a client has to be let in, or it would be to blame.
 _PATIENCE = 5.0
@@ -48,6 +49,7 @@ FORWARDED = ("/topic/", "/queue/")
 _OF_ONE_CLIENT = ("/temp-queue/", "/temp-topic/")
 _REPLIES = "/reply-queue/"
 _GONE = "the broker cannot be reached"
+_REFUSED = "the broker is not available"
 _BROKEN = (
     OSError,
     anyio.BrokenResourceError,
@@ -55,6 +57,10 @@ _BROKEN = (
     anyio.EndOfStream,
     RemoteProtocolError,
 )
+
+
+class BrokerRefuses(Exception):
+    """The broker does not take the login or the virtual host that the application has given for it."""
 
 
 class Relay:
@@ -90,6 +96,7 @@ class Relay:
         self._own: Upstream | None = None
         self._turn = anyio.Lock()
         self._receipts = count()
+        self._is_refused = False
 
     def destinations_of(self, frame: Frame) -> list[str]:
         """All that a SEND or a SUBSCRIBE reaches at the broker.
@@ -124,7 +131,8 @@ class Relay:
 
         Raises:
             OSError, TimeoutError: it cannot be reached.
-            StompError: it refuses the login.
+            StompError: it refuses the client's own login.
+            BrokerRefuses: it refuses ours, and the log says so.
             RemoteProtocolError: it is none.
         """
         with self._patience():
@@ -145,10 +153,30 @@ class Relay:
             try:
                 await upstream.send(Frame("CONNECT", headers))
                 await upstream.connect()
+            except StompError as error:
+                await anyio.aclose_forcefully(stream)
+                if self._login is None and login is not None:
+                    raise
+                self._note_refusal()
+                raise BrokerRefuses from error
             except BaseException:
                 await anyio.aclose_forcefully(stream)
                 raise
+            self._is_refused = False
             return upstream
+
+    def _note_refusal(self) -> None:
+        """Once until it lets us in again: clients come back every few seconds. No word of the broker's, which may name
+        what is secret."""
+        if not self._is_refused:
+            self._is_refused = True
+            logger.error(
+                "the broker at %s:%d refuses us: check the login and the passcode in Stomp(relay=…), and that this "
+                "user exists there and may use the virtual host %r; until then STOMP clients are turned away",
+                self._host,
+                self._port,
+                self._vhost,
+            )
 
     async def send(self, destination: str, headers: Mapping[str, str], body: bytes) -> None:
         """Send a message of the application, and return when the broker has it.
@@ -167,6 +195,11 @@ class Relay:
                 except StompError as error:
                     self._own = None
                     raise LocalProtocolError(str(error)) from error
+                except BrokerRefuses as error:
+                    self._own = None
+                    raise LocalProtocolError(
+                        "the broker refuses the login or the virtual host of relay="
+                    ) from error
                 except (*_BROKEN, TimeoutError) as error:
                     self._own, failure = None, error
             raise LocalProtocolError(_GONE) from failure
@@ -309,6 +342,8 @@ class RelaySession(StompSession):
                     await (self._connect(each) if isinstance(each, Connect) else self._frame(each))
             except StompError as error:
                 self._fail(error)
+            except BrokerRefuses:
+                self._fail(StompError(_REFUSED), code=_TRY_LATER)
             except (*_BROKEN, TimeoutError):
                 self._broker_is_gone()
             self._is_held = False
@@ -425,7 +460,7 @@ class RelaySession(StompSession):
     def _broker_is_gone(self) -> None:
         if self._end is None:
             logger.warning("the broker behind the STOMP endpoint cannot be reached, or has gone away")
-        self._fail(StompError(_GONE), code=1013)
+        self._fail(StompError(_GONE), code=_TRY_LATER)
 
     async def _wait_for_room(self) -> None:
         while not self.has_room and self._end is None:

@@ -262,6 +262,49 @@ async def test_clients_do_not_reach_all_of_the_virtual_host(
         assert command.encode() + b"\n" not in broker.heard
 
 
+REFUSED = b"ERROR\nmessage:Bad CONNECT\n\nAccess refused for user 'ann', passcode hidden\n\0"
+
+
+async def test_a_broker_that_refuses_our_login_is_said_once_and_is_not_the_fault_of_clients(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    broker = SilentBroker(REFUSED)
+    async with relay_to(broker, login="ann:hidden@", path="/shop") as (site, _):
+        for _ in range(3):
+            peer = await site.peer()
+            peer.send("CONNECT", accept_version="1.2", host="h", login="bob", passcode="bob's")
+            assert "message:the broker is not available\n" in await text_of(peer, "ERROR")
+            assert await peer.socket.closed() == 1013
+        with pytest.raises(LocalProtocolError, match="refuses the login or the virtual host of relay="):
+            await site.stomp.send("/topic/a", "x")
+        [line] = [each for each in caplog.records if each.name == "holdfast.stomp"]
+        assert line.levelname == "ERROR"
+        assert all(word in line.getMessage() for word in ("relay=", "127.0.0.1:", "'shop'"))
+        assert not any(word in caplog.text for word in ("hidden", "bob"))
+        # It lets us in, and refuses again.
+        broker.greeting = CONNECTED
+        await relayed(site)
+        broker.greeting = REFUSED
+        peer = await site.peer()
+        peer.send("CONNECT", accept_version="1.2", host="h")
+        await text_of(peer, "ERROR")
+        assert caplog.text.count("refuses us") == 2
+
+
+async def test_a_client_whose_own_login_is_refused_reads_what_the_broker_says(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with relay_to(SilentBroker(REFUSED)) as (site, _):
+        peer = await site.peer()
+        peer.send("CONNECT", accept_version="1.2", host="h", login="bob", passcode="wrong")
+        assert "message:Bad CONNECT" in await text_of(peer, "ERROR")
+        # Who names none cannot be to blame.
+        peer = await site.peer()
+        peer.send("CONNECT", accept_version="1.2", host="h")
+        assert "message:the broker is not available" in await text_of(peer, "ERROR")
+        assert "wrong" not in caplog.text
+
+
 async def test_what_is_listed_reaches_the_broker_and_queues_for_answers_always_do() -> None:
     broker = SilentBroker(CONNECTED)
     async with relay_to(broker, relay_destinations=["/exchange/prices/", "/queue/public."]) as (site, _):
