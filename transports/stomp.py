@@ -15,7 +15,7 @@ from ..engine.dispatch.bare import Session, handler_maker
 from ..engine.dispatch.namespace import Namespace
 from ..engine.dispatch.sockjs import SockJSSession, sockjs_handler_maker
 from ..engine.drain import Drained
-from ..engine.errors import LocalProtocolError, SessionClosed
+from ..engine.errors import ErrorCode, LocalProtocolError, RequestRefused, SessionClosed
 from ..engine.host import Clock, Host
 from ..engine.live import AllowRequest, Attachment, Handshake, LiveSession
 from ..engine.server import SessionTable
@@ -224,6 +224,12 @@ class Stomp(StompBroker, Endpoint):
 
     def _parse(self, scope: Scope, head: Head) -> Request:
         query_text: bytes = scope.get("query_string", b"")
+        if scope["type"] == "http" and scope["method"] == "GET" and not query_text:
+            message = (
+                "Transport unknown: this is a STOMP endpoint, and it is running; it is meant for clients, which come "
+                "by a WebSocket, or by a session with a query such as ?EIO=4&transport=polling"
+            )
+            raise RequestRefused(ErrorCode.TRANSPORT_UNKNOWN, message)
         if scope["type"] != "websocket" or b"EIO=" in query_text:
             return super()._parse(scope, head)
         return Request(
@@ -276,6 +282,11 @@ class Stomp(StompBroker, Endpoint):
 
 class _SockJSWay(SockJSEndpoint):
     """SockJS's addresses below our own. Its WebSocket without frames is one for STOMP."""
+
+    def serves(self, scope: Scope) -> bool:
+        """See `SockJSEndpoint.serves`; and who looks by hand is greeted."""
+        looks = scope["type"] == "http" and scope["method"] == "GET" and not scope.get("query_string")
+        return super().serves(scope) or (looks and self._below(scope) in ("", "/"))
 
     def _subprotocol(self, offered: Iterable[str]) -> str | None:
         return _chosen(offered)

@@ -415,6 +415,20 @@ async def test_without_sockjs_there_is_none_and_a_way_may_be_left_out() -> None:
         assert (info["websocket"], info["cookie_needed"]) == (False, True)
 
 
+@pytest.mark.parametrize("path", ["/stomp", "/stomp/"])
+async def test_who_looks_by_hand_reads_what_is_there(path: str) -> None:
+    async with drive(Stomp(clock=ManualClock())) as client:
+        exchange = client.get(path)
+        assert await exchange.start() == 400
+        message = (await exchange.json())["message"]
+        assert "a STOMP endpoint" in message
+        assert "Socket.IO" not in message
+    async with drive(Stomp(sockjs=True, clock=ManualClock())) as client:
+        assert await client.get(path).text() == "Welcome to SockJS!\n"
+        # A session of ours comes there, too.
+        assert await client.get(f"{path}?EIO=4&transport=polling").start() == 200
+
+
 @pytest.mark.parametrize("url", ["http://localhost", "localhost:61613", "stomp://", "stomp:///x"])
 def test_a_relay_has_an_address(url: str) -> None:
     with pytest.raises(ValueError, match="relay"):
