@@ -148,7 +148,8 @@ export class HoldfastSocket extends EventTarget {
    * @throws {DOMException} `InvalidAccessError`: another code. `SyntaxError`: the reason has more than 123 bytes.
    */
   close(code, reason = "") {
-    if (code !== undefined && code != 1000 && !(code >= 3000 && code < 5000)) throw wrong("not a close code", "InvalidAccessError");
+    // From 3000 to 4999, without `<`: shortened, comparisons are turned round, and NaN is then within all bounds.
+    if (code !== undefined && code != 1000 && (code / 1000 + 1) >> 1 != 2) throw wrong("not a close code", "InvalidAccessError");
     if (new TextEncoder().encode(reason).length > 123) throw wrong("reason too long", "SyntaxError");
     if (this.#state >= CLOSING) return;
     /** @type {[number, string]} */

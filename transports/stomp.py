@@ -16,7 +16,7 @@ from ..engine.dispatch.bare import Session, handler_maker
 from ..engine.dispatch.namespace import Namespace
 from ..engine.dispatch.sockjs import SockJSSession, sockjs_handler_maker
 from ..engine.drain import Drained
-from ..engine.errors import LocalProtocolError, SessionClosed
+from ..engine.errors import ErrorCode, LocalProtocolError, RequestRefused, SessionClosed
 from ..engine.host import Clock, Host
 from ..engine.live import AllowRequest, Attachment, Handshake, LiveSession
 from ..engine.server import SessionTable
@@ -28,7 +28,7 @@ from ..engine.stomp.session import Close, StompSession
 from .endpoint import Endpoint
 from .request import Head, Request, handshake_of
 from .sockjs.app import SockJSEndpoint
-from .stomp_relay import Relay, RelaySession
+from .stomp_relay import FORWARDED, Relay, RelaySession
 
 __all__ = ["Stomp"]
 
@@ -101,6 +101,8 @@ class Stomp(StompBroker, Endpoint):
             `SockJSSettings`.
         relay: A real broker in place of our own, ``stomp://login:passcode@host:61613/virtual-host``: each client gets a
             connection of its own to it. Destinations that begin with ``/app/`` and ``/user/`` stay here.
+        relay_destinations: How destinations begin that clients may reach at that broker; others are answered with an
+            ERROR. ``["/"]`` for all that the relay's login may reach. The application's own `send` is not asked.
         clock: Where time comes from; for tests.
         allow_request: As of `Server`. Who a client is, it may also say itself: `authenticate`.
         settings: Whole settings of the sessions and requests…
@@ -121,6 +123,7 @@ class Stomp(StompBroker, Endpoint):
         limits: StompSettings | None = None,
         sockjs: bool | Mapping[str, Any] = False,
         relay: str | None = None,
+        relay_destinations: Iterable[str] = FORWARDED,
         clock: Clock | None = None,
         allow_request: AllowRequest | None = None,
         settings: Settings | None = None,
@@ -147,7 +150,7 @@ class Stomp(StompBroker, Endpoint):
             make = sockjs_handler_maker(self._serve_sockjs, None, max_rooms=0)
             other = SockJSTable(chosen, host, make, beside=table, bytes_as_numbers=True)
             self._sockjs = _SockJSWay(other, path=path, app=None, allow_request=allow_request)
-        self._relay = None if relay is None else Relay(relay, limits, host)
+        self._relay = None if relay is None else Relay(relay, limits, host, relay_destinations)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._sockjs is not None and scope["type"] != "lifespan" and self._sockjs.serves(scope):
@@ -233,6 +236,12 @@ class Stomp(StompBroker, Endpoint):
 
     def _parse(self, scope: Scope, head: Head) -> Request:
         query_text: bytes = scope.get("query_string", b"")
+        if scope["type"] == "http" and scope["method"] == "GET" and not query_text:
+            message = (
+                "Transport unknown: this is a STOMP endpoint, and it is running; it is meant for clients, which come "
+                "by a WebSocket, or by a session with a query such as ?EIO=4&transport=polling"
+            )
+            raise RequestRefused(ErrorCode.TRANSPORT_UNKNOWN, message)
         if scope["type"] != "websocket" or b"EIO=" in query_text:
             return super()._parse(scope, head)
         return Request(
@@ -285,6 +294,11 @@ class Stomp(StompBroker, Endpoint):
 
 class _SockJSWay(SockJSEndpoint):
     """SockJS's addresses below our own. Its WebSocket without frames is one for STOMP."""
+
+    def serves(self, scope: Scope) -> bool:
+        """See `SockJSEndpoint.serves`; and who looks by hand is greeted."""
+        looks = scope["type"] == "http" and scope["method"] == "GET" and not scope.get("query_string")
+        return super().serves(scope) or (looks and self._below(scope) in ("", "/"))
 
     def _subprotocol(self, offered: Iterable[str]) -> str | None:
         return _chosen(offered)

@@ -1,7 +1,7 @@
 """A real broker behind the endpoint: each client has a connection of its own to it, as Spring's relay has it.
 
 1. Frames pass through as they are; both ends see the same version. What the application answers for, ``/app/…`` and
-   ``/user/…``, does not leave us.
+   ``/user/…``, does not leave us; what was not named as the broker's does not reach it.
 2. Heart-beats end here, on both sides: the broker's client is we, who are there as long as the session is.
 3. Who does not take his messages is not read from: the broker keeps them, by its own flow control.
 4. A broker that cannot be reached, or goes away, is an ERROR; clients come again by themselves.
@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Generator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Generator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from itertools import count
@@ -32,10 +32,11 @@ if TYPE_CHECKING:
     from ..engine.stomp import Messages, StompBroker
     from ..engine.stomp.queue import Letter
 
-__all__ = ["Relay", "RelaySession"]
+__all__ = ["FORWARDED", "Relay", "RelaySession"]
 
 logger = logging.getLogger("holdfast.stomp")
 
+_TRY_LATER = 1013
 _PORT, _TLS_PORT = 61613, 61614
 # To reach the broker, and for its answers: less than a client has to be let in, or it would be to blame.
 _PATIENCE = 5.0
@@ -43,7 +44,12 @@ _PATIENCE = 5.0
 _BEAT = 10.0
 _SILENT = 3
 _OURS = ("/app/", "/user/")
+FORWARDED = ("/topic/", "/queue/")
+# They belong to one connection to the broker, so to one client.
+_OF_ONE_CLIENT = ("/temp-queue/", "/temp-topic/")
+_REPLIES = "/reply-queue/"
 _GONE = "the broker cannot be reached"
+_REFUSED = "the broker is not available"
 _BROKEN = (
     OSError,
     anyio.BrokenResourceError,
@@ -53,6 +59,10 @@ _BROKEN = (
 )
 
 
+class BrokerRefuses(Exception):
+    """The broker does not take the login or the virtual host that the application has given for it."""
+
+
 class Relay:
     """Where the broker is, and the application's own connection to it.
 
@@ -60,12 +70,16 @@ class Relay:
         url: ``stomp://login:passcode@host:61613/virtual-host``, or ``stomp+ssl://``. Without a login, clients' own are
             handed on; without a virtual host, it is ``/``.
         host: Whose time it is.
+        forwarded: How destinations begin that clients may reach there.
 
     Raises:
-        ValueError: the address is none.
+        TypeError: ``forwarded`` is no list of texts.
+        ValueError: the address is none, or what ``forwarded`` lists is no beginning of a destination.
     """
 
-    def __init__(self, url: str, limits: StompSettings, host: Host) -> None:
+    def __init__(
+        self, url: str, limits: StompSettings, host: Host, forwarded: Iterable[str] = FORWARDED
+    ) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("stomp", "stomp+ssl") or not parts.hostname:
             raise ValueError("relay must be an address such as stomp://login:passcode@localhost:61613/")
@@ -77,17 +91,48 @@ class Relay:
         self._passcode = unquote(parts.password or "")
         # What a broker says may be as large as what is kept for one client.
         self.limits = replace(limits, max_frame_bytes=max(limits.max_frame_bytes, limits.max_outgoing_bytes))
+        self._forwarded = _beginnings(forwarded)
         self._time = host
         self._own: Upstream | None = None
         self._turn = anyio.Lock()
         self._receipts = count()
+        self._is_refused = False
+
+    def destinations_of(self, frame: Frame) -> list[str]:
+        """All that a SEND or a SUBSCRIBE reaches at the broker.
+
+        Raises:
+            StompError: it is not for clients.
+        """
+        destination = frame.headers.get("destination", "")
+        forwarded = destination.startswith((*self._forwarded, *_OF_ONE_CLIENT))
+        if not forwarded and frame.command == "SEND" and destination.startswith(_REPLIES):
+            # RabbitMQ's other name of a queue, to answer by. Who subscribes to it would take another's answers.
+            forwarded = self._is_queue_forwarded(destination.removeprefix(_REPLIES))
+        if not forwarded:
+            raise StompError(
+                "this destination is not one that clients may reach at the broker (argument relay_destinations)"
+            )
+        # RabbitMQ lets a subscription to a topic name the queue that it reads, which may be any.
+        queue = frame.headers.get("x-queue-name") if frame.command == "SUBSCRIBE" else None
+        if queue is None:
+            return [destination]
+        if not self._is_queue_forwarded(queue):
+            raise StompError(
+                "x-queue-name is not a queue that clients may reach at the broker (argument relay_destinations)"
+            )
+        return [destination, f"/queue/{queue}"]
+
+    def _is_queue_forwarded(self, name: str) -> bool:
+        return f"/queue/{name}".startswith(self._forwarded)
 
     async def open(self, version: Version, login: str | None, passcode: str | None, beat: float) -> Upstream:
         """A connection; `Upstream.connected` is what the broker has said.
 
         Raises:
             OSError, TimeoutError: it cannot be reached.
-            StompError: it refuses the login.
+            StompError: it refuses the client's own login.
+            BrokerRefuses: it refuses ours, and the log says so.
             RemoteProtocolError: it is none.
         """
         with self._patience():
@@ -108,10 +153,30 @@ class Relay:
             try:
                 await upstream.send(Frame("CONNECT", headers))
                 await upstream.connect()
+            except StompError as error:
+                await anyio.aclose_forcefully(stream)
+                if self._login is None and login is not None:
+                    raise
+                self._note_refusal()
+                raise BrokerRefuses from error
             except BaseException:
                 await anyio.aclose_forcefully(stream)
                 raise
+            self._is_refused = False
             return upstream
+
+    def _note_refusal(self) -> None:
+        """Once until it lets us in again: clients come back every few seconds. No word of the broker's, which may name
+        what is secret."""
+        if not self._is_refused:
+            self._is_refused = True
+            logger.error(
+                "the broker at %s:%d refuses us: check the login and the passcode in Stomp(relay=…), and that this "
+                "user exists there and may use the virtual host %r; until then STOMP clients are turned away",
+                self._host,
+                self._port,
+                self._vhost,
+            )
 
     async def send(self, destination: str, headers: Mapping[str, str], body: bytes) -> None:
         """Send a message of the application, and return when the broker has it.
@@ -130,6 +195,11 @@ class Relay:
                 except StompError as error:
                     self._own = None
                     raise LocalProtocolError(str(error)) from error
+                except BrokerRefuses as error:
+                    self._own = None
+                    raise LocalProtocolError(
+                        "the broker refuses the login or the virtual host of relay="
+                    ) from error
                 except (*_BROKEN, TimeoutError) as error:
                     self._own, failure = None, error
             raise LocalProtocolError(_GONE) from failure
@@ -165,6 +235,17 @@ class Relay:
         own, self._own = self._own, None
         if own is not None:
             await anyio.aclose_forcefully(own.stream)
+
+
+def _beginnings(forwarded: Iterable[object]) -> tuple[str, ...]:
+    listed = [] if isinstance(forwarded, str) else list(forwarded)
+    texts = [each for each in listed if isinstance(each, str)]
+    if not texts or len(texts) < len(listed):
+        raise TypeError('relay_destinations must be a list of texts, such as ["/topic/", "/queue/"]')
+    for each in texts:
+        if not each.startswith("/"):
+            raise ValueError(f"relay_destinations: {each!r} does not begin with a slash, as destinations do")
+    return tuple(texts)
 
 
 class Upstream:
@@ -261,6 +342,8 @@ class RelaySession(StompSession):
                     await (self._connect(each) if isinstance(each, Connect) else self._frame(each))
             except StompError as error:
                 self._fail(error)
+            except BrokerRefuses:
+                self._fail(StompError(_REFUSED), code=_TRY_LATER)
             except (*_BROKEN, TimeoutError):
                 self._broker_is_gone()
             self._is_held = False
@@ -294,7 +377,8 @@ class RelaySession(StompSession):
                         self._say(Frame("RECEIPT", {"receipt-id": receipt}))
                     return
                 action = "send" if frame.command == "SEND" else "subscribe"
-                await self._broker.check(self._in(), action, destination)
+                for each in self._relay.destinations_of(frame):
+                    await self._broker.check(self._in(), action, each)
             elif frame.command == "UNSUBSCRIBE" and headers.get("id") in self._own:
                 self._end_own(headers["id"])
                 if receipt is not None:
@@ -376,7 +460,7 @@ class RelaySession(StompSession):
     def _broker_is_gone(self) -> None:
         if self._end is None:
             logger.warning("the broker behind the STOMP endpoint cannot be reached, or has gone away")
-        self._fail(StompError(_GONE), code=1013)
+        self._fail(StompError(_GONE), code=_TRY_LATER)
 
     async def _wait_for_room(self) -> None:
         while not self.has_room and self._end is None:

@@ -13,6 +13,7 @@ import { Server } from "socket.io";
 import msgpackParser from "socket.io-msgpack-parser";
 import { WebSocket } from "ws";
 import { buildBundles, replaceTypes } from "../build.js";
+import { HoldfastSocket } from "../holdfastsocket.js";
 import * as source from "../index.js";
 import { World } from "./world.js";
 
@@ -113,6 +114,24 @@ test("a bundled HoldfastSocket outlives a cut, and sends what it was given befor
   socket.close(1000);
   await world.advance(500);
   assert.deepEqual([one.server.heard, heard, socket.readyState], [["a", "b", "c", "d"], ["a", "b", "c", 1000], 3]);
+});
+
+test("a bundled HoldfastSocket refuses close codes as its source does", async () => {
+  const bundled = (await import(file("holdfast.socket.esm.min.js").href)).HoldfastSocket;
+  for (const Socket of [bundled, HoldfastSocket]) {
+    for (const code of [NaN, "x", null, Infinity, 0, 999, 1001, 2999, 5000, 30000]) {
+      const world = new World();
+      const socket = new Socket("https://server.test/stomp", [], world.options);
+      assert.throws(() => socket.close(code), { name: "InvalidAccessError" }, `${code}`);
+      assert.equal(socket.readyState, 0);
+      socket.close();
+    }
+    for (const code of [undefined, 1000, 3000, 4999, "3000"]) {
+      const socket = new Socket("https://server.test/stomp", [], new World().options);
+      socket.close(code);
+      assert.equal(socket.readyState, 2);
+    }
+  }
 });
 
 test("the bundle of the WebSocket entry has nothing of HTTP, and goes on after a cut as it is minified", async () => {

@@ -8,10 +8,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import cast
 
 from ..errors import LocalProtocolError, SessionClosed
-from ..live import LiveSession, SessionHandler
+from ..live import LiveSession, LiveSockJS, SessionHandler
 from ..session import GO_AWAY, CloseReason
 from ..wire.message import Message
 from ..wire.socketio import SocketPacket, SocketPacketType, encode_socket_packet
+from ..wire.sockjs import JsonText
 from .bare import Session
 from .names import check_rooms
 from .namespace import Namespace
@@ -110,6 +111,24 @@ class SockJSSession(Session):
         if namespace is not None:
             registry = namespace._bound()  # pyright: ignore[reportPrivateUsage]
             self._member = _Member(live, registry, max_rooms)
+
+    async def send(self, data: str | bytes) -> None:
+        """Send one message; waits while too much is kept for a slow peer.
+
+        JavaScript can send half of a character, a lone surrogate: so can this, but for a WebSocket without frames.
+
+        Raises:
+            SessionClosed: the session is over; the message is not delivered.
+            LocalProtocolError: bytes, which this peer does not take; or text that its WebSocket cannot carry.
+        """
+        try:
+            message = Message(data)
+        except LocalProtocolError:
+            live = self._live
+            if not isinstance(data, str) or not isinstance(live, LiveSockJS) or live.raw:
+                raise
+            message = JsonText(data)
+        await self._live.send(message)
 
     def close(self, code: int = GO_AWAY[0], reason: str = GO_AWAY[1]) -> None:
         """End the session. What was sent before still goes out; then the client's `onclose` has this code and reason.

@@ -20,6 +20,7 @@ __all__ = [
     "HTMLFILE_HEAD",
     "OPEN",
     "XHR_PRELUDE",
+    "JsonText",
     "decode_form",
     "decode_messages",
     "decode_numbers",
@@ -38,8 +39,9 @@ HEARTBEAT = "h"
 XHR_PRELUDE = "h" * 2048 + "\n"
 
 _quote = json.JSONEncoder(ensure_ascii=False).encode
-# What some browsers change on the way, as the protocol lists it.
-_MANGLED = re.compile("[\u200c-\u200f\u2028-\u202f\u2060-\u206f\ufff0-\uffff]")
+# What some browsers change on the way, as the protocol lists it, and what UTF-8 cannot carry.
+_MANGLED = re.compile("[\ud800-\udfff\u200c-\u200f\u2028-\u202f\u2060-\u206f\ufff0-\uffff]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 # What ends a script or a line of one.
 _IN_SCRIPT = re.compile("[<>&\u2028\u2029]")
 _NUMBERS = re.compile(r"[0-9]{1,3}(,[0-9]{1,3})*", re.ASCII)
@@ -58,6 +60,21 @@ HTMLFILE_HEAD = """<!doctype html>
     window.onload = function() {c.stop();};
   </script>
 """
+
+
+class JsonText(Message):
+    """A text that frames alone will carry: it may hold lone surrogates, which JSON escapes."""
+
+    __slots__ = ()
+
+    def __init__(self, text: str) -> None:
+        super().__init__("")
+        self.data = text
+        self.size_bytes = len(_SURROGATE.sub(_escape, text).encode())
+
+    def payload_bytes(self) -> int:
+        """See `Message.payload_bytes`: in a frame there are two quotation marks and a comma."""
+        return self.size_bytes + 3
 
 
 def _escape(found: re.Match[str]) -> str:

@@ -29,13 +29,15 @@ async def tell_all(text: str) -> None:
 async def talk(session: SockJSSession) -> None:
     """What sockjs-node has in `on("connection", …)`; what stands behind the loop is its `on("close", …)`."""
     there.add(session)
-    await tell_all(f"{len(there)} are here")
-    async for message in session:
-        if message == "/quit":
-            session.close(3001, "as you wish")
-        else:
-            await tell_all(str(message)[:500])
-    there.discard(session)
+    try:
+        await tell_all(f"{len(there)} are here")
+        async for message in session:
+            if message == "/quit":
+                session.close(3001, "as you wish")
+            else:
+                await tell_all(str(message)[:500])
+    finally:
+        there.discard(session)
     await tell_all(f"{len(there)} are here")
 
 

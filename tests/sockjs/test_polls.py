@@ -436,3 +436,13 @@ async def test_without_the_setting_there_is_none() -> None:
         answer = site.post("/000/id/xhr", headers={"cookie": "JSESSIONID=abcdef"})
         await answer.start()
         assert "set-cookie" not in answer.headers
+
+
+async def test_half_of_a_character_is_taken_and_sent() -> None:
+    async with open_site() as site:
+        session = await site.open()
+        # What "…😀".slice(0, 2) is in JavaScript.
+        assert await site.bring('["a\\ud83d", "\\n\\ud83d"]') == 204
+        assert await site.poll() == 'a["a\\ud83d","\\n\\ud83d"]\n'
+        with pytest.raises(LocalProtocolError, match="surrogate"):
+            session.close(3000, "\ud83d")

@@ -163,3 +163,19 @@ async def test_subprotocol_that_is_offered_is_chosen() -> None:
         assert (await socket.next())["subprotocol"] == "v12.stomp"
         await settled()
         assert site.sessions[0].request.scope["subprotocols"] == ["v12.stomp", "v11.stomp"]
+
+
+async def test_half_of_a_character_is_refused_where_there_are_no_frames() -> None:
+    refused: list[str] = []
+
+    async def send(session: SockJSSession) -> None:
+        try:
+            await session.send("a\ud83d")
+        except LocalProtocolError as error:
+            refused.append(str(error))
+        await session.send("b")
+
+    async with open_site(send) as site:
+        socket = await site.websocket("/websocket")
+        assert (await socket.next())["text"] == "b"
+        assert refused == ["text with a lone surrogate at index 1 cannot be sent"]

@@ -14,7 +14,7 @@ from anyio.streams.stapled import MultiListener
 from asgi_driver import Client, ManualClock, drive, settled
 from stomp_peer import Site, StompPeer
 
-from holdfast import Engine, LocalProtocolError, Server, Stomp, StompSettings
+from holdfast import Engine, LocalProtocolError, Server, Stomp, StompClient, StompSettings
 
 NOBODY = "stomp://127.0.0.1:1"
 
@@ -124,11 +124,14 @@ class SilentBroker:
 
 
 @asynccontextmanager
-async def relay_to(broker: SilentBroker) -> AsyncIterator[tuple[Site, ManualClock]]:
+async def relay_to(
+    broker: SilentBroker, login: str = "", path: str = "", **options: Any
+) -> AsyncIterator[tuple[Site, ManualClock]]:
     clock = ManualClock()
     async with await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=0) as listener:
         port = listener.extra(SocketAttribute.local_port)
-        stomp = Stomp(relay=f"stomp://127.0.0.1:{port}", clock=clock, limits=StompSettings(heart_beat=0))
+        relay = f"stomp://{login}127.0.0.1:{port}{path}"
+        stomp = Stomp(relay=relay, clock=clock, limits=StompSettings(heart_beat=0), **options)
         async with anyio.create_task_group() as tasks, drive(stomp) as client:
             tasks.start_soon(broker.serve, listener)
             yield Site(stomp, clock, client), clock
@@ -219,6 +222,126 @@ async def test_a_broker_that_takes_what_the_application_sends_and_confirms_nothi
             await clock.advance(5)
 
 
+async def relayed(site: Site) -> StompPeer:
+    """A client that is in."""
+    peer = await site.peer()
+    peer.send("CONNECT", accept_version="1.2", host="h")
+    await text_of(peer, "CONNECTED")
+    return peer
+
+
+@pytest.mark.parametrize(
+    ("command", "headers", "listed"),
+    [
+        *[
+            (command, headers, ["/topic/", "/queue/"])
+            for command in ("SEND", "SUBSCRIBE")
+            for headers in (
+                {"destination": "/exchange/amq.topic/#"},
+                {"destination": "/amq/queue/orders"},
+                {"destination": "/topic"},
+                {},
+            )
+        ],
+        ("SUBSCRIBE", {"destination": "/reply-queue/orders"}, ["/topic/", "/queue/"]),
+        ("SEND", {"destination": "/reply-queue/orders"}, ["/topic/"]),
+        ("SUBSCRIBE", {"destination": "/topic/a", "x_queue_name": "orders"}, ["/topic/"]),
+    ],
+)
+async def test_clients_do_not_reach_all_of_the_virtual_host(
+    command: str, headers: dict[str, str], listed: list[str]
+) -> None:
+    broker = SilentBroker(CONNECTED)
+    async with relay_to(broker, relay_destinations=listed) as (site, _):
+        peer = await relayed(site)
+        peer.send(command, id=1, receipt="r", **headers)
+        error = await text_of(peer, "ERROR")
+        assert "(argument relay_destinations)" in error
+        assert "receipt-id:r" in error
+        await until(lambda: b"DISCONNECT" in broker.heard)
+        assert command.encode() + b"\n" not in broker.heard
+
+
+REFUSED = b"ERROR\nmessage:Bad CONNECT\n\nAccess refused for user 'ann', passcode hidden\n\0"
+
+
+async def test_a_broker_that_refuses_our_login_is_said_once_and_is_not_the_fault_of_clients(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    broker = SilentBroker(REFUSED)
+    async with relay_to(broker, login="ann:hidden@", path="/shop") as (site, _):
+        for _ in range(3):
+            peer = await site.peer()
+            peer.send("CONNECT", accept_version="1.2", host="h", login="bob", passcode="bob's")
+            assert "message:the broker is not available\n" in await text_of(peer, "ERROR")
+            assert await peer.socket.closed() == 1013
+        with pytest.raises(LocalProtocolError, match="refuses the login or the virtual host of relay="):
+            await site.stomp.send("/topic/a", "x")
+        [line] = [each for each in caplog.records if each.name == "holdfast.stomp"]
+        assert line.levelname == "ERROR"
+        assert all(word in line.getMessage() for word in ("relay=", "127.0.0.1:", "'shop'"))
+        assert not any(word in caplog.text for word in ("hidden", "bob"))
+        # It lets us in, and refuses again.
+        broker.greeting = CONNECTED
+        await relayed(site)
+        broker.greeting = REFUSED
+        peer = await site.peer()
+        peer.send("CONNECT", accept_version="1.2", host="h")
+        await text_of(peer, "ERROR")
+        assert caplog.text.count("refuses us") == 2
+
+
+async def test_a_client_whose_own_login_is_refused_reads_what_the_broker_says(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with relay_to(SilentBroker(REFUSED)) as (site, _):
+        peer = await site.peer()
+        peer.send("CONNECT", accept_version="1.2", host="h", login="bob", passcode="wrong")
+        assert "message:Bad CONNECT" in await text_of(peer, "ERROR")
+        # Who names none cannot be to blame.
+        peer = await site.peer()
+        peer.send("CONNECT", accept_version="1.2", host="h")
+        assert "message:the broker is not available" in await text_of(peer, "ERROR")
+        assert "wrong" not in caplog.text
+
+
+async def test_what_is_listed_reaches_the_broker_and_queues_for_answers_always_do() -> None:
+    broker = SilentBroker(CONNECTED)
+    async with relay_to(broker, relay_destinations=["/exchange/prices/", "/queue/public."]) as (site, _):
+        peer = await relayed(site)
+        sent = ["/exchange/prices/x", "/queue/public.a", "/temp-queue/a", "/reply-queue/public.b"]
+        for destination in sent:
+            peer.send("SEND", destination=destination)
+        peer.send("SUBSCRIBE", id=1, destination="/exchange/prices/#", x_queue_name="public.c")
+        await until(lambda: b"public.c" in broker.heard)
+        assert all(f"destination:{each}\n".encode() in broker.heard for each in sent)
+        peer.send("SEND", destination="/topic/a")
+        assert "relay_destinations" in await text_of(peer, "ERROR")
+
+
+async def test_the_queue_that_a_subscription_names_is_asked_about() -> None:
+    broker, asked = SilentBroker(CONNECTED), list[str]()
+    async with relay_to(broker) as (site, _):
+
+        @site.stomp.authorize
+        def may(client: StompClient, action: str, destination: str) -> bool:
+            asked.append(destination)
+            return destination.startswith("/topic/")
+
+        peer = await relayed(site)
+        peer.send("SUBSCRIBE", id=1, destination="/topic/a", x_queue_name="orders")
+        assert "may not subscribe here" in await text_of(peer, "ERROR")
+        assert asked == ["/topic/a", "/queue/orders"]
+
+
+@pytest.mark.parametrize(
+    ("listed", "error"), [("/topic/", TypeError), ([], TypeError), ([1], TypeError), (["topic/"], ValueError)]
+)
+def test_what_clients_may_reach_is_a_list_of_beginnings(listed: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match="relay_destinations"):
+        Stomp(relay=NOBODY, relay_destinations=listed)
+
+
 async def by_sockjs(client: Client, id: str, *messages: str) -> str:
     """What a poll of a SockJS session brings after these."""
     await client.post(f"/stomp/0/{id}/xhr", "").text()
@@ -290,6 +413,20 @@ async def test_without_sockjs_there_is_none_and_a_way_may_be_left_out() -> None:
     async with drive(Stomp(sockjs=chosen, clock=ManualClock())) as client:
         info = await client.get("/stomp/info").json()
         assert (info["websocket"], info["cookie_needed"]) == (False, True)
+
+
+@pytest.mark.parametrize("path", ["/stomp", "/stomp/"])
+async def test_who_looks_by_hand_reads_what_is_there(path: str) -> None:
+    async with drive(Stomp(clock=ManualClock())) as client:
+        exchange = client.get(path)
+        assert await exchange.start() == 400
+        message = (await exchange.json())["message"]
+        assert "a STOMP endpoint" in message
+        assert "Socket.IO" not in message
+    async with drive(Stomp(sockjs=True, clock=ManualClock())) as client:
+        assert await client.get(path).text() == "Welcome to SockJS!\n"
+        # A session of ours comes there, too.
+        assert await client.get(f"{path}?EIO=4&transport=polling").start() == 200
 
 
 @pytest.mark.parametrize("url", ["http://localhost", "localhost:61613", "stomp://", "stomp:///x"])

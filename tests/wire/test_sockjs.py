@@ -14,6 +14,7 @@ from holdfast.engine.wire.message import Message
 from holdfast.engine.wire.sockjs import (
     HEARTBEAT,
     OPEN,
+    JsonText,
     decode_form,
     decode_messages,
     decode_numbers,
@@ -43,6 +44,18 @@ def test_what_is_framed_is_what_a_client_reads(texts: list[str]) -> None:
     [frame] = encode_frames([Message(text) for text in texts])
     assert json.loads(frame[1:]) == texts
     assert not MANGLED.search(frame)
+
+
+@given(st.lists(st.text(st.characters()), min_size=1))
+def test_half_of_a_character_travels_as_an_escape(texts: list[str]) -> None:
+    [frame] = encode_frames([JsonText(text) for text in texts])
+    # Both halves one after the other are the character.
+    assert json.loads(frame[1:]) == json.loads(json.dumps(texts))
+    frame.encode()
+    message = JsonText("a\ud83d")
+    assert (message.is_text, message.size_bytes, encode_frames([message])) == (True, 7, ['a["a\\ud83d"]'])
+    assert JsonText("\u00e9\n").size_bytes == 3
+    assert JsonText("\n\ud83d").payload_bytes() == 10
 
 
 @given(st.binary(min_size=1))
