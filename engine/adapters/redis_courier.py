@@ -29,6 +29,10 @@ __all__ = ["RedisCourier"]
 logger = logging.getLogger("holdfast.workers")
 
 _LOOK_SECONDS = 1.0
+# A server that is not there so many seconds after Redis was away, or after it was there itself, may be back at once.
+_RETURN = 3.0
+_AWAY = 1.5
+_MOST_SEEN = 1_000
 # Who speaks, in which passage, and the number of the frame; with number 0, the passage that is over.
 _HEAD = struct.Struct(">16sII")
 _OVER = 0
@@ -73,6 +77,10 @@ class RedisCourier:
         self._frames: _Frames | None = None
         self._passages: dict[str, _Passage] = {}
         self._looks: anyio.CancelScope | None = None
+        # Whether Redis was lost since somebody was looked for; when it was back; who was there, and when.
+        self._was_lost = False
+        self._back_at = -_RETURN
+        self._seen: dict[str, float] = {}
 
     def join(self, frames: _Frames) -> None:
         self._frames = frames
@@ -90,7 +98,7 @@ class RedisCourier:
     def _listen(self) -> None:
         self._name = str(self._given_name)
         self._redis.subscriber.listen(self._channel(self._name), self._hear)
-        self._redis.on_lost(self, self._end_all)
+        self._redis.on_lost(self, self._lost)
 
     def _channel(self, node: str) -> str:
         return f"{self._prefix}{node}"
@@ -113,7 +121,20 @@ class RedisCourier:
         if node in self._passages:
             return True
         await self._redis.subscriber.ready()
-        return bool(await self._listeners([node]))
+        now = self._redis.host.now()
+        if self._was_lost:
+            self._was_lost, self._back_at = False, now
+        if await self._listeners([node]):
+            self._see(node)
+            return True
+        if now - self._back_at < _RETURN or now - self._seen.get(node, -_AWAY) < _AWAY:
+            raise BrokerUnavailable("the server may be out of reach for a moment only")
+        return False
+
+    def _see(self, node: str) -> None:
+        if len(self._seen) >= _MOST_SEEN:
+            self._seen.clear()
+        self._seen[node] = self._redis.host.now()
 
     async def is_over(self, node: str) -> bool:
         """Whether one that has left is gone, and not only out of reach for a moment."""
@@ -203,8 +224,13 @@ class RedisCourier:
         passage = self._passages.get(node)
         if passage is not None and passage.name == name:
             del self._passages[node]
+            self._see(node)
             if self._frames is not None:
                 self._frames.node_left(self, node)
+
+    def _lost(self) -> None:
+        self._was_lost = True
+        self._end_all()
 
     def _end_all(self) -> None:
         for node, passage in list(self._passages.items()):

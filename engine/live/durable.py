@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from enum import Enum
 from typing import Any, Protocol, cast
 
-from ..errors import RemoteProtocolError, SessionClosed
+from ..errors import RemoteProtocolError, SessionClosed, StaleAttach
 from ..host import Event, make_event
 from ..session import Carrier, CloseReason, Life, Role
 from ..session.durable import DurableSession
@@ -22,6 +22,8 @@ logger = logging.getLogger("holdfast.durable")
 
 # How long a POST waits until what it has brought is in the record. Its client then brings the same again.
 _PATIENCE = 10.0
+# A node that has not heard from the store for so long does not know whose a session is: others believe in it no longer.
+_BELIEF = 1.5
 # How long handlers may still run when another node wants the session.
 _HANDLERS = 2.0
 
@@ -159,6 +161,29 @@ class DurableLive(LiveSession):
         if self._stored is not None:
             self._stored.set()
             self._stored = None
+
+    # -- whose it is
+
+    @property
+    def _is_doubtful(self) -> bool:
+        return self.host.now() - self.kept_at > _BELIEF
+
+    def _refuse(self, error: RemoteProtocolError) -> None:
+        if self._is_doubtful and not self.is_gone:
+            # What makes no sense to a node that was frozen, another one may have said. The record knows.
+            self.renew()
+            raise StaleAttach("another node may have the session") from error
+        super()._refuse(error)
+
+    def _tick(self) -> None:
+        now = self.host.now()
+        if self._timer_at is not None and now - self._timer_at > _BELIEF:
+            # The same of what it seems to have missed.
+            self.renew()
+            self._timer_at = now + _BELIEF
+            self._timer = self.host.call_at(self._timer_at, self._tick)
+            return
+        super()._tick()
 
     # -- the record
 

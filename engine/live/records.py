@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import anyio
 
-from ..errors import BrokerUnavailable
+from ..errors import BrokerRefused, BrokerUnavailable
 from ..host import Event, Host, make_event
 from ..node import NodeName
 from ..session import CloseReason
@@ -263,8 +263,8 @@ class Keeper:
         while True:
             try:
                 outcomes = await self.records.run(self.node, tasks)
-            except BrokerUnavailable as error:
-                # Sessions stay attached, and what they send and receive waits.
+            except (BrokerUnavailable, BrokerRefused) as error:
+                # Redis is away, or full. Sessions stay attached, and what they send and receive waits.
                 if not self._is_cut_off:
                     self._is_cut_off = True
                     logger.warning("records of sessions cannot be written: %s", error)
@@ -281,7 +281,7 @@ class Keeper:
             while self._sessions:
                 try:
                     wanted = await self.records.beat(self.node)
-                except BrokerUnavailable:
+                except (BrokerUnavailable, BrokerRefused):
                     wanted = []
                 for sid in wanted:
                     session = self._sessions.get(sid)
@@ -312,7 +312,7 @@ class Keeper:
     async def _leave(self) -> None:
         try:
             await self.records.leave(self.node)
-        except BrokerUnavailable:
+        except (BrokerUnavailable, BrokerRefused):
             logger.debug("node %s could not say that it has no sessions any more", self.node)
 
     def _renew(self) -> None:

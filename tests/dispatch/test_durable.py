@@ -147,6 +147,28 @@ async def test_node_that_was_only_frozen_lets_go_silently() -> None:
         assert await again.take(1) == ['2["last"]']
 
 
+@pytest.mark.parametrize("late", [False, True])
+async def test_client_that_meets_a_node_which_was_frozen_first_loses_nothing(late: bool) -> None:
+    """Neither what another node has said nor the time that has passed is the client's fault."""
+    async with two_nodes() as site:
+        peer, carrier, id = await connected(site.a, "polling")
+        site.a.kill()
+        again = await moved(site, peer, carrier, "polling")
+        for word in ("one", "two"):
+            await site.b.io.sockets[id].emit(word)
+            assert await again.take(1) == [f'2["{word}"]']
+        if late:
+            # All that was due on the frozen node meanwhile is due now, before it hears of anything.
+            site.clock._now += 60.0
+        site.hub.store.frozen.clear()
+        site.a.adopt(peer)
+        assert await peer.attach_exchange("polling", peer.new_number()).start() == 409
+        await site.clock.advance(2.0)
+        assert site.a.io.session_count == 0
+        assert site.a.left == site.b.left == []
+        assert dict(site.b.io.sockets).keys() == {id}
+
+
 async def test_event_whose_handler_had_begun_is_replayed_with_its_number() -> None:
     async with two_nodes() as site:
         peer, carrier, _ = await connected(site.a)

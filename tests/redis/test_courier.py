@@ -11,7 +11,7 @@ import httpx
 import pytest
 from real_redis import Redis, redis_server, until
 
-from holdfast import RedisAdapter, Server
+from holdfast import BrokerUnavailable, RedisAdapter, Server
 from holdfast.engine.adapters import RedisCourier
 from holdfast.engine.adapters.redis_node import RedisNode
 from holdfast.engine.errors import RemoteProtocolError
@@ -87,6 +87,10 @@ async def test_who_has_gone_is_noticed_with_and_without_a_word_to_it(shared_redi
         await until(lambda: not two.adapter._nodes[0][0].commands.is_open)
         one.courier.send(str(two.name), b"y")
         await until(lambda: one.said(two) == [None] and three.said(four) == [None])
+        # Who was there a moment ago may be back.
+        with pytest.raises(BrokerUnavailable):
+            await one.courier.finds(str(two.name))
+        one.courier._seen.clear()
         assert not await one.courier.finds(str(two.name))
 
 
@@ -161,6 +165,12 @@ async def test_a_session_goes_on_when_the_way_to_its_server_is_there_again() -> 
                 await redis_of(server).subscriber.ready(20)
             assert (await two.post("/socket.io/", params=asked, content='42["x"]')).text == "ok"
             unknown = {**asked, "sid": "nobody__" + asked["sid"][8:]}
+            # That server may be on its way back to Redis, too.
+            over = await two.post("/socket.io/", params=unknown, content='42["x"]')
+            assert (over.status_code, over.json()["code"]) == (503, 4)
+            courier = servers[1]._courier
+            assert courier is not None
+            courier._back_at -= 3
             over = await two.post("/socket.io/", params=unknown, content='42["x"]')
             assert (over.status_code, over.json()["code"]) == (400, 1)
         await until(lambda: all(redis_of(server).commands.is_over for server in servers))
