@@ -7,7 +7,13 @@ from typing import Any
 
 from starlette.types import ASGIApp
 
-from ..engine.adapters import AdapterFactory, RedisAdapterBase, RedisCourier
+from ..engine.adapters import (
+    AdapterFactory,
+    RedisAdapter,
+    RedisAdapterBase,
+    RedisCourier,
+    RedisStreamsAdapter,
+)
 from ..engine.dispatch.bare import SessionFunction, handler_maker
 from ..engine.dispatch.events import Events
 from ..engine.durable import DurableTable
@@ -63,6 +69,8 @@ class Server(Events, Endpoint):
         settings: Settings | None = None,
         **options: Any,
     ) -> None:
+        if adapter is not None:
+            _check_adapter(adapter)
         settings = Settings.of(options, base=settings)
         host, node = Host(clock), NodeName()
         siblings = siblings_of(settings, kind=type(self), path=path, name=node, host=host)
@@ -103,6 +111,12 @@ class Server(Events, Endpoint):
         self.leave_adapters()
         if self._courier is not None:
             self._courier.close()
+
+
+def _check_adapter(adapter: object) -> None:
+    if not callable(adapter) or adapter in (RedisAdapter, RedisStreamsAdapter):
+        # Not the value itself: an address may have a password in it.
+        raise TypeError('adapter is what makes the rooms, such as RedisAdapter("redis://…") or a MemoryHub()')
 
 
 def _records(adapter: AdapterFactory | None, host: Host, settings: Settings) -> Records:

@@ -14,7 +14,7 @@ import pytest
 from event_peer import EventPeer, Wire
 from real_redis import Redis, redis_server, until
 
-from holdfast import AckTimeout, BrokerUnavailable, RedisAdapter, RedisEmitter, RedisStreamsAdapter
+from holdfast import AckTimeout, BrokerUnavailable, RedisAdapter, RedisEmitter, RedisStreamsAdapter, Server
 from holdfast.engine.adapters.packing import unpack
 from holdfast.engine.dispatch import Events
 from holdfast.engine.host import Host
@@ -403,3 +403,10 @@ def test_without_the_package_the_adapter_says_what_to_install() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert "pip install 'holdfast[redis]'" in done.stdout
+
+
+@pytest.mark.parametrize("adapter", ["redis://:secret@localhost", RedisAdapter, 5])
+def test_what_is_no_adapter_is_refused_with_the_remedy(adapter: Any) -> None:
+    with pytest.raises(TypeError, match="RedisAdapter") as caught:
+        Server(adapter=adapter)
+    assert "secret" not in str(caught.value)
