@@ -332,5 +332,7 @@ def test_settings_of_any_server_do_and_a_wrong_name_is_explained() -> None:
     assert SockJS(nothing, settings=own).table.sockjs.disconnect_delay == 2
     with pytest.raises(ValueError, match="is that milliseconds"):
         SockJS(nothing, disconnect_delay=5000)
+    with pytest.raises(TypeError, match="async def"):
+        SockJS(5)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="settings must be Settings"):
         SockJS(nothing, settings={"response_limit": 1})  # type: ignore[arg-type]

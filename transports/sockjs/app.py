@@ -261,6 +261,10 @@ class SockJS(SockJSEndpoint):
         settings: Settings | None = None,
         **options: Any,
     ) -> None:
+        if not callable(function):
+            raise TypeError(
+                "SockJS takes the function that serves a session, such as async def talk(session)"
+            )
         chosen = SockJSSettings.of(options, base=SockJSSettings.over(settings))
         make = sockjs_handler_maker(function, namespace, max_rooms=chosen.max_rooms_per_socket)
         table = SockJSTable(chosen, Host(clock), make)
