@@ -6,10 +6,10 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any
 
 import anyio
-import msgpack  # pyright: ignore[reportMissingTypeStubs] - it ships none
+import msgpack
 
 from .dispatch.left import Left
 from .dispatch.saved import is_plain
@@ -66,14 +66,13 @@ class Meta:
             self.has_identity,
             self.expires_at,
         ]
-        # Any: the package has no types.
-        return cast("Any", msgpack).packb(values, unicode_errors="surrogatepass")
+        return msgpack.packb(values, unicode_errors="surrogatepass")
 
     @classmethod
     def decode(cls, data: bytes) -> Meta:
         """What `encode` has made."""
-        # Any: as there.
-        values = cast("Any", msgpack).unpackb(data, unicode_errors="surrogatepass", strict_map_key=False)
+        # Any: what `encode` has made.
+        values: Any = msgpack.unpackb(data, unicode_errors="surrogatepass", strict_map_key=False)
         key, codec, transport, pairs, query, address, secure, url, time, principal, has_identity, until = (
             values
         )
@@ -188,22 +187,16 @@ class DurableTable(SessionTable):
     def _durable(
         self, core: DurableSession, meta: Meta, encoded: bytes, sid: str, identity: Identity | None
     ) -> DurableLive:
-        settings = self.settings
-        return DurableLive(
+        return self._live(
+            DurableLive,
             core,
-            keeper=self.keeper,
-            meta=encoded,
             sid=sid,
             key=meta.key,
             codec=meta.codec,
             request=meta.request,
-            host=self.host,
-            max_payload=settings.max_payload,
-            when_full=settings.when_full,
-            max_carriers=settings.max_carriers,
-            max_events_per_second=settings.max_events_per_second,
-            counters=self.counters,
             identity=identity,
+            keeper=self.keeper,
+            meta=encoded,
         )
 
     def _is_portable(self, request: Handshake) -> bool:

@@ -8,7 +8,7 @@ import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TypedDict, TypeVar
+from typing import Any, TypedDict, TypeVar
 
 import anyio
 
@@ -178,8 +178,9 @@ class SessionTable:
         identity: Identity | None,
         key: str = "",
         codec: str | None = None,
+        **more: Any,
     ) -> S:
-        """A session with the limits that all have."""
+        """A session with the limits that all have; ``more`` is what this kind asks for."""
         settings = self.settings
         return kind(
             core,
@@ -194,6 +195,7 @@ class SessionTable:
             max_events_per_second=settings.max_events_per_second,
             counters=self.counters,
             identity=identity,
+            **more,
         )
 
     def _admit(self, session: LiveSession) -> None:

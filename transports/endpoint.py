@@ -208,6 +208,8 @@ class Endpoint:
     def start(self) -> None:
         """Take sessions again after a `shutdown`; idempotent. A new server takes them already."""
         self.table.reopen()
+        if self.forwarding is not None:
+            self.forwarding.stay()
         if self._signals is not None:
             self._signals.arm()
 
@@ -237,7 +239,10 @@ class Endpoint:
         """
         if timeout < 0 or period < 0 or retry_after < 0:
             raise ValueError("timeout, period and retry_after are seconds, and not below zero")
-        return await self.table.drain(timeout=timeout, period=period, retry_after=retry_after).result()
+        drained = await self.table.drain(timeout=timeout, period=period, retry_after=retry_after).result()
+        if self.forwarding is not None:
+            self.forwarding.leave()
+        return drained
 
     def drain_on_signal(
         self, *signals: int, timeout: float = 20.0, period: float = 5.0, retry_after: float = 0.0
@@ -264,7 +269,11 @@ class Endpoint:
 
         `lifespan` calls it where this one is mounted; at the root and round another application it is called by itself.
         """
+        if self.forwarding is not None:
+            self.forwarding.leave()
         await self.table.shutdown()
+        if self.forwarding is not None:
+            self.forwarding.stay()
         if self.siblings is not None:
             self.siblings.mesh.stop()
         if self._signals is not None:

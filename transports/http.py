@@ -20,6 +20,7 @@ from .request import HeaderValues
 
 __all__ = [
     "BASE_HEADERS",
+    "HURRY",
     "Patience",
     "disconnected",
     "encode_headers",
@@ -32,6 +33,10 @@ __all__ = [
     "send_refusal",
     "send_response",
 ]
+
+HURRY = "holdfast.hurry"
+"""The type of a message that comes by `receive` while a GET is held: its client waits on, but the server it came to
+would like to leave."""
 
 BASE_HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
 
@@ -236,9 +241,15 @@ async def _move_on_after(seconds: float, function: Callable[[], Awaitable[None]]
         timer.cancel()
 
 
-async def disconnected(receive: Receive) -> None:
-    """Return when the client has left."""
+async def disconnected(receive: Receive, hurry: Callable[[], object] = _nothing) -> None:
+    """Return when the client has left.
+
+    Args:
+        hurry: Called if its server would like to leave.
+    """
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
             return
+        if message["type"] == HURRY:
+            hurry()

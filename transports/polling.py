@@ -125,7 +125,7 @@ async def hold_poll(
     timer = None if hold is None else session.host.call_later(hold, attachment.ring)
     try:
         with attachment.scope:
-            present = await attachment.wait_unless(partial(disconnected, receive))
+            present = await attachment.wait_unless(partial(disconnected, receive, attachment.ring))
         # One that is cut, because its session has ended, gets an answer too.
         present = present or attachment.scope.cancelled_caught
     finally:

@@ -84,7 +84,7 @@ async def _serve(
             await send({"type": "http.response.body", "body": PRELUDE, "more_body": True})
             write = _writer(attachment, send, table.settings.stream_limit)
             attachment.begin(write, limit_bytes=min(PIECE_BYTES, table.settings.max_payload), ends=True)
-            await disconnected(receive)
+            await disconnected(receive, attachment.cut)
         await attachment.end()
         # The end of the response is what makes a proxy let go of what it held back. To a client that takes nothing
         # any more it cannot be written; that must not keep this request for ever.

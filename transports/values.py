@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
-from typing import cast
 
-import msgpack  # pyright: ignore[reportMissingTypeStubs] - it ships none
+import msgpack
 
 from ..engine.errors import LocalProtocolError, RemoteProtocolError
 
 __all__ = ["pack", "unpack"]
 
-# Untyped where they come from.
-_pack = cast("Callable[..., bytes]", msgpack.packb)  # pyright: ignore[reportUnknownMemberType]
-_unpack = cast("Callable[..., object]", msgpack.unpackb)  # pyright: ignore[reportUnknownMemberType]
 _TIME, _INTEGER = 1, 2
 
 
@@ -23,7 +18,7 @@ def pack(value: object) -> bytes:
     LocalProtocolError: another server could not be handed this.
     """
     try:
-        return _pack(value, default=_encode_other, unicode_errors="surrogatepass")
+        return msgpack.packb(value, default=_encode_other, unicode_errors="surrogatepass")
     except Exception as error:
         # Whatever the application's own values raise while they are read.
         raise LocalProtocolError(f"another server cannot be sent this: {error}") from error
@@ -34,7 +29,9 @@ def unpack(data: bytes) -> object:
     RemoteProtocolError: it is not what `pack` makes.
     """
     try:
-        return _unpack(data, ext_hook=_decode_other, unicode_errors="surrogatepass", strict_map_key=False)
+        return msgpack.unpackb(
+            data, ext_hook=_decode_other, unicode_errors="surrogatepass", strict_map_key=False
+        )
     except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
         raise RemoteProtocolError("what another server has sent cannot be read") from error
 

@@ -20,10 +20,11 @@ from .bus import Bus, BusFactory, Receiver
 from .cluster import ClusterAdapter
 from .memory import MemoryAdapter, MemoryHub, deliver
 from .messages import ClusterMessage, MessageType
+from .redis_base import RedisAdapterBase
 from .redis_courier import RedisCourier
 from .redis_emitter import EmitterOperator, RedisEmitter
 from .redis_node import BrokerHealth
-from .redis_pubsub import RedisAdapter, RedisAdapterBase
+from .redis_pubsub import RedisAdapter
 from .redis_streams import RedisStreamsAdapter
 
 __all__ = [

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from math import inf
-from typing import cast
+from typing import Any
 
-import msgpack  # pyright: ignore[reportMissingTypeStubs] - it ships none
+import msgpack
 
 from ..errors import LocalProtocolError, RemoteProtocolError
 from ..wire.jsonvalues import decode_json, encode_json
 
 __all__ = ["json_of", "pack", "pack_as_notepack", "read_json", "unpack"]
-
-# Untyped where they come from.
-_pack = cast("Callable[..., bytes]", msgpack.packb)  # pyright: ignore[reportUnknownMemberType]
-_unpack = cast("Callable[..., object]", msgpack.unpackb)  # pyright: ignore[reportUnknownMemberType]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -58,9 +53,9 @@ def pack_as_notepack(value: object) -> bytes:
     return _packed(value, default=_encode_other)
 
 
-def _packed(value: object, **options: object) -> bytes:
+def _packed(value: object, **options: Any) -> bytes:
     try:
-        return _pack(value, use_bin_type=True, unicode_errors="surrogatepass", **options)
+        return msgpack.packb(value, use_bin_type=True, unicode_errors="surrogatepass", **options)
     except Exception as error:
         # Whatever the application's own values raise while they are read.
         raise LocalProtocolError(f"this cannot be sent to other servers: {error}") from error
@@ -73,7 +68,7 @@ def unpack(data: bytes) -> object:
         RemoteProtocolError: it is not msgpack.
     """
     try:
-        return _unpack(
+        return msgpack.unpackb(
             data,
             raw=False,
             timestamp=3,

@@ -6,7 +6,7 @@ import base64
 import binascii
 import logging
 import ssl
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from functools import partial
 from typing import cast
 
@@ -14,15 +14,13 @@ from ..errors import RemoteProtocolError
 from ..redis import RedisAddress, RedisStreams
 from ..redis.streams import ENTRY_ID, Entry, stream_position
 from .base import Node
-from .bus import Receiver
 from .chronicle import Chronicle
 from .chronicle import Entry as Kept
 from .cluster import REQUEST_SECONDS, ClusterAdapter
-from .inbox import Inbox
 from .messages import ClusterMessage, MessageType, decode_packet, decode_target
 from .packing import json_of, pack, read_json, unpack
-from .redis_node import Nodes, RedisNode
-from .redis_pubsub import INBOX_LIMIT, OUTBOX_LIMIT, RedisAdapterBase
+from .redis_base import OUTBOX_LIMIT, RedisAdapterBase, RedisBus
+from .redis_node import RedisNode
 
 __all__ = ["RedisStreamsAdapter", "StreamsBus", "message_of", "stream_of"]
 
@@ -120,13 +118,11 @@ class _Streams:
             self.reader.leave(stream)
 
 
-class StreamsBus:
+class StreamsBus(RedisBus):
     """A `Bus` in the format of ``@socket.io/redis-streams-adapter``.
 
     What changes something for good goes by the stream; questions, and answers to them, by publish and subscribe.
     """
-
-    is_alone = False
 
     def __init__(
         self,
@@ -136,28 +132,13 @@ class StreamsBus:
         namespace: str,
         names: set[str],
     ) -> None:
-        self._redis = redis
+        self._channel = f"{options.channel_prefix}#{namespace}#"
+        super().__init__(redis, self._channel, namespace, names)
         self._streams = streams
         self._stream = stream_of(namespace, options.stream_name, options.stream_count)
         self._max_len = options.max_len
-        self._channel = f"{options.channel_prefix}#{namespace}#"
-        self._nodes = Nodes(redis, self._channel)
-        self._namespace = namespace
-        self._names = names
-        self._inbox: Inbox | None = None
         begun = partial(streams.reader.begun, self._stream)
         self.chronicle = Chronicle(lambda: self.uid, begun, self._read)
-
-    @property
-    def uid(self) -> str:
-        return self._redis.uid
-
-    def nodes(self) -> Collection[str]:
-        return self._nodes.names
-
-    async def refresh(self) -> None:
-        self._redis.start()
-        await self._nodes.refresh()
 
     def publish(self, message: ClusterMessage) -> None:
         type, data = cast("int", message["type"]), cast("dict[str, object]", message["data"])
@@ -177,25 +158,9 @@ class StreamsBus:
     def answer(self, node: str, message: ClusterMessage) -> None:
         self._redis.publish(f"{self._channel}{node}#", pack(message))
 
-    async def flush(self) -> None:
-        await self._redis.outbox.flush()
-
-    def open(self, receiver: Receiver) -> None:
-        if self._inbox is None:
-            self._inbox = Inbox(self._redis.host, receiver, limit_bytes=INBOX_LIMIT)
-            self._nodes.tell(receiver)
-            self._names.add(self._namespace)
-        self._redis.join(self, self._listen)
-
-    def close(self) -> None:
-        if self._inbox is None:
-            return
-        self._inbox = None
-        self._nodes.tell(None)
+    def _ignore(self) -> None:
         self._redis.subscriber.ignore(self._channel, f"{self._channel}{self.uid}#")
         self._streams.leave(self._stream, self._namespace)
-        self._redis.leave(self)
-        self._names.discard(self._namespace)
 
     def _listen(self) -> None:
         subscriber = self._redis.subscriber
@@ -265,11 +230,6 @@ class StreamsBus:
             # The log has it from when it was read first.
             return []
         return [Kept(cast("str", message["uid"]), _number_of(entry) or 0, packet, target)]
-
-    def _hear(self, message: ClusterMessage, size: int) -> None:
-        if self._inbox is not None and message.get("uid") != self.uid:
-            self._inbox.put(message, size)
-            self._redis.unread = max(self._redis.unread, self._inbox.unread)
 
 
 _NUMBER = "hf"

@@ -261,12 +261,6 @@ class DurableEventSession(EventSession):
 
     def vanish(self) -> None:
         """See `DurableHandler`."""
-        self._closed = True
-        self.live.caught_up()
-        self.settled()
-        if self._part_timer is not None:
-            self._part_timer.cancel()
-        self.protocol.clear()
-        self._searching = None
+        self._end()
         for member in list(self._members.values()):
             member.vanish()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import cast
 
-import msgpack  # pyright: ignore[reportMissingTypeStubs] - it ships none
+import msgpack
 
 from ..adapters.chronicle import Place
 
@@ -59,20 +59,17 @@ def encode_sockets(sockets: Sequence[SavedSocket]) -> tuple[bytes, set[str]]:
                 unsaved.add(f"socket.data[{key!r}]")
         auth = {key: value for key, value in socket.auth.items() if is_plain(value)}
         values.append([socket.namespace, socket.id, auth, list(socket.rooms), data, socket.place])
-    # Any: the package has no types.
-    pack = cast("Any", msgpack).packb
     try:
-        return pack(values, unicode_errors="surrogatepass"), unsaved
+        return msgpack.packb(values, unicode_errors="surrogatepass"), unsaved
     except RecursionError:
-        return pack([]), {"socket.data"}
+        return msgpack.packb([]), {"socket.data"}
 
 
 def decode_sockets(data: bytes) -> list[SavedSocket]:
     """What `encode_sockets` has made."""
-    unpack = cast("Any", msgpack).unpackb
     values = cast(
         "list[tuple[str, str, dict[str, object], list[str], dict[str, object], tuple[str, str, int] | None]]",
-        unpack(data, unicode_errors="surrogatepass", strict_map_key=False),
+        msgpack.unpackb(data, unicode_errors="surrogatepass", strict_map_key=False),
     )
     return [
         SavedSocket(

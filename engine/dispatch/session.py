@@ -342,6 +342,11 @@ class EventSession:
 
     def session_closed(self, reason: CloseReason) -> None:
         """The session is over."""
+        self._end()
+        for member in list(self._members.values()):
+            member.leave(reason)
+
+    def _end(self) -> None:
         self._closed = True
         self.live.caught_up()
         self.settled()
@@ -349,8 +354,6 @@ class EventSession:
             self._part_timer.cancel()
         self.protocol.clear()
         self._searching = None
-        for member in list(self._members.values()):
-            member.leave(reason)
 
     # -- a session has to connect somewhere, soon
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import anyio
@@ -165,8 +166,8 @@ class Attachment:
             return
 
     def _write_now(self, messages: Sequence[Message]) -> None:
-        if self._write_through is not None:
-            self._write(self._write_through(messages))
+        assert self._write_through is not None
+        self._write(self._write_through(messages))
 
     def _write(self, writing: Coroutine[Any, Any, None]) -> None:
         assert self._hands is not None
@@ -183,18 +184,25 @@ class Attachment:
         assert self._left is not None
         left = self._left
         try:
-            await left.run(lambda: rest)
+            with self._unless_broken():
+                await left.run(lambda: rest)
             if left.is_stopped:
                 self._break_off()
+        finally:
+            self.busy, self._left = False, None
+            self._is_done()
+            self.ring()
+
+    @contextmanager
+    def _unless_broken(self) -> Generator[None]:
+        """What cannot be written ends this carrier."""
+        try:
+            yield
         except OSError:
             self._break_off()
         except BaseException:
             self._break_off()
             raise
-        finally:
-            self.busy, self._left = False, None
-            self._is_done()
-            self.ring()
 
     def begin(
         self,
@@ -216,8 +224,8 @@ class Attachment:
         self._limit_bytes = limit_bytes
         self._ends = ends
         self._hands = self._session.host.hands
-        if through is not None and self._hands is not None:
-            self._through, self._write_through = self._write_now, through
+        if self._hands is not None:
+            self._write_through = through
         self.ring()
 
     def begin_direct(
@@ -239,7 +247,9 @@ class Attachment:
     @property
     def write_now(self) -> Callable[[Sequence[Message]], object] | None:
         """What writes messages at once, if that is possible now."""
-        return None if self.busy else self._through
+        if self.busy:
+            return None
+        return self._through if self._write_through is None else self._write_now
 
     async def end(self) -> None:
         """Nothing is written any more; returns when nobody is at it."""
@@ -280,13 +290,9 @@ class Attachment:
     async def _flush(self) -> None:
         self.busy = True
         try:
-            while (write := self.write) is not None and (packets := self.take(self._limit_bytes)):
-                await write(packets)
-        except OSError:
-            self._break_off()
-        except BaseException:
-            self._break_off()
-            raise
+            with self._unless_broken():
+                while (write := self.write) is not None and (packets := self.take(self._limit_bytes)):
+                    await write(packets)
         finally:
             self.busy = False
 

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from math import inf
 from typing import Any, Protocol, cast
 
-import msgpack  # pyright: ignore[reportMissingTypeStubs] - it ships none
+import msgpack
 
 from ..errors import LocalProtocolError, RemoteProtocolError
 from .message import Message
@@ -116,12 +116,6 @@ class JsonCodec:
         raise RemoteProtocolError("bytes came where no attachment was announced")
 
 
-# Untyped where they come from.
-_pack = cast("Callable[..., bytes]", msgpack.packb)  # pyright: ignore[reportUnknownMemberType]
-_unpack = cast("Callable[..., object]", msgpack.unpackb)  # pyright: ignore[reportUnknownMemberType]
-# Any: of an object of which two methods are called.
-_Unpacker = cast("Callable[..., Any]", msgpack.Unpacker)  # pyright: ignore[reportUnknownMemberType]
-
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _unpack_int64 = cast("Callable[[bytes], tuple[int]]", struct.Struct(">q").unpack)
@@ -183,9 +177,9 @@ class MsgpackCodec:
             value["id"] = packet.id
         try:
             try:
-                data = _pack(value, use_bin_type=True, default=_encode_other)
+                data = msgpack.packb(value, use_bin_type=True, default=_encode_other)
             except UnicodeEncodeError:
-                data = _pack(value, use_bin_type=True, default=_encode_other, unicode_errors=_REPLACE)
+                data = msgpack.packb(value, use_bin_type=True, default=_encode_other, unicode_errors=_REPLACE)
         except Exception as error:
             # Whatever the application's own values raise while they are read.
             raise LocalProtocolError(f"msgpack cannot carry this: {error}") from error
@@ -259,13 +253,13 @@ class _TypedArrays:
     def __init__(self, data: bytes, most: int, max_containers: int, limits: dict[str, int]) -> None:
         self._count = count = _Count(max_containers)
         self._buffers: list[bool] = []
-        hooks: dict[str, object] = {}
+        hooks: dict[str, Any] = {}
         if most > 2 * max_containers:
             # What a first look builds is thrown away, but is there until then.
             hooks = {"list_hook": count.list, "object_pairs_hook": count.list}
         for buffer in _BUFFERS:
             data = data.replace(buffer, buffer[:2] + b"\x01")
-        _unpack(data, raw=True, strict_map_key=False, ext_hook=self._note, **limits, **hooks)
+        msgpack.unpackb(data, raw=True, strict_map_key=False, ext_hook=self._note, **limits, **hooks)
         self._count = _Count(max_containers)
         self._buffers.reverse()
 
@@ -290,7 +284,7 @@ def _decode_value(data: bytes, max_depth: int, max_containers: int) -> object:
     limit = min(len(data), _MAX_LENGTH)
     most = len(data.translate(None, _NOT_CONTAINERS))
     limits = {"max_array_len": limit, "max_map_len": limit}
-    hooks: dict[str, object] = {"ext_hook": _decode_extension}
+    hooks: dict[str, Any] = {"ext_hook": _decode_extension}
     if most * 2 > max_containers or len(data) > max_containers * _ENTRIES:
         # Or so many bytes of an attachment that look like them.
         count = _Count(max_containers)
@@ -299,12 +293,12 @@ def _decode_value(data: bytes, max_depth: int, max_containers: int) -> object:
         hooks["object_hook"] = _check_keys
     try:
         if most * limit > _MAX_ANNOUNCED:
-            walk = _Unpacker(max_buffer_size=len(data))
+            walk = msgpack.Unpacker(max_buffer_size=len(data))
             walk.feed(data)
             walk.skip()
         if b"\xc7" in data and any(buffer in data for buffer in _BUFFERS):
             hooks["ext_hook"] = _TypedArrays(data, most, max_containers, limits).told_apart
-        value = _unpack(data, raw=False, timestamp=3, strict_map_key=True, **limits, **hooks)
+        value = msgpack.unpackb(data, raw=False, timestamp=3, strict_map_key=True, **limits, **hooks)
     except (ValueError, TypeError, OverflowError, RecursionError, msgpack.UnpackException) as error:
         raise RemoteProtocolError("a packet is not msgpack") from error
     if most > max_depth:

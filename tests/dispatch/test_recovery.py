@@ -590,12 +590,12 @@ async def test_lost_socket_is_no_socket() -> None:
 
 
 async def test_two_codecs_come_back_each_in_order() -> None:
-    import msgpack  # pyright: ignore[reportMissingTypeStubs]
+    import msgpack
 
     wire, _ = recovering()
     io = wire.events
-    pack: Any = msgpack.packb  # pyright: ignore[reportUnknownMemberType]
-    unpack: Any = msgpack.unpackb  # pyright: ignore[reportUnknownMemberType]
+    pack: Any = msgpack.packb
+    unpack: Any = msgpack.unpackb
     text = await connected(wire)
     binary = wire.open()
     binary.send(pack({"type": 0, "nsp": "/"}))

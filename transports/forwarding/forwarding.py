@@ -5,6 +5,7 @@
 2. Of what one side has said, at most a window waits to be taken by the other; then it waits itself.
 3. Whichever side goes, the other hears of it: a client that has left is a disconnect for whoever answers; an answer
    that will not come is a refusal where nothing of it was sent, and else the end of the connection.
+4. A node that is about to leave lets nobody wait: a poll is answered with what there is, a stream and a WebSocket end.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ import anyio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ...engine.errors import BrokerUnavailable, ErrorCode, RemoteProtocolError, RequestRefused
-from ...engine.host import Event, Host, make_event
+from ...engine.host import Event, Host, Timer, make_event
+from ..http import HURRY
 from ..values import pack, unpack
 from .courier import Courier
 from .scope import decode_scope, encode_scope
@@ -36,6 +38,8 @@ _LEAST = 64
 _SERVICE_RESTART = 1012
 # For what is said last, to a client that takes nothing any more.
 _LAST_SECONDS = 1.0
+# How long what is carried by a node that is about to leave goes on.
+_LEAVING_SECONDS = 0.5
 
 
 class Unanswered(Exception):
@@ -59,6 +63,8 @@ class _Kind(IntEnum):
     """Bytes of them that have been taken."""
     BROUGHT_TAKEN = 6
     """Bytes of what it brought that have been taken."""
+    HURRY = 7
+    """What is held until there is something to say is answered now."""
 
 
 # An enum's members take long to look up.
@@ -178,6 +184,15 @@ class Away(_Side):
         else:
             self.end()
 
+    def hurry(self) -> None:
+        """Rule 4. What brings has its answer soon anyway."""
+        if not self._is_http:
+            self.lost = True
+            self.say(_Kind.GONE, False)
+            self.end()
+        elif self._is_whole:
+            self.say(_Kind.HURRY)
+
     def end(self) -> None:
         if self._is_ending:
             # Whoever answers has waited for that long enough.
@@ -287,6 +302,7 @@ class Here(_Side):
         self._ended: Event | None = None
         self.is_taken = False
         self._gone = False
+        self._is_hurried = False
         if not self._is_http:
             self.inbox.append({"type": "websocket.connect"})
         elif not _has_body(scope):
@@ -299,6 +315,9 @@ class Here(_Side):
             self.ring()
         elif kind is _Kind.ANSWER_TAKEN:
             self.taken(rest[0])
+        elif kind is _Kind.HURRY:
+            self._is_hurried = True
+            self.ring()
         else:
             self.is_taken = rest[0]
             self.leave()
@@ -321,6 +340,9 @@ class Here(_Side):
         while not self.inbox:
             if self._gone:
                 return {"type": "http.disconnect" if self._is_http else "websocket.disconnect"}
+            if self._is_hurried:
+                self._is_hurried = False
+                return {"type": HURRY}
             await self.wait()
         message = self.inbox.popleft()
         self.take_over(_size(message), _Kind.BROUGHT_TAKEN)
@@ -352,7 +374,7 @@ class Here(_Side):
             raise OSError("the client has left")
 
 
-_FOR_HERE = frozenset((_Kind.BRING, _Kind.GONE, _Kind.ANSWER_TAKEN))
+_FOR_HERE = frozenset((_Kind.BRING, _Kind.GONE, _Kind.ANSWER_TAKEN, _Kind.HURRY))
 _CONTENT: dict[_Kind, tuple[type[object], ...]] = {
     _Kind.OPEN: (dict,),
     _Kind.BRING: (dict,),
@@ -361,6 +383,7 @@ _CONTENT: dict[_Kind, tuple[type[object], ...]] = {
     _Kind.DONE: (),
     _Kind.ANSWER_TAKEN: (int,),
     _Kind.BROUGHT_TAKEN: (int,),
+    _Kind.HURRY: (),
 }
 
 
@@ -406,6 +429,7 @@ class Forwarding:
         self._numbers = count()
         self._away: dict[int, Away] = {}
         self._here: dict[tuple[str, int], Here] = {}
+        self._leaving: Timer | None = None
 
     def add(self, courier: Courier) -> None:
         """Another way to other nodes; the first that finds one is taken."""
@@ -424,6 +448,22 @@ class Forwarding:
             await courier.begin()
             if courier in self._fresh:
                 self._fresh.remove(courier)
+
+    def leave(self) -> None:
+        """Rule 4, for what is carried from here now and until `stay`; idempotent."""
+        if self._leaving is None:
+            self._hurry()
+
+    def stay(self) -> None:
+        """Carry requests as ever; idempotent."""
+        if self._leaving is not None:
+            self._leaving.cancel()
+            self._leaving = None
+
+    def _hurry(self) -> None:
+        for away in list(self._away.values()):
+            away.hurry()
+        self._leaving = self._host.call_later(_LEAVING_SECONDS, self._hurry)
 
     async def finds(self, node: str) -> Courier | None:
         """The way to a node; None if there is none.

@@ -85,7 +85,11 @@ async def serve_poll(visit: Visit, wrap: Wrap, receive: Receive, send: Send) -> 
     frames = encode_frames(attachment.take(settings.max_payload))
     idle = not frames or frames == [HEARTBEAT]
     # It may have been cut together with its session.
-    frame = frames[0] if frames else encode_close(*session.end)
+    frame = HEARTBEAT
+    if frames:
+        frame = frames[0]
+    elif session.life is Life.CLOSED:
+        frame = encode_close(*session.end)
     await send_answer(
         session,
         attachment,
@@ -152,7 +156,7 @@ class _Streaming:
             with attachment.scope:
                 await _send_piece(self._send, self._stream.prelude)
                 attachment.begin(self._write, limit_bytes=min(PIECE_BYTES, self._limit), ends=True)
-                await disconnected(receive)
+                await disconnected(receive, self._be_enough)
             await attachment.end()
             if self._size >= self._limit or session.life is Life.CLOSED:
                 # The client asks for the next one as soon as it has the end of this.
@@ -172,6 +176,11 @@ class _Streaming:
                     session.detach(attachment)
                 else:
                     session.answer_lost(attachment)
+
+    def _be_enough(self) -> None:
+        self._limit = 0
+        if not self._attachment.busy:
+            self._attachment.cut()
 
     async def _write(self, packets: list[str | Message]) -> None:
         for frame in encode_frames(packets):
