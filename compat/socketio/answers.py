@@ -15,16 +15,24 @@ __all__ = ["CallbackAnswers", "FirstAnswer", "ask"]
 
 
 async def ask(
-    target: BroadcastOperator, event: str, args: tuple[object, ...], answers: CallbackAnswers | FirstAnswer
+    target: BroadcastOperator,
+    event: str,
+    args: tuple[object, ...],
+    answers: CallbackAnswers | FirstAnswer,
+    *,
+    seconds: float | None = None,
 ) -> None:
     """Send an event to be acknowledged. When this returns it has been sent, so that what is emitted next follows it.
+
+    Args:
+        seconds: How long answers are waited for.
 
     Raises:
         LocalProtocolError: a reserved name, or a value that the codec cannot carry; nobody got it.
     """
     check_event_name(event)
     for registry in target.source.registries():
-        answers.ends.append(await registry.adapter.ask(event, args, target.target, answers))
+        answers.ends.append(await registry.adapter.ask(event, args, target.target, answers, seconds=seconds))
 
 
 class CallbackAnswers:

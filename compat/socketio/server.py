@@ -249,7 +249,7 @@ class AsyncServer:
         if target is not None:
             try:
                 with anyio.move_on_after(timeout):
-                    await ask(target, event, arguments(data), answer)
+                    await ask(target, event, arguments(data), answer, seconds=timeout)
                     await answer.wait()
             finally:
                 answer.end()

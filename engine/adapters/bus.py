@@ -46,7 +46,7 @@ class Bus(Protocol):
         ...
 
     async def refresh(self) -> None:
-        """Learn who is there, before somebody is asked. Never raises an `Exception`."""
+        """Learn who is there, before somebody is asked. Never raises an `Exception`; it may be cancelled."""
         ...
 
     def publish(self, message: ClusterMessage) -> None:

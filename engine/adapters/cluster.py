@@ -17,6 +17,8 @@ from dataclasses import replace
 from functools import partial
 from typing import cast
 
+import anyio
+
 from ..errors import AckTimeout, LocalProtocolError, RemoteProtocolError
 from ..wire.socketio import SocketPacket, SocketPacketType
 from .base import Answers, Fetched, Node, NoHandler, Recipient, SocketInfo, Target
@@ -121,7 +123,7 @@ class ClusterAdapter(MemoryAdapter):
         here = replace(target, local=True)
         if not self._is_for_others(target):
             return await super().ask(name, args, here, answers)
-        await self._bus.refresh()
+        await self._refresh(seconds)
         question = AckQuestion(self._exchange, answers)
         packet = SocketPacket(SocketPacketType.EVENT, self._node.name, [name, *args])
         opts = encode_target(target, seconds=seconds)
@@ -153,10 +155,10 @@ class ClusterAdapter(MemoryAdapter):
         here = await super().fetch(replace(target, local=True))
         if not self._is_for_others(target):
             return here
-        await self._bus.refresh()
+        seconds = await self._refresh(self._request_seconds)
         question = CollectingQuestion(self._exchange)
         data: dict[str, object] = {"requestId": question.id, "opts": encode_target(target)}
-        there, missing = await question.ask(MessageType.FETCH_SOCKETS, data, self._request_seconds)
+        there, missing = await question.ask(MessageType.FETCH_SOCKETS, data, seconds)
         if missing:
             logger.warning(
                 "sockets were fetched without those of %s, which did not answer", ", ".join(sorted(missing))
@@ -195,7 +197,7 @@ class ClusterAdapter(MemoryAdapter):
     async def server_side_ask(
         self, name: str, args: tuple[object, ...], seconds: float | None
     ) -> list[object]:
-        await self._bus.refresh()
+        seconds = await self._refresh(seconds)
         question = CollectingQuestion(self._exchange)
         data: dict[str, object] = {"packet": [name, *args], "requestId": question.id}
         answers, missing = await question.ask(MessageType.SERVER_SIDE_EMIT, data, seconds)
@@ -203,6 +205,16 @@ class ClusterAdapter(MemoryAdapter):
             text = f"{len(missing)} servers did not answer in time: {', '.join(sorted(missing))}"
             raise AckTimeout(text, answers=answers, missing=missing)
         return answers
+
+    async def _refresh(self, seconds: float | None) -> float | None:
+        """Learn who is there, in half of the time that there is for a question. The rest of it."""
+        if seconds is None:
+            await self._bus.refresh()
+            return None
+        begun = anyio.current_time()
+        with anyio.move_on_after(seconds / 2):
+            await self._bus.refresh()
+        return seconds - (anyio.current_time() - begun)
 
     def open(self) -> None:
         super().open()

@@ -204,6 +204,30 @@ async def test_node_that_says_nothing_is_named_and_does_not_hide_what_came() -> 
     assert (info.value.answers, info.value.missing) == ([1], {"c"})
 
 
+async def test_question_of_a_node_that_cannot_learn_who_is_there_takes_no_longer_than_any() -> None:
+    cluster = Cluster(2)
+    one, _ = cluster.servers
+    (peer,) = await cluster.join(0)
+    cluster.wire.lost.add("a")
+    cluster.wire.deaf.add("b")
+    with anyio.fail_after(5):
+        found = await one.fetch_sockets()
+        assert ([remote.id for remote in found], found.missing) == ([peer.ids["/"]], {"b"})
+        with pytest.raises(AckTimeout) as info:
+            await one.server_side_emit_with_ack("x", timeout=0.05)
+        assert info.value.missing == {"b"}
+        async with anyio.create_task_group() as tasks:
+
+            @tasks.start_soon
+            async def answer() -> None:
+                await peer.receive()
+                peer.send("30[1]")
+
+            with pytest.raises(AckTimeout, match="nothing came from b") as info:
+                await one.timeout(0.5).emit_with_ack("ask")
+        assert (info.value.answers, info.value.missing) == ([1], {"b"})
+
+
 async def test_node_that_leaves_ends_the_waiting_for_it() -> None:
     cluster = Cluster(3)
     one, two, three = cluster.servers

@@ -15,6 +15,8 @@ from holdfast.fast import FastLane
 
 # All clients of a test have one address.
 io = Server(max_unused_sessions_per_address=1_000)
+if "DRAIN" in os.environ:
+    io.drain_on_signal(timeout=1.0, period=0.0)
 
 
 @io.on("where")

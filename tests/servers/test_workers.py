@@ -7,7 +7,9 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -146,6 +148,58 @@ def test_worker_that_is_killed_takes_nobody_with_it_and_its_successor_is_one_of_
     until(lambda: others_go_on() and len(visitors[min(visitors)].ask("workers")) == 4, "its successor")
     assert pid not in of_each_worker(uvicorn.port)
     assert "find each other" not in uvicorn.log()
+
+
+def test_worker_that_is_stopped_lets_nobody_wait_for_what_it_carries() -> None:
+    port = free_port()
+    with running(command("uvicorn", port, 2), port, CLOSE="1", DRAIN="1") as server:
+        visitors = of_each_worker(port, 2)
+        leaving, staying = visitors
+        crowd = [visitors[staying]]
+        while len(crowd) < 12:
+            visitor = Visitor(port)
+            if visitor.ask("where") == staying:
+                crowd.append(visitor)
+        for visitor in crowd:
+            visitor.ask("join", "crowd")
+        answered: list[str] = []
+
+        def hear(visitor: Visitor) -> list[str]:
+            heard: list[str] = []
+            while '42["said",5]' not in heard:
+                begun = time.monotonic()
+                try:
+                    status, text = visitor.request("GET")
+                except ConnectionError:
+                    # Without an answer is only who came while that worker closed its socket.
+                    assert time.monotonic() - begun < 0.3
+                    continue
+                assert status == 200, text
+                answered.append(text)
+                heard += text.split("\x1e")
+            return heard
+
+        with ThreadPoolExecutor(len(crowd)) as pool:
+            polls = [pool.submit(hear, visitor) for visitor in crowd]
+            # About half of them are held at the other worker.
+            until(lambda: all(poll.running() for poll in polls), "polls")
+            os.kill(leaving, signal.SIGTERM)
+            until(lambda: not _is_alive(leaving), "the end of that worker")
+            assert "6" in answered
+            until(lambda: len(Visitor(port).ask("workers")) == 2, "its successor")
+            assert crowd[0].request("POST", '42["say","crowd",5]') == (200, "ok")
+            for poll in polls:
+                heard = poll.result()
+                assert [text for text in heard if text not in ("2", "6")] == ['42["said",5]']
+        assert "Traceback" not in server.log(), server.log()
+        assert "Cancel" not in server.log(), server.log()
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 @pytest.mark.parametrize("server", ["uvicorn-fast", "hypercorn", "granian", "gunicorn"])

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import cast
 
 import msgpack
+from anyio import sleep_forever
 from anyio.lowlevel import checkpoint
 
 from holdfast.engine.adapters import ClusterAdapter, ClusterMessage, Node, Receiver
@@ -23,6 +24,7 @@ class MemoryWire:
         said: Every message, by who said it, as it went.
         heard: Every message, by who heard it, when it had been taken over.
         deaf: Nodes that hear nothing and are still there.
+        lost: Nodes that cannot learn who is there, however long they try.
     """
 
     def __init__(self) -> None:
@@ -30,6 +32,7 @@ class MemoryWire:
         self.said: list[ClusterMessage] = []
         self.heard: list[tuple[str, ClusterMessage]] = []
         self.deaf: set[str] = set()
+        self.lost: set[str] = set()
 
     def node(self, uid: str) -> Callable[[Node], ClusterAdapter]:
         """The adapter factory of one node."""
@@ -67,7 +70,7 @@ class MemoryBus:
         return [bus.uid for bus in self._wire.others(self)]
 
     async def refresh(self) -> None:
-        await checkpoint()
+        await (sleep_forever() if self.uid in self._wire.lost else checkpoint())
 
     def publish(self, message: ClusterMessage) -> None:
         self._send(self._wire.others(self), message)

@@ -8,14 +8,14 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from asgi_driver import Client, ManualClock, WebSocketExchange, settled
+from asgi_driver import Client, Exchange, ManualClock, WebSocketExchange, settled
 from carried import Carried
 from counting_peer import client_of
 from event_peer import until
 
 from holdfast import Server, Socket
 from holdfast.engine.errors import RemoteProtocolError
-from holdfast.transports.forwarding import decode_scope, encode_scope
+from holdfast.transports.forwarding import Forwarding, decode_scope, encode_scope
 from holdfast.transports.values import pack
 
 pytestmark = pytest.mark.anyio
@@ -45,6 +45,28 @@ class Site:
         socket.send("5")
         await until(lambda: self.server.stats().upgrades == 1)
         return socket
+
+    async def streamed(self, carrier: int = 2) -> Exchange:
+        """A stream of the counting session, which is made by the first."""
+        if carrier == 2:
+            opening = await self.client.get(f"{URL}polling&holdfast=1&codec=json").text()
+            self.packet = json.loads(opening[1:])
+        attach = json.dumps({"carrier": carrier, "received": 0, "key": self.packet["holdfast"]["key"]})
+        stream = self.client.get(
+            f"{URL}stream&holdfast=1&sid={self.packet['sid']}", headers={"holdfast-attach": attach}
+        )
+        assert await stream.start() == 200
+        assert await stream.chunk()
+        return stream
+
+    def is_held(self) -> bool:
+        return any(session.attached for session in self.server.table.sessions.values())
+
+    @property
+    def forwarding(self) -> Forwarding:
+        """Of the node before the server."""
+        assert self.carried.edge.forwarding is not None
+        return self.carried.edge.forwarding
 
     def lose(self) -> None:
         """Each node is gone for the other."""
@@ -130,7 +152,7 @@ async def test_held_poll_whose_session_is_lost_is_refused() -> None:
     async with opened() as site:
         sid = await site.open()
         poll = site.client.get(f"{URL}polling&sid={sid}")
-        await until(lambda: any(session.attached for session in site.server.table.sessions.values()))
+        await until(site.is_held)
         site.lose()
         assert await poll.start() == 400
         assert (await poll.json())["code"] == 1
@@ -139,18 +161,93 @@ async def test_held_poll_whose_session_is_lost_is_refused() -> None:
 
 async def test_stream_whose_session_is_lost_ends() -> None:
     async with opened() as site:
-        opening = await site.client.get(f"{URL}polling&holdfast=1&codec=json").text()
-        packet = json.loads(opening[1:])
-        attach = json.dumps({"carrier": 2, "received": 0, "key": packet["holdfast"]["key"]})
-        stream = site.client.get(
-            f"{URL}stream&holdfast=1&sid={packet['sid']}", headers={"holdfast-attach": attach}
-        )
-        assert await stream.start() == 200
-        assert await stream.chunk()
+        stream = await site.streamed()
         site.lose()
         while not stream.ended:
             await stream.chunk()
         await stream.finished()
+
+
+async def test_node_that_leaves_answers_the_polls_that_it_carries_and_keeps_their_sessions() -> None:
+    async with opened(ping_interval=1000) as site:
+        sid = await site.open()
+        poll = site.client.get(f"{URL}polling&sid={sid}")
+        await until(site.is_held)
+        site.forwarding.leave()
+        assert (await poll.start(), await poll.text()) == (200, "6")
+        site.forwarding.stay()
+        poll = site.client.get(f"{URL}polling&sid={sid}")
+        await until(site.is_held)
+        assert not poll.answered()
+        await site.server.emit("e", 1)
+        assert await poll.text() == '42["e",1]'
+
+
+async def test_node_that_leaves_lets_those_that_still_come_wait_for_a_moment() -> None:
+    clock = ManualClock()
+    async with opened(ping_interval=1000, clock=clock) as site:
+        sid = await site.open()
+        site.forwarding.leave()
+        site.forwarding.leave()
+        for _ in range(3):
+            poll = site.client.get(f"{URL}polling&sid={sid}")
+            await until(site.is_held)
+            assert not poll.answered()
+            await clock.advance(0.5)
+            assert await poll.text() == "6"
+
+
+async def test_node_that_leaves_says_all_that_a_poll_was_answered_with() -> None:
+    async with opened(ping_interval=1000) as site:
+        sid = await site.open()
+        poll = site.client.get(f"{URL}polling&sid={sid}")
+        await until(site.is_held)
+        turns = poll.slow()
+        await site.server.emit("e", "x" * 300_000)
+        turns.release()
+        turns.release()
+        await until(poll.answered)
+        site.forwarding.leave()
+        for _ in range(9):
+            turns.release()
+        assert await poll.text() == f'42["e","{"x" * 300_000}"]'
+
+
+async def test_node_that_leaves_ends_the_streams_that_it_carries() -> None:
+    async with opened() as site:
+        stream = await site.streamed()
+        site.forwarding.leave()
+        while not stream.ended:
+            await stream.chunk()
+        await stream.finished()
+        site.forwarding.stay()
+        assert site.server.session_count == 1
+        stream = await site.streamed(carrier=3)
+        await until(site.is_held)
+        assert not stream.ended
+
+
+async def test_node_that_leaves_closes_the_websockets_that_it_carries() -> None:
+    async with opened() as site:
+        socket = await site.upgraded()
+        site.forwarding.leave()
+        assert await socket.closed() == 1012
+        await socket.finished()
+
+
+async def test_server_that_is_drained_leaves_afterwards() -> None:
+    async with opened(ping_interval=1000) as site:
+        sid = await site.open()
+        poll = site.client.get(f"{URL}polling&sid={sid}")
+        await until(site.is_held)
+        await site.carried.edge.drain()
+        assert await poll.text() == "6"
+        site.carried.edge.start()
+        poll = site.client.get(f"{URL}polling&sid={sid}")
+        await until(site.is_held)
+        assert not poll.answered()
+        await site.carried.edge.shutdown()
+        assert await poll.text() == "6"
 
 
 @pytest.mark.parametrize(

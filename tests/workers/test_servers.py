@@ -229,3 +229,27 @@ async def test_session_of_sockjs_is_found_although_its_id_says_nothing(base: Pat
         assert await three.post("/echo/000/some/xhr", "").text() == "o\n"
     for server in servers:
         await server.shutdown()
+
+
+async def test_worker_that_leaves_ends_what_it_carries_of_sockjs(base: Path) -> None:
+    async def echo(session: SockJSSession) -> None:
+        async for message in session:
+            await session.send(message)
+
+    servers = [SockJS(echo, path="/echo", workers=base) for _ in range(2)]
+    for server in servers:
+        await server.join()
+    owner, leaving = servers
+    assert leaving.forwarding is not None
+    async with client_of(owner) as one, client_of(leaving) as two:
+        assert await one.post("/echo/000/some/xhr", "").text() == "o\n"
+        for way in ("xhr", "xhr_streaming"):
+            held = two.post(f"/echo/000/some/{way}", "")
+            await until(lambda: any(session.attached for session in owner.table.sessions.values()))
+            leaving.forwarding.leave()
+            assert (await held.text()).strip("h\n") == ""
+            leaving.forwarding.stay()
+        assert await two.post("/echo/000/some/xhr_send", '["x"]').start() == 204
+        assert await one.post("/echo/000/some/xhr", "").text() == 'a["x"]\n'
+    for server in servers:
+        await server.shutdown()
