@@ -8,10 +8,12 @@ Real servers (uvicorn), a real Redis, our client in Node.js, and a load balancer
 the next node that takes one. Each client sends numbers and hears numbers; its session begins on the first node, unless
 it is one of the bystanders, who are on the second from the beginning.
 
-`kill`: kill -9 of the first node. `drain`: SIGTERM. `freeze`: it gets SIGSTOP for 20 s (`--frozen`), and the load
-balancer leaves it out after one. `redis`: Redis is killed, and started again with its data (append-only file) two
-seconds later; `amnesia`: without its data. `cut`: the connections of the first node to Redis are cut and none is let
-through for five seconds; `hole`: they stay, and bring nothing.
+`kill`: kill -9 of the first node; `worker`: of one of its four workers. `drain`: SIGTERM. `freeze`: it gets SIGSTOP for
+20 s (`--frozen`), and the load balancer leaves it out after one. `redis`: Redis is killed, and started again with its
+data (append-only file) two seconds later; `amnesia`: without its data. `cut`: the connections of the first node to
+Redis are cut and none is let through for five seconds; `hole`: they stay, and bring nothing. `partition`: the first
+node is a host of its own (a network namespace, for which this must run as root), whose link to Redis and to the other
+node is down for five seconds, while that to its clients is not.
 
 `back` is from the fault until a client says that it is connected again, or hears the first number after a silence:
 median and longest. `silent` are clients that noticed nothing, `same` those that have kept their socket. Of `down`
@@ -44,7 +46,7 @@ from typing import Any
 
 from load_servers import HERE, HOST, end, free_port, is_listening, raise_file_limit, until
 
-FAULTS = ("kill", "drain", "freeze", "redis", "amnesia", "cut", "hole")
+FAULTS = ("kill", "worker", "drain", "freeze", "redis", "amnesia", "cut", "hole", "partition")
 NOTICED = 1.0
 
 
@@ -52,11 +54,11 @@ class Way:
     """Carries TCP connections to the next of some ports that takes them. Told what to do by any thread.
 
     Attributes:
-        targets: In turns.
+        targets: In turns: address and port.
         is_open: Whether new ones are taken.
     """
 
-    def __init__(self, *targets: int) -> None:
+    def __init__(self, *targets: tuple[str, int]) -> None:
         self.targets = list(targets)
         self.port = free_port()
         self.is_open = True
@@ -83,15 +85,17 @@ class Way:
             writer.close()
             return
         self._writers |= {writer, far[1]}
-        await asyncio.gather(self._pump(reader, far[1]), self._pump(far[0], writer))
+        # Of a cancellation the server that has made this task would complain.
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.gather(self._pump(reader, far[1]), self._pump(far[0], writer))
         self._writers -= {writer, far[1]}
 
     async def _reach(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
         for _ in range(len(self.targets)):
             self._turn += 1
-            port = self.targets[self._turn % len(self.targets)]
+            target = self.targets[self._turn % len(self.targets)]
             with contextlib.suppress(OSError):
-                return await asyncio.open_connection(HOST, port)
+                return await asyncio.open_connection(*target)
         return None
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -124,10 +128,48 @@ class Way:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+class Island:
+    """A network namespace with a link to its clients and another to Redis."""
+
+    name = f"holdfast-{os.getpid()}"
+    # For benchmarks alone (RFC 2544).
+    address, here = "198.18.213.2", "198.18.213.1"
+    inner_address, inner_here = "198.18.214.2", "198.18.214.1"
+
+    def __init__(self) -> None:
+        self.prefix = ["ip", "netns", "exec", self.name]
+        self._run("ip", "netns", "add", self.name)
+        self._run(*self.prefix, "ip", "link", "set", "lo", "up")
+        self._link("hf-out", self.here, self.address)
+        self._link("hf-in", self.inner_here, self.inner_address)
+
+    def _run(self, *words: str) -> None:
+        subprocess.run(words, check=True)
+
+    def _link(self, name: str, here: str, there: str) -> None:
+        self._run(
+            "ip", "link", "add", name, "type", "veth", "peer", "name", f"{name}-far", "netns", self.name
+        )
+        self._run("ip", "addr", "add", f"{here}/30", "dev", name)
+        self._run("ip", "link", "set", name, "up")
+        self._run(*self.prefix, "ip", "addr", "add", f"{there}/30", "dev", f"{name}-far")
+        self._run(*self.prefix, "ip", "link", "set", f"{name}-far", "up")
+
+    def cut(self, is_cut: bool) -> None:
+        """The link to Redis."""
+        self._run("ip", "link", "set", "hf-in", "down" if is_cut else "up")
+
+    def end(self) -> None:
+        for name in ("hf-out", "hf-in"):
+            self._run("ip", "link", "del", name)
+        self._run("ip", "netns", "del", self.name)
+
+
 class Redis:
     """A real one, with an append-only file."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *addresses: str) -> None:
+        self._addresses = addresses
         self.port = free_port()
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
@@ -135,7 +177,20 @@ class Redis:
     def start(self) -> None:
         binary = shutil.which("redis-server") or shutil.which("valkey-server")
         assert binary is not None, "redis-server is missing: make setup"
-        options = ["--bind", HOST, "--save", "", "--appendonly", "yes", "--appendfsync", "always"]
+        # Without a password it would answer on no link but loopback.
+        open_to_all = ["--protected-mode", "no"] if self._addresses else []
+        options = [
+            *open_to_all,
+            "--bind",
+            HOST,
+            *self._addresses,
+            "--save",
+            "",
+            "--appendonly",
+            "yes",
+            "--appendfsync",
+            "always",
+        ]
         command = [binary, "--port", str(self.port), "--dir", str(self._folder), *options]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         until(lambda: is_listening(self.port), "Redis")
@@ -152,17 +207,17 @@ class Redis:
 class Node:
     """One server, and its way to Redis."""
 
-    port: int
+    target: tuple[str, int]
     process: subprocess.Popen[bytes]
     way: Way
     seen: Path
 
-    def state(self) -> dict[str, int]:
-        import http.client
-
-        connection = http.client.HTTPConnection(HOST, self.port, timeout=10)
-        connection.request("GET", "/state")
-        return json.loads(connection.getresponse().read())
+    def worker(self) -> int:
+        """The process of one of its workers."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        return next(
+            int(pid) for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        )
 
 
 @dataclass
@@ -189,16 +244,23 @@ class Crowd:
 
 
 @contextlib.contextmanager
-def node(redis: Redis, folder: Path, options: dict[str, str]) -> Iterator[Node]:
-    port, way = free_port(), Way(redis.port)
+def node(
+    redis: Redis, folder: Path, options: dict[str, str], *, workers: int = 1, island: Island | None = None
+) -> Iterator[Node]:
+    port, way = free_port(), Way((HOST, redis.port))
     seen = folder / f"seen-{port}"
-    environment = {**os.environ, "REDIS": f"redis://{HOST}:{way.port}", "SEEN": str(seen), **options}
+    where = f"{HOST}:{way.port}" if island is None else f"{island.inner_here}:{redis.port}"
+    address = HOST if island is None else island.address
+    environment = {**os.environ, "REDIS": f"redis://{where}", "SEEN": str(seen), **options}
     limits = ["--backlog=8192", "--timeout-graceful-shutdown=5", "--log-level=warning", "--no-access-log"]
-    command = [sys.executable, "-m", "uvicorn", *limits, f"--port={port}", "cluster_faults_app:app"]
-    process = subprocess.Popen(command, cwd=HERE, env=environment)
+    if workers > 1:
+        limits.append(f"--workers={workers}")
+    command = [sys.executable, "-m", "uvicorn", *limits, f"--host={address}", f"--port={port}"]
+    prefix = [] if island is None else island.prefix
+    process = subprocess.Popen([*prefix, *command, "cluster_faults_app:app"], cwd=HERE, env=environment)
     try:
-        until(lambda: is_listening(port), "a node")
-        yield Node(port, process, way, seen)
+        until(lambda: is_listening(port, address), "a node")
+        yield Node((address, port), process, way, seen)
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGCONT)
@@ -230,11 +292,21 @@ def crowd(
         process.wait()
 
 
-def strike(fault: str, first: Node, front: Way, redis: Redis, rest: list[int], frozen: float) -> None:
+def strike(
+    fault: str,
+    first: Node,
+    front: Way,
+    redis: Redis,
+    rest: list[tuple[str, int]],
+    frozen: float,
+    island: Island | None,
+) -> None:
     """Do it, and undo what is to be undone."""
     if fault == "kill":
         first.process.kill()
         first.process.wait()
+    elif fault == "worker":
+        os.kill(first.worker(), signal.SIGKILL)
     elif fault == "drain":
         first.process.terminate()
         front.targets = rest
@@ -253,6 +325,10 @@ def strike(fault: str, first: Node, front: Way, redis: Redis, rest: list[int], f
         first.way.cut()
         time.sleep(5.0)
         first.way.is_open = True
+    elif island is not None:
+        island.cut(True)
+        time.sleep(5.0)
+        island.cut(False)
     else:
         first.way.hold(True)
         time.sleep(5.0)
@@ -270,12 +346,16 @@ def one(options: argparse.Namespace, fault: str, sessions: str, transport: str) 
     }
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
         folder = Path(name)
-        redis = Redis(folder)
+        island = Island() if fault == "partition" else None
+        if island is not None:
+            stack.callback(island.end)
+        redis = Redis(folder, *([] if island is None else [island.inner_here]))
         redis.start()
         stack.callback(redis.kill)
-        first = stack.enter_context(node(redis, folder, environment))
+        workers = 4 if fault == "worker" else 1
+        first = stack.enter_context(node(redis, folder, environment, workers=workers, island=island))
         second = stack.enter_context(node(redis, folder, environment))
-        front = Way(first.port)
+        front = Way(first.target)
         stack.callback(front.end)
         clients = stack.enter_context(
             crowd(front.port, options.clients, transports, rate, options.clients * 3.0)
@@ -283,19 +363,16 @@ def one(options: argparse.Namespace, fault: str, sessions: str, transport: str) 
         others = None
         if options.bystanders:
             others = stack.enter_context(
-                crowd(second.port, options.bystanders, transports, rate, 500.0, options.clients)
+                crowd(second.target[1], options.bystanders, transports, rate, 500.0, options.clients)
             )
-        front.targets = [first.port, second.port]
+        front.targets = [first.target, second.target]
         time.sleep(2.0)
         struck = time.time()
-        strike(fault, first, front, redis, [second.port], options.frozen)
+        strike(fault, first, front, redis, [second.target], options.frozen, island)
         time.sleep(options.seconds)
         talks = clients.end()
         found = judge(talks, struck, [first.seen, second.seen])
-        ends = second.state()["disconnects"] + (
-            first.state()["disconnects"] if first.process.poll() is None else 0
-        )
-        found["ends"] = f"{sum(talk['disconnects'] for talk in talks)}+{ends}"
+        found["ends"] = f"{sum(talk['disconnects'] for talk in talks)}+{found.pop('ends')}"
         if others is not None:
             gaps = [now - last for talk in others.end() for last, now in talk["returns"] if now > struck]
             found["bystanders"] = f"{max(gaps, default=0):.2f} s"
@@ -308,8 +385,11 @@ def judge(talks: list[dict[str, Any]], struck: float, files: list[Path]) -> dict
         later = [now - struck for last, now in talk["returns"] if now > struck]
         back += later[:1]
     times: Counter[int] = Counter()
-    unmarked = 0
+    unmarked = ends = 0
     for line in "".join([path.read_text() for path in files if path.exists()]).splitlines():
+        if line == "-":
+            ends += 1
+            continue
         number, replayed, _ = line.split()
         if times[int(number)] and replayed == "0":
             unmarked += 1
@@ -331,6 +411,7 @@ def judge(talks: list[dict[str, Any]], struck: float, files: list[Path]) -> dict
         "up told": told,
         "up again": sum(count - 1 for count in times.values()),
         "unmarked": unmarked,
+        "ends": ends,
     }
 
 

@@ -173,10 +173,10 @@ def free_port() -> int:
         return listener.getsockname()[1]
 
 
-def is_listening(port: int) -> bool:
+def is_listening(port: int, host: str = HOST) -> bool:
     """Whether a connection to it is taken."""
     with socket.socket() as probe:
-        return probe.connect_ex((HOST, port)) == 0
+        return probe.connect_ex((host, port)) == 0
 
 
 def end(process: subprocess.Popen[bytes]) -> None:

@@ -77,7 +77,11 @@ class RedisAdapterBase:
             quiet_seconds=self._quiet,
         )
         return RedisRecords(
-            connection, seconds=seconds, tombstone_seconds=tombstone_seconds, prefix=f"{self._prefix}-durable"
+            connection,
+            seconds=seconds,
+            tombstone_seconds=tombstone_seconds,
+            prefix=f"{self._prefix}-durable",
+            channels=self._channels,
         )
 
     def courier(self, name: NodeName) -> RedisCourier:
@@ -86,7 +90,12 @@ class RedisAdapterBase:
         Args:
             name: Of the server whose it is.
         """
-        return RedisCourier(self._nodes[0][0], name, f"{self._prefix}-node#")
+        return RedisCourier(self._nodes[0][0], name, self._channels)
+
+    @property
+    def _channels(self) -> str:
+        """What the channels begin with that each server listens to alone."""
+        return f"{self._prefix}-node#"
 
     @property
     def health(self) -> BrokerHealth:

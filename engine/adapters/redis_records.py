@@ -3,6 +3,10 @@
 A session has a hash with what is one value, a list with its messages and a hash with those of its peer that are not
 done; all three expire together. A node has a key that expires soon unless it is there, and a set of what others want of
 it. Every script looks at the epoch first.
+
+One that is killed closes its connections, and Redis knows at once that nobody listens to its channel any more. So a node
+without a listener is believed to be there only while its key is fresh. A node that lives renews the key all the time,
+whether it listens at that moment or not.
 """
 
 from __future__ import annotations
@@ -18,6 +22,8 @@ from ..wire.message import Message
 
 __all__ = ["RECORD_SCRIPTS", "RedisRecords"]
 
+# For how long nobody needs to listen for a node that has just said that it is there: longer than a BEAT.
+_UNHEARD = 0.6
 # What is asked of a node is forgotten, if it does not hear of it.
 _WANTED_MS = 10_000
 
@@ -101,6 +107,7 @@ class RedisRecords:
         seconds: For how long a record is kept.
         tombstone_seconds: For how long one that is over is known to be.
         prefix: Of all keys.
+        channels: What the channels begin with that nodes listen to; they end with the names of these.
     """
 
     def __init__(
@@ -110,9 +117,11 @@ class RedisRecords:
         seconds: float,
         tombstone_seconds: float,
         prefix: str = "holdfast-durable",
+        channels: str,
     ) -> None:
         self._connection = connection
         self._prefix = prefix
+        self._channels = channels
         self._ms = round(seconds * 1000)
         self._tombstone_ms = round(max(seconds, tombstone_seconds) * 1000)
 
@@ -197,14 +206,15 @@ class RedisRecords:
 
     async def is_there(self, node: str) -> bool:
         """See `Records.is_there`."""
-        return bool(await self._connection.command("EXISTS", self._node_key(node)))
+        return _is_there(await self._connection.pipeline(self._look_for(node)))
+
+    def _look_for(self, node: str) -> list[tuple[Word, ...]]:
+        return [("PTTL", self._node_key(node)), ("PUBSUB", "NUMSUB", self._channels + node)]
 
     async def _is_held(self, owner: str, sid: str) -> bool:
         wanted = self._wanted_key(owner)
-        there, *_ = await self._connection.pipeline(
-            [("EXISTS", self._node_key(owner)), ("SADD", wanted, sid), ("PEXPIRE", wanted, _WANTED_MS)]
-        )
-        return bool(_good(there))
+        want: list[tuple[Word, ...]] = [("SADD", wanted, sid), ("PEXPIRE", wanted, _WANTED_MS)]
+        return _is_there(await self._connection.pipeline([*self._look_for(owner), *want]))
 
     async def beat(self, node: str) -> list[str]:
         """See `Records.beat`."""
@@ -249,6 +259,17 @@ def _good(reply: Reply) -> Reply:
     if isinstance(reply, BrokerRefused):
         raise BrokerUnavailable(f"records of sessions: {reply}", uncertain=True) from reply
     return reply
+
+
+def _is_there(replies: Sequence[Reply]) -> bool:
+    left_ms, listeners = cast("int", _good(replies[0])), _good(replies[1])
+    # A flat list, or with RESP3 a map.
+    (count,) = (
+        cast("dict[bytes, int]", listeners).values()
+        if isinstance(listeners, dict)
+        else cast("list[int]", listeners)[1::2]
+    )
+    return left_ms > (0 if count else (LEASE - _UNHEARD) * 1000)
 
 
 def _taken(reply: list[Reply]) -> Taken:

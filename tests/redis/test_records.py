@@ -7,9 +7,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from secrets import token_hex
 
+import anyio
+import anyio.lowlevel
 import pytest
 from real_redis import Redis
 
+from holdfast.engine.adapters import redis_records
+from holdfast.engine.adapters.redis_node import RedisNode
 from holdfast.engine.adapters.redis_records import RECORD_SCRIPTS, RedisRecords
 from holdfast.engine.host import Host
 from holdfast.engine.live.records import End, HandOver, Held, Outcome, Over, Put, Taken
@@ -25,7 +29,10 @@ NODE = "node-a"
 @asynccontextmanager
 async def records_in(redis: Redis) -> AsyncIterator[RedisRecords]:
     connection = RedisConnection(RedisAddress.parse(redis.url), Host(), scripts=RECORD_SCRIPTS)
-    records = RedisRecords(connection, prefix=f"t{token_hex(4)}", seconds=60.0, tombstone_seconds=60.0)
+    prefix = f"t{token_hex(4)}"
+    records = RedisRecords(
+        connection, prefix=prefix, seconds=60.0, tombstone_seconds=60.0, channels=f"{prefix}-node#"
+    )
     records.open()
     try:
         yield records
@@ -127,6 +134,33 @@ async def test_owner_that_is_there_keeps_it_until_it_hands_it_over_or_is_forced(
         await records.leave(NODE)
         assert not await records.is_there(NODE)
         assert isinstance(await records.take_over("node-b", "three", force=False), Taken)
+
+
+async def test_owner_that_nobody_listens_for_is_gone_as_soon_as_it_says_nothing(
+    shared_redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_records, "LEASE", 1_000.0)
+    async with records_in(shared_redis) as records:
+        await records.beat(NODE)
+        await records.run(NODE, [Put("one", whole(), b"")])
+        # Some heartbeats have not come.
+        connection = records._connection  # pyright: ignore[reportPrivateUsage]
+        await connection.command("PEXPIRE", records._node_key(NODE), 900_000)  # pyright: ignore[reportPrivateUsage]
+        channel = records._channels + NODE  # pyright: ignore[reportPrivateUsage]
+        node = RedisNode(
+            RedisAddress.parse(shared_redis.url), outbox_limit=1_000_000, timeout=20.0, quiet=20.0
+        )
+        node.join(records, lambda: node.subscriber.listen(channel, lambda *_: None))
+        await node.subscriber.ready()
+        assert await records.is_there(NODE)
+        assert await records.take_over("node-b", "one", force=False) == Held(NODE)
+        node.leave(records)
+        with anyio.fail_after(20):
+            while await records.is_there(NODE):
+                await anyio.lowlevel.checkpoint()
+        assert isinstance(await records.take_over("node-b", "one", force=False), Taken)
+        await records.beat(NODE)
+        assert await records.is_there(NODE)
 
 
 async def test_what_is_over_says_how_far_it_had_got(shared_redis: Redis) -> None:
