@@ -4,9 +4,9 @@ A session has a hash with what is one value, a list with its messages and a hash
 done; all three expire together. A node has a key that expires soon unless it is there, and a set of what others want of
 it. Every script looks at the epoch first.
 
-One that is killed closes its connections, and Redis knows at once that nobody listens to its channel any more. So a node
-without a listener is believed to be there only while its key is fresh. A node that lives renews the key all the time,
-whether it listens at that moment or not.
+One that is killed closes its connections, and Redis knows at once that nobody listens to its channel any more. So a
+node without a listener is believed to be there only while its key is fresh. A node that lives renews the key all the
+time, whether it listens at that moment or not.
 """
 
 from __future__ import annotations

@@ -247,19 +247,21 @@ async def test_drain_hands_over_and_nobody_hears_of_a_disconnect() -> None:
         assert site.b.came == [True]
 
 
-async def test_what_waits_for_a_store_that_is_away_goes_on_when_it_is_back() -> None:
+@pytest.mark.parametrize("trouble", ["is_away", "is_full"])
+async def test_what_waits_for_a_store_that_takes_nothing_goes_on_when_it_does(trouble: str) -> None:
     async with two_nodes() as site:
         _, carrier, id = await connected(site.a)
         store = site.hub.store
-        store.is_away = True
+        setattr(store, trouble, True)
         await carrier.send('21["keep",1]')
         await site.a.io.sockets[id].emit("first")
+        # In that time the node would have said that it is there, too.
         await site.clock.advance(0.5)
         assert site.a.seen == []
         assert carrier.is_quiet()
         # It has forgotten everything, too.
         store.entries.clear()
-        store.is_away = False
+        setattr(store, trouble, False)
         await site.clock.advance(1.0)
         assert await carrier.take(2) == ['2["first"]', '31["a"]']
         assert len(store.entries) == 1

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import anyio.lowlevel
 
 from holdfast.engine.adapters import MemoryHub
-from holdfast.engine.errors import BrokerUnavailable
+from holdfast.engine.errors import BrokerRefused, BrokerUnavailable
 from holdfast.engine.host import Host
 from holdfast.engine.live.records import LEASE, End, HandOver, Held, Outcome, Over, Put, Taken, Task
 from holdfast.engine.session.record import Record, Write
@@ -29,6 +29,7 @@ class MemoryRecords:
 
     Attributes:
         is_away: Nothing can be reached.
+        is_full: Whatever writes is refused.
         frozen: Nodes whose requests wait until they are taken out of here.
         writes: How often the way there and back was made.
     """
@@ -38,7 +39,7 @@ class MemoryRecords:
         self.entries: dict[str, _Entry] = {}
         self._leases: dict[str, float] = {}
         self._wanted: dict[str, set[str]] = {}
-        self.is_away = False
+        self.is_away = self.is_full = False
         self.frozen: set[str] = set()
         self.writes = 0
 
@@ -46,6 +47,8 @@ class MemoryRecords:
         await anyio.lowlevel.checkpoint()
         if self.is_away or node in self.frozen:
             raise BrokerUnavailable("it is away")
+        if self.is_full:
+            raise BrokerRefused("OOM", "command not allowed when used memory > 'maxmemory'.")
 
     async def run(self, node: str, tasks: Sequence[Task]) -> list[Outcome]:
         await self._reach(node)
