@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, TypeVar, cast, overload
 
 from ..dispatch.namespace import Namespace
@@ -30,7 +30,8 @@ from .client import Messages, Peer, StompClient, StompLogin, StompMessage
 from .destinations import plain, plain_parts, quoted_user, user_destination
 from .functions import Function, Functions, call
 from .message import Published, content_of
-from .queue import Kept, Letter, Queue
+from .queue import Letter
+from .queues import Queues, check_size, drop, published
 from .rooms import RoomFilter, Rooms
 from .session import Close, StompSession, Subscriber
 
@@ -71,10 +72,7 @@ class StompBroker:
         self._clients: dict[str, StompSession] = {}
         self._topics: dict[str, dict[Subscriber, None]] = {}
         self._users: dict[tuple[str, str], dict[Subscriber, None]] = {}
-        self._queues: dict[str, Queue] = {}
-        self._kept = Kept(self.limits)
-        # Those that nobody reads, by who has made them.
-        self._unread: dict[str, dict[Queue, None]] = {}
+        self.queues = Queues(self.limits, self.host)
         self._handlers = Functions("the destination")
         self._answers = Functions("the subscription")
         self._rooms: list[Rooms] = []
@@ -368,24 +366,6 @@ class StompBroker:
                 if rooms.room_of(destination) is not None:
                     rooms.event_of(send.headers, send.body)
 
-    def check_queues(self, client: StompClient | None, sends: Sequence[SendTo]) -> None:
-        """Return if their queues have room for all of them.
-
-        Raises:
-            StompError: one has not.
-        """
-        by_queue: dict[str, list[Published]] = {}
-        for send in sends:
-            if send.destination.startswith("/queue/"):
-                message = _published(send.headers, send.body)
-                self._check_size(message, self.limits.max_outgoing_bytes // 2)
-                by_queue.setdefault(send.destination, []).append(message)
-        self._check_number_of_queues(by_queue)
-        queues = [self._queues.get(name) or self._new_queue(name) for name in by_queue]
-        if client is not None:
-            self._check_unread(client, [queue for queue in queues if queue.is_empty])
-        self._kept.check_room(sum([queue.check_room(by_queue[queue.name]) for queue in queues]))
-
     async def send_from(self, client: StompClient, *sends: SendTo) -> bool:
         """Send what may be sent, all of it or nothing; False if a function of the application failed.
 
@@ -406,7 +386,7 @@ class StompBroker:
             return False
         for part, asked in parts:
             if asked is None and part.destination.startswith("/queue/"):
-                self._to_queue(part.destination, _published(part.headers, part.body), client)
+                self.queues.put(part.destination, published(part.headers, part.body), client)
             elif asked is None:
                 await self._publish(part.destination, part.headers, part.body, client.user)
             elif not await self._send_answer(client, part, asked):
@@ -420,17 +400,17 @@ class StompBroker:
             StompError: what the client sends cannot.
         """
         # Others may have filled its queues while functions ran.
-        self.check_queues(client, [part for part, asked in parts if asked is None])
+        self.queues.check_room(client, [part for part, asked in parts if asked is None])
         asked = None
         try:
             for part, asked in parts:
                 if asked is not None:
                     self._check_destination(client, part)
                 if not part.destination.startswith("/queue/"):
-                    self._check_size(_published(part.headers, part.body))
+                    check_size(self.limits, published(part.headers, part.body))
             to_queues = (each for part, each in parts if each and part.destination.startswith("/queue/"))
             asked = next(to_queues, None)
-            self.check_queues(None, [part for part, _ in parts])
+            self.queues.check_room(None, [part for part, _ in parts])
         except StompError as error:
             if asked is None:
                 raise
@@ -513,9 +493,9 @@ class StompBroker:
             sender: The user whose own destinations ``/user/queue/…`` are; None where nobody sends.
             only: Of that user, only this client.
         """
-        message = _published(headers, body)
+        message = published(headers, body)
         if not destination.startswith("/queue/"):
-            self._check_size(message)
+            check_size(self.limits, message)
         if destination.startswith("/topic/"):
             for rooms in self._rooms:
                 room = rooms.room_of(destination)
@@ -524,7 +504,7 @@ class StompBroker:
                     return
             self._to_topic(destination, message)
         elif destination.startswith("/queue/"):
-            self._to_queue(destination, message)
+            self.queues.put(destination, message)
         else:
             user, rest = user_destination(destination, sender)
             if user is None:
@@ -543,62 +523,10 @@ class StompBroker:
         for subscriber in list(self._topics.get(destination, ())):
             subscriber.hear(message)
 
-    def _to_queue(self, name: str, message: Published, client: StompClient | None = None) -> None:
-        """Keep it in a queue.
-
-        Args:
-            client: Who sends by himself; None where the application does.
-        """
-        # A queue stops for a client at half of what may be kept for it: beside that, this must have room.
-        self._check_size(message, self.limits.max_outgoing_bytes // 2)
-        queue = self._queue(name)
-        try:
-            if client is not None and queue.is_empty:
-                self._check_unread(client, [queue])
-            queue.check_room([message])
-            if client is None:
-                queue.is_kept = True
-            elif queue.is_empty:
-                queue.maker = client.id
-            queue.put(message)
-        finally:
-            self.tidy(queue)
-
-    def _check_size(self, message: Published, most: int | None = None) -> None:
-        """Return if it does not end each client that is sent it."""
-        most = most or self.limits.max_outgoing_bytes
-        if message.size_bytes > most:
-            raise StompError(
-                f"this cannot be sent, nobody got it: it has {message.size_bytes} bytes, and {most} may wait for a "
-                "client (setting max_outgoing_bytes; of a queue, half of it)"
-            )
-
-    def _queue(self, name: str) -> Queue:
-        queue = self._queues.get(name)
-        if queue is None:
-            self._check_number_of_queues([name])
-            queue = self._queues[name] = self._new_queue(name)
-        return queue
-
-    def _new_queue(self, name: str) -> Queue:
-        return Queue(name, self.limits, self._kept)
-
     def _check_number(self) -> None:
         most = self.limits.max_destinations
         if len(self._topics) + len(self._users) >= most:
             raise StompError(f"there are {most} destinations already (setting max_destinations)")
-
-    def _check_number_of_queues(self, names: Iterable[str]) -> None:
-        most, new = self.limits.max_queues, [name for name in names if name not in self._queues]
-        if new and len(self._queues) + len(new) > most:
-            raise StompError(f"there are {most} queues already (setting max_queues)")
-
-    def _check_unread(self, client: StompClient, begun: Sequence[Queue]) -> None:
-        most = self.limits.max_unread_queues
-        if begun and len(self._unread.get(client.id, ())) + len(begun) > most:
-            raise StompError(
-                f"nobody subscribes to {most} queues that this client has begun (setting max_unread_queues)"
-            )
 
     async def subscribe(self, client: StompClient, subscriber: Subscriber) -> None:
         """Serve a subscription.
@@ -613,17 +541,9 @@ class StompBroker:
         elif destination.startswith("/topic/"):
             self._join_topic(destination, subscriber)
         elif destination.startswith("/queue/"):
-            queue = self._queue(destination)
-            subscriber.queue = queue
-
-            def leave_queue() -> None:
-                queue.remove(subscriber)
-                self.tidy(queue)
-
-            subscriber.leave = leave_queue
-            queue.add(subscriber)
-            self.tidy(queue)
-            queue.pump()
+            queue = subscriber.queue = self.queues.get(destination)
+            subscriber.leave = lambda: self.queues.leave(queue, subscriber)
+            self.queues.join(queue, subscriber)
         else:
             user, rest = user_destination(destination, client.user)
             if user is None or user != client.user:
@@ -633,7 +553,7 @@ class StompBroker:
                 self._check_number()
             members = self._users.setdefault(key, {})
             members[subscriber] = None
-            subscriber.leave = lambda: _drop(self._users, key, subscriber)
+            subscriber.leave = lambda: drop(self._users, key, subscriber)
 
     def _join_topic(self, destination: str, subscriber: Subscriber) -> None:
         found = [(rooms, room) for rooms in self._rooms if (room := rooms.room_of(destination)) is not None]
@@ -646,7 +566,7 @@ class StompBroker:
             rooms.enter(room, lambda message: self._to_topic(destination, message))
 
         def leave() -> None:
-            _drop(self._topics, destination, subscriber)
+            drop(self._topics, destination, subscriber)
             if found and destination not in self._topics:
                 rooms, room = found[0]
                 rooms.leave(room)
@@ -666,52 +586,10 @@ class StompBroker:
             value = await guarded(call(function, message), "the function")
             content_type, body = content_of(value)
             answer = Published({"content-type": content_type}, body)
-            self._check_size(answer)
+            check_size(self.limits, answer)
         except EventError as error:
             raise StompError(error.message) from error
         except Exception as error:
             logger.exception("the function of %r failed", subscription.destination)
             raise StompError(_FAILED) from error
         subscriber.hear(answer)
-
-    def tidy(self, queue: Queue) -> None:
-        """Forget a queue of which nothing would be lost, and give one that nobody reads its time; idempotent."""
-        if queue.is_unused and self._queues.get(queue.name) is queue:
-            del self._queues[queue.name]
-        if queue.is_unread:
-            if queue.expiry is None:
-                self._unread.setdefault(queue.maker, {})[queue] = None
-                queue.expiry = self.host.call_later(
-                    self.limits.unread_queue_timeout, lambda: self._expire(queue)
-                )
-        elif queue.expiry is not None:
-            queue.expiry.cancel()
-            queue.expiry = None
-            _drop(self._unread, queue.maker, queue)
-
-    def _expire(self, queue: Queue) -> None:
-        logger.warning(
-            "nobody has subscribed to %r for %g s; its messages, %d, are dropped (setting unread_queue_timeout)",
-            queue.name,
-            self.limits.unread_queue_timeout,
-            queue.drop(),
-        )
-        self.tidy(queue)
-
-
-K = TypeVar("K")
-V = TypeVar("V")
-
-
-def _drop(table: dict[K, dict[V, None]], key: K, value: V) -> None:
-    members = table.get(key, {})
-    members.pop(value, None)
-    if not members:
-        table.pop(key, None)
-
-
-def _published(headers: Mapping[str, str], body: bytes) -> Published:
-    try:
-        return Published(headers, body)
-    except LocalProtocolError as error:
-        raise StompError(str(error)) from error

@@ -456,7 +456,7 @@ class StompSession:
         for each in sends:
             await self._broker.check_send(client, each)
         if len(sends) > 1:
-            self._broker.check_queues(client, sends)
+            self._broker.queues.check_room(client, sends)
         return await self._broker.send_from(client, *sends)
 
     def _in(self) -> StompClient:
@@ -470,7 +470,7 @@ class StompSession:
                 for letter in letters:
                     if letter is not None:
                         letter.queue.done(letter)
-                        self._broker.tidy(letter.queue)
+                        self._broker.queues.tidy(letter.queue)
             else:
                 self._give_back(letters)
         self._pump()
@@ -482,7 +482,7 @@ class StompSession:
             queue = back[0].queue
             queue.give_back(back)
             queue.pump()
-            self._broker.tidy(queue)
+            self._broker.queues.tidy(queue)
 
 
 def _cost(item: Outgoing) -> int:

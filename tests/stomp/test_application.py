@@ -44,7 +44,7 @@ async def test_a_principal_is_what_authenticate_says() -> None:
         bad.send("CONNECT", accept_version="1.2", login="ann", passcode="bob")
         bad.send("SEND", "x", destination="/queue/a")
         assert await bad.error() == "access refused"
-        assert site.stomp._queues == {}
+        assert site.stomp.queues.by_name == {}
 
 
 @pytest.mark.parametrize("plain", [False, True])
@@ -283,12 +283,12 @@ async def test_a_transaction_whose_function_fails_is_not_done_at_all(failing: st
             if "/app/fail" in sends:
                 assert [frame.headers.get("failed-destination") for frame in frames] == ["/app/fail"]
                 assert heard == []
-                assert "/queue/b" not in site.stomp._queues
-                assert not site.stomp._queues["/queue/a"].is_empty
+                assert "/queue/b" not in site.stomp.queues.by_name
+                assert not site.stomp.queues.by_name["/queue/a"].is_empty
             else:
                 assert [frame.command for frame in frames] == ["RECEIPT"]
                 assert heard == [b"sent", b"answer"]
-                assert site.stomp._queues["/queue/a"].is_empty
+                assert site.stomp.queues.by_name["/queue/a"].is_empty
         assert ran == ["good", "fail", "good"]
 
 

@@ -122,7 +122,7 @@ async def test_nack_gives_it_out_again_until_that_was_too_often(caplog: pytest.L
         assert await peer.take() == []
         peer.send("UNSUBSCRIBE", id="1")
         await settled()
-        assert site.stomp._queues == {}
+        assert site.stomp.queues.by_name == {}
 
 
 async def test_a_queue_gives_a_client_no_more_than_it_may_owe() -> None:
@@ -333,7 +333,7 @@ async def test_a_queue_stops_for_who_takes_nothing_and_goes_on_with_him() -> Non
         for number in range(20):
             await site.stomp.send("/queue/a", str(number).ljust(1_000))
         await settled()
-        assert len(site.stomp._queues["/queue/a"].ready) > 10
+        assert len(site.stomp.queues.by_name["/queue/a"].ready) > 10
         heard: list[str] = []
         while len(heard) < 20:
             gate.release()
@@ -363,12 +363,12 @@ async def test_nothing_is_left_when_all_are_gone() -> None:
         await settled()
         assert (broker.clients, broker._topics, broker._users) == ({}, {}, {})
         # What nobody has acknowledged is there for who comes.
-        assert len(broker._queues["/queue/a"].ready) == 6
+        assert len(broker.queues.by_name["/queue/a"].ready) == 6
         last = await subscribed(site, "/queue/a")
         assert len(await last.take()) == 6
         last.socket.close()
         await settled()
-        assert broker._queues == {}
+        assert broker.queues.by_name == {}
 
 
 async def test_what_was_sent_before_the_end_is_done_to_its_end() -> None:

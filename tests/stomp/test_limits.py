@@ -223,15 +223,15 @@ async def test_a_queue_that_clients_have_made_ends_when_nobody_reads_it(
         await site.clock.advance(40)
         reader.send("SUBSCRIBE", id=1, destination="/queue/read", ack="client")
         await site.clock.advance(15)
-        assert set(site.stomp._queues) == {"/queue/read", "/queue/own"}
+        assert set(site.stomp.queues.by_name) == {"/queue/read", "/queue/own"}
         assert "'/queue/a'" in caplog.text
         assert "unread_queue_timeout" in caplog.text
         # Its time begins anew when its last reader leaves.
         reader.socket.close()
         await site.clock.advance(49)
-        assert set(site.stomp._queues) == {"/queue/read", "/queue/own"}
+        assert set(site.stomp.queues.by_name) == {"/queue/read", "/queue/own"}
         await site.clock.advance(2)
-        assert set(site.stomp._queues) == {"/queue/own"}
+        assert set(site.stomp.queues.by_name) == {"/queue/own"}
         await site.clock.advance(10_000)
         last = await site.connected()
         last.send("SUBSCRIBE", id=1, destination="/queue/own")
@@ -239,7 +239,7 @@ async def test_a_queue_that_clients_have_made_ends_when_nobody_reads_it(
         await settled()
         last.send("UNSUBSCRIBE", id=1)
         await settled()
-        assert (site.stomp._queues, site.stomp._unread) == ({}, {})
+        assert (site.stomp.queues.by_name, site.stomp.queues._unread) == ({}, {})
 
 
 @pytest.mark.parametrize(
@@ -284,12 +284,12 @@ async def test_what_is_gone_makes_room_in_all_queues() -> None:
         await settled()
         await bytes_of_all_queues(site, peer)
         [frame] = await reader.take()
-        assert site.stomp._kept.size_bytes > 3 * 2_250
+        assert site.stomp.queues._kept.size_bytes > 3 * 2_250
         reader.send("ACK", id=frame.headers["ack"])
         for number in (1, 2):
             reader.send("SUBSCRIBE", id=number + 1, destination=f"/queue/{number}")
         await settled()
-        assert site.stomp._kept.size_bytes == 0
+        assert site.stomp.queues._kept.size_bytes == 0
 
 
 def test_no_limit_is_left_out() -> None:
