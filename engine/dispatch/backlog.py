@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from .runner import Runner
+from typing import Protocol
 
 __all__ = ["Backlog"]
+
+
+class Waiting(Protocol):
+    """Where what a peer has said waits."""
+
+    def drop_events(self) -> None:
+        """Forget it: the peer has left, and others need the room."""
+        ...
 
 
 class Backlog:
@@ -29,15 +34,15 @@ class Backlog:
         self.used_bytes = 0
         self.sessions = 0
         # In the order in which they left.
-        self._left: dict[Runner, None] = {}
+        self._left: dict[Waiting, None] = {}
 
-    def left(self, runner: Runner) -> None:
-        """The peer has left the socket whose handlers these are."""
-        self._left[runner] = None
+    def left(self, waiting: Waiting) -> None:
+        """The peer has left, and is not there to wait for what becomes of it."""
+        self._left[waiting] = None
 
-    def done(self, runner: Runner) -> None:
-        """Nothing waits for it any more."""
-        self._left.pop(runner, None)
+    def done(self, waiting: Waiting) -> None:
+        """Nothing waits there any more."""
+        self._left.pop(waiting, None)
 
     def has_room(self, waiting_bytes: int) -> bool:
         """Whether a session for which so much waits may have that, after those that have left made way.
@@ -45,9 +50,9 @@ class Backlog:
         Where the bound is reached, each may have its share.
         """
         while self.used_bytes > self.limit_bytes and self._left:
-            runner = next(iter(self._left))
-            del self._left[runner]
-            runner.drop_events()
+            oldest = next(iter(self._left))
+            del self._left[oldest]
+            oldest.drop_events()
         return self.used_bytes <= self.limit_bytes or waiting_bytes <= self.limit_bytes // max(
             1, self.sessions
         )
