@@ -33,6 +33,8 @@ from load_servers import Process, attached, serving, until
 from probe import watching
 
 PATIENCE = 3.0
+# Of an application of one's own only what shows from outside is known.
+NOT_SEEN = "–"
 SETTINGS = {
     # All of them come from one address.
     "max_unused_sessions_per_address": 100_000,
@@ -252,13 +254,18 @@ def measure(
         "seed": seed,
         "inputs": len(some),
         "alive": server.lives,
-        "traces": len([trace for trace in traces(log) if not is_of_the_server(trace)]),
-        "of uvicorn or hypercorn alone": len([trace for trace in traces(log) if is_of_the_server(trace)]),
+        "traces": len([trace for trace in traces(log) if not is_of_the_server(trace)])
+        if stateful
+        else NOT_SEEN,
+        "of uvicorn or hypercorn alone": len([trace for trace in traces(log) if is_of_the_server(trace)])
+        if stateful
+        else NOT_SEEN,
         "5xx": len(outcome.failed),
         "unanswered": len([one for one in outcome.unanswered if not may_be_silent(one)]),
+        "refused with 429": outcome.statuses["429"],
         "open by their own word": len([one for one in outcome.unanswered if may_be_silent(one)]),
-        "sessions left": after.get("sessions", 0) - before.get("sessions", 0),
-        "tasks left": after.get("tasks", 0) - before.get("tasks", 0),
+        "sessions left": after.get("sessions", 0) - before.get("sessions", 0) if stateful else NOT_SEEN,
+        "tasks left": after.get("tasks", 0) - before.get("tasks", 0) if stateful else NOT_SEEN,
         "memory": megabytes(grown),
         "healthy client, worst": f"{probe.get('worst_ms', 1e9):.0f} ms",
         "p99": f"{probe.get('p99_ms', 1e9):.0f} ms",
@@ -268,9 +275,15 @@ def measure(
 
 def faults(row: dict[str, object], options: argparse.Namespace) -> list[str]:
     """What of it is beyond the bar."""
-    found = [name for name in ("traces", "5xx", "unanswered", "sessions left") if row[name] != 0]
+    found = [
+        name for name in ("traces", "5xx", "unanswered", "sessions left") if row[name] not in (0, NOT_SEEN)
+    ]
     # A request that is just being answered may be one of them.
-    found += [] if int(str(row["tasks left"])) <= 3 else ["tasks left"]
+    found += [] if row["tasks left"] == NOT_SEEN or int(str(row["tasks left"])) <= 3 else ["tasks left"]
+    # Who is refused at the door is not tried at all.
+    found += (
+        [] if int(str(row["refused with 429"])) <= int(str(row["inputs"])) // 20 else ["refused with 429"]
+    )
     found += [] if row["alive"] else ["alive"]
     found += [] if float(str(row["memory"]).split()[0]) <= 30 else ["memory"]
     for name, most in (("healthy client, worst", options.worst_ms), ("p99", options.p99_ms)):

@@ -168,5 +168,5 @@ class Engine(Endpoint):
     ) -> None:
         settings = Settings.of(options, base=settings)
         host = Host(clock)
-        table = SessionTable(settings, host, handler_maker(function))
+        table = SessionTable(settings, host, handler_maker(function, settings))
         super().__init__(table, path=path, app=app, allow_request=allow_request)

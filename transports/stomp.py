@@ -141,13 +141,13 @@ class Stomp(StompBroker, Endpoint):
         host = Host(clock)
         # Two bases with different arguments, so each is told its own.
         StompBroker.__init__(self, limits, host=host)
-        table = SessionTable(settings, host, handler_maker(self._serve_session))
+        table = SessionTable(settings, host, handler_maker(self._serve_session, settings))
         Endpoint.__init__(self, table, path=path, app=app, allow_request=allow_request)
         self._sockjs = None
         if sockjs is not False:
             own = {} if sockjs is True else dict(sockjs)
             chosen = SockJSSettings.of(own, base=SockJSSettings.over(settings))
-            make = sockjs_handler_maker(self._serve_sockjs, None, max_rooms=0)
+            make = sockjs_handler_maker(self._serve_sockjs, None, chosen, max_rooms=0)
             other = SockJSTable(chosen, host, make, beside=table, bytes_as_numbers=True)
             self._sockjs = _SockJSWay(other, path=path, app=None, allow_request=allow_request)
         self._relay = None if relay is None else Relay(relay, limits, host, relay_destinations)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Self, cast
@@ -11,9 +12,13 @@ import anyio
 from ..errors import ErrorCode, LocalProtocolError, SessionClosed
 from ..live import Handshake, LiveSession, SessionHandler
 from ..session import CloseReason
+from ..settings import Settings
 from ..wire.message import MESSAGE_OVERHEAD, Message
+from .backlog import Backlog
 
 __all__ = ["Session", "SessionFunction", "check_ending", "handler_maker"]
+
+logger = logging.getLogger("holdfast.dispatch")
 
 # RFC 6455, section 5.5.
 _MOST_REASON = 123
@@ -42,6 +47,7 @@ class Session:
         self._waiting: deque[str | bytes] = deque()
         self._waiting_bytes = 0
         self._bell: anyio.Event | None = None
+        self._backlog: Backlog | None = None
 
     @property
     def transport(self) -> str:
@@ -85,7 +91,7 @@ class Session:
         data = self._waiting.popleft()
         was_behind = self.is_behind
         self._live.message_taken()
-        self._waiting_bytes -= len(data) + MESSAGE_OVERHEAD
+        self._takes(len(data) + MESSAGE_OVERHEAD)
         if was_behind and not self.is_behind:
             self._live.caught_up()
         return data
@@ -127,26 +133,58 @@ class Session:
         except SessionClosed:
             raise StopAsyncIteration from None
 
+    # -- with what waits for all sessions
+
+    def share(self, backlog: Backlog) -> None:
+        """What waits here is counted there, too, until `run` has ended."""
+        self._backlog = backlog
+        backlog.sessions += 1
+
+    def _takes(self, size_bytes: int) -> None:
+        self._waiting_bytes -= size_bytes
+        if self._backlog is not None:
+            self._backlog.used_bytes -= size_bytes
+
+    def drop_events(self) -> None:
+        """See `Backlog`."""
+        if self._waiting:
+            logger.warning(
+                "session %s: %d messages of a client that has left are dropped, since the application does not come to"
+                " them and too much waits for all (setting total_pending_event_bytes)",
+                self._live.name,
+                len(self._waiting),
+            )
+        self._waiting.clear()
+        self._takes(self._waiting_bytes)
+
     # -- called by the live session
 
     def message_received(self, data: str | bytes) -> None:
         """See `SessionHandler`."""
         self._waiting.append(data)
-        self._waiting_bytes += len(data) + MESSAGE_OVERHEAD
+        size = len(data) + MESSAGE_OVERHEAD
+        self._waiting_bytes += size
         self._ring()
+        backlog, text = self._backlog, ""
+        if backlog is not None:
+            backlog.used_bytes += size
+            # A single message is as long as max_payload allows.
+            if backlog.used_bytes > backlog.limit_bytes and not backlog.has_room(self._waiting_bytes - size):
+                text = "too many messages of all clients wait (setting total_pending_event_bytes)"
         if self._waiting_bytes > self._live.max_payload * 16:
             # Nobody takes what the peer sends; without a bound it would all be kept here.
+            text = "the application does not take its messages (16 times the setting max_payload wait)"
+        if text:
             self._live.fail(
-                CloseReason.BUFFER_FULL,
-                code=int(ErrorCode.BAD_REQUEST),
-                message="the application does not take its messages (16 times the setting max_payload wait)",
-                close_code=1008,
+                CloseReason.BUFFER_FULL, code=int(ErrorCode.BAD_REQUEST), message=text, close_code=1008
             )
 
     def session_closed(self, reason: CloseReason) -> None:
         """See `SessionHandler`."""
         self._live.caught_up()
         self._ring()
+        if self._backlog is not None and self._waiting:
+            self._backlog.left(self)
 
     @property
     def is_behind(self) -> bool:
@@ -174,7 +212,18 @@ class Session:
             if self._live.is_open or not _is_of_the_end(error):
                 self._live.close()
                 raise
+        finally:
+            self._leave_backlog()
         self.close()
+
+    def _leave_backlog(self) -> None:
+        backlog = self._backlog
+        if backlog is not None:
+            # Nobody will take what is there, or comes.
+            backlog.done(self)
+            backlog.sessions -= 1
+            backlog.used_bytes -= self._waiting_bytes
+            self._backlog = None
 
 
 def _is_of_the_end(error: BaseException) -> bool:
@@ -187,11 +236,15 @@ def _is_of_the_end(error: BaseException) -> bool:
 SessionFunction = Callable[[Session], Awaitable[None]]
 
 
-def handler_maker(function: SessionFunction) -> Callable[[LiveSession], SessionHandler]:
+def handler_maker(
+    function: SessionFunction, settings: Settings | None = None
+) -> Callable[[LiveSession], SessionHandler]:
     """What a `SessionTable` calls with each new session."""
+    backlog = Backlog((settings or Settings()).total_pending_event_bytes)
 
     def make(live: LiveSession) -> SessionHandler:
         session = Session(live)
+        session.share(backlog)
         live.host.spawn(session.run, function)
         return session
 

@@ -105,6 +105,9 @@ class DurableRunner(Runner):
             await super()._handle(handler, event, task)
         delivery.done()
 
+    def _dropped(self, event: EventReceived) -> None:
+        cast("_Event", event).delivery.done()
+
     async def _connect(self, job: Connecting) -> None:
         session = _session_of(self._member)
         if self._member.recovered:

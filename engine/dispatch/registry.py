@@ -22,6 +22,7 @@ from ..adapters import (
 from ..errors import LocalProtocolError
 from ..settings import Settings
 from ..wire.socketio import SocketPacket, SocketPacketType, is_namespace
+from .backlog import Backlog
 from .listeners import Listeners
 from .recovery import Recovery
 
@@ -193,6 +194,9 @@ class Registries:
         make_adapter: Makes the rooms of each.
         first_id: Of the acknowledgements that they ask for. Where sessions come from other nodes, it is one that those
             have not come to: a late answer must find nobody.
+
+    Attributes:
+        backlog: What waits for the handlers of all sessions.
     """
 
     def __init__(self, settings: Settings, make_adapter: AdapterFactory, *, first_id: int = 0) -> None:
@@ -201,6 +205,7 @@ class Registries:
         self._make_adapter = make_adapter
         self._known: dict[str, Registry] = {}
         self._parents: list[ParentRegistry] = []
+        self.backlog = Backlog(settings.total_pending_event_bytes)
 
     def named(self, name: str) -> Registry:
         """The namespace of this name, made if there is none: as one of a pattern if it matches, and else to stay.

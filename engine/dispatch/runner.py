@@ -118,6 +118,29 @@ class Runner:
     def push_event(self, event: EventReceived, size_bytes: int) -> None:
         self._push(_Received(event, size_bytes))
 
+    def drop_events(self) -> None:
+        """Forget the events that wait for their turn: their socket is gone, and others need the room."""
+        jobs, self._queue = self._queue or (), deque()
+        dropped = 0
+        for job in jobs:
+            if isinstance(job, _Received):
+                dropped += 1
+                self._dropped(job.event)
+                self._member.session.event_taken(job.size_bytes)
+            else:
+                self._queue.append(job)
+        if dropped:
+            logger.warning(
+                "session %s: %d events of a socket in %r that has left are dropped, since its handlers do not come to"
+                " them and too much waits for all (setting total_pending_event_bytes)",
+                self._member.session.live.name,
+                dropped,
+                self._member.registry.name,
+            )
+
+    def _dropped(self, event: EventReceived) -> None:
+        """An event will not be handled."""
+
     def push_disconnect(self, reason: CloseReason) -> None:
         if self._running or any(self._member.farewells(name) for name in _FAREWELLS):
             self._member.session.change_begins()
@@ -170,6 +193,7 @@ class Runner:
             self._running, self._task = False, None
             if not self._queue:
                 self._queue = None
+            session.ran_out(self)
             if self._idle is not None:
                 self._idle.set()
                 self._idle = None

@@ -78,6 +78,7 @@ class EventSession:
         )
         self._registries = registries
         self._members: dict[str, Membership] = {}
+        registries.backlog.sessions += 1
         # For whom the application is still asked whether there is such a namespace.
         self._searching: dict[str, ConnectRequested] | None = None
         # How often it is being asked, for those too who do not wait any more.
@@ -162,6 +163,14 @@ class EventSession:
                 "too many events wait for their handlers (settings max_pending_events and max_pending_event_bytes)"
             )
             return
+        backlog = self._registries.backlog
+        backlog.used_bytes += size_bytes
+        if backlog.used_bytes > backlog.limit_bytes and not backlog.has_room(self._waiting_bytes):
+            backlog.used_bytes -= size_bytes
+            self._fail(
+                "too many events of all clients wait for their handlers (setting total_pending_event_bytes)"
+            )
+            return
         runner.push_event(event, size_bytes)
 
     def _is_too_much(self) -> bool:
@@ -213,11 +222,12 @@ class EventSession:
             self._fail(f"an attachment did not come within {seconds:.3g} s (setting attachment_timeout)")
 
     def event_taken(self, size_bytes: int) -> None:
-        """A handler begins with an event that waited."""
+        """A handler begins with an event that waited, or it is dropped."""
         was_behind = self._waiting > self._many or self._waiting_bytes > self._many_bytes
         self.live.message_taken()
         self._waiting -= 1
         self._waiting_bytes -= size_bytes
+        self._registries.backlog.used_bytes -= size_bytes
         if was_behind and not self.is_behind:
             self.live.caught_up()
 
@@ -328,6 +338,8 @@ class EventSession:
         """A membership is gone."""
         if self._members.get(member.registry.name) is member:
             del self._members[member.registry.name]
+        if member.runner.is_running:
+            self._registries.backlog.left(member.runner)
 
     def close_if_empty(self) -> None:
         """End the session if it is in no namespace any more."""
@@ -347,6 +359,8 @@ class EventSession:
             member.leave(reason)
 
     def _end(self) -> None:
+        if not self._closed:
+            self._registries.backlog.sessions -= 1
         self._closed = True
         self.live.caught_up()
         self.settled()
@@ -354,6 +368,10 @@ class EventSession:
             self._part_timer.cancel()
         self.protocol.clear()
         self._searching = None
+
+    def ran_out(self, runner: Runner) -> None:
+        """Nothing waits for the handlers of one of its sockets any more."""
+        self._registries.backlog.done(runner)
 
     # -- a session has to connect somewhere, soon
 

@@ -10,9 +10,11 @@ from typing import cast
 from ..errors import LocalProtocolError, SessionClosed
 from ..live import LiveSession, LiveSockJS, SessionHandler
 from ..session import GO_AWAY, CloseReason
+from ..settings import Settings
 from ..wire.message import Message
 from ..wire.socketio import SocketPacket, SocketPacketType, encode_socket_packet
 from ..wire.sockjs import JsonText
+from .backlog import Backlog
 from .bare import Session
 from .names import check_rooms
 from .namespace import Namespace
@@ -187,12 +189,14 @@ SockJSFunction = Callable[[SockJSSession], Awaitable[None]]
 
 
 def sockjs_handler_maker(
-    function: SockJSFunction, namespace: Namespace | None, *, max_rooms: int
+    function: SockJSFunction, namespace: Namespace | None, settings: Settings, *, max_rooms: int
 ) -> Callable[[LiveSession], SessionHandler]:
     """What a `SockJSTable` calls with each new session."""
+    backlog = Backlog(settings.total_pending_event_bytes)
 
     def make(live: LiveSession) -> SessionHandler:
         session = SockJSSession(live, namespace, max_rooms=max_rooms)
+        session.share(backlog)
         live.host.spawn(session.run, function)
         return session
 

@@ -52,8 +52,9 @@ _PAUSE = 5.0
 _RENEWAL = 10.0
 # How many volatile events wait where the newest are wanted.
 _MOST_LATEST = 16
-# How many packets are taken before others have their turn.
+# How many packets are taken before others have their turn, and how many bytes, in powers of two, count as one more.
 _TURN = 100
+_WEIGHT_SHIFT = 10
 _CLOSED = Life.CLOSED
 # How long reading may be held up for an application that is behind, and what each message that it takes gives back of
 # that. Pongs, and the acknowledgements that handlers wait for, stand behind what is not read.
@@ -146,6 +147,7 @@ class LiveSession:
         "_probing",
         "_rate",
         "_room",
+        "_taken",
         "_through",
         "_timer",
         "_timer_at",
@@ -213,6 +215,7 @@ class LiveSession:
         self._caught_up: Event | None = None
         self._pace = _PACE
         self._rate = Rate(max_events_per_second, now=host.now())
+        self._taken = 0
         self._through = 0
         self._was_open = True
         self._probing = 0
@@ -558,7 +561,7 @@ class LiveSession:
         """
         packets = iter(packets)
         while not self._receive(carrier, packets, stop=False):
-            pass
+            self._taken = 0
 
     def receive_now(self, carrier: Carrier, packets: Iterator[Packet]) -> bool:
         """`receive_at_pace`, as far as there is nothing to wait for.
@@ -569,7 +572,9 @@ class LiveSession:
         Raises:
             MissingMessages, RemoteProtocolError: as `receive`.
         """
-        return self._receive(carrier, packets, stop=self._pace > 0) and self._rate.left >= 0
+        is_all = self._receive(carrier, packets, stop=self._pace > 0)
+        # What a server has queued comes without a pause between, so a turn may be made of many small messages.
+        return is_all and self._taken < _TURN and self._rate.left >= 0
 
     async def receive_at_pace(self, carrier: Carrier, packets: Iterator[Packet]) -> None:
         """`receive`, and `pace` wherever the application is behind; others have their turn between many packets.
@@ -590,6 +595,7 @@ class LiveSession:
                 await self._slow_down()
             await self.pace()
             await checkpoint()
+            self._taken = 0
             is_all = self._receive(carrier, packets, stop=self._pace > 0)
         if self._rate.left < 0:
             await self._slow_down()
@@ -608,11 +614,12 @@ class LiveSession:
         """Whether these were all, or the session is over. If not, call it again."""
         core, handler = self._core, self.handler
         now = self.host.now()
-        taken, idle, more = 0, 0, False
+        taken, idle, weight, more = 0, 0, self._taken, False
         self._is_receiving = True
         try:
             for packet in packets:
                 taken += 1
+                weight += 1 + (len(packet.data) >> _WEIGHT_SHIFT)
                 message = core.receive(carrier, packet, now=now)
                 if message is not None and handler is not None:
                     handler.message_received(message)
@@ -622,9 +629,10 @@ class LiveSession:
                 else:
                     idle += 1
                 # After the end nothing counts, so it is not decoded either.
-                if taken == _TURN or core.life is _CLOSED:
+                if weight >= _TURN or core.life is _CLOSED:
                     more = core.life is not _CLOSED
                     break
+            self._taken = weight
             rate = self._rate
             rate.left -= taken
             rate.spare -= idle

@@ -34,7 +34,9 @@ _CODECS = Absent(
     "not needed: JSON with attachments and msgpack are both taken, recognised for each client; "
     "other formats are the argument codecs of Server"
 )
-_ADAPTER = Absent("it is the argument adapter of Server; none comes with it yet that reaches another process")
+_ADAPTER = Absent(
+    "it is the argument adapter of Server: RedisAdapter or RedisStreamsAdapter; the workers of one host need none"
+)
 _LOGGER = Absent('the standard library logs: configure logging.getLogger("holdfast")')
 _PATH = Absent("it is the argument path of Server and Engine")
 _APP = Absent("it is the argument app of Server and Engine")

@@ -112,6 +112,9 @@ class Settings:
             is read no faster, and who sends more of what carries no message is ended.
         max_pending_events: Events of one session that may wait for their handlers.
         max_pending_event_bytes: Bytes of those events, as they came.
+        total_pending_event_bytes: Bytes of the events of all sessions that wait for their handlers. Beyond it, what
+            clients have said that have left is dropped, and a session of which more than its share waits is at its own
+            limit.
         max_namespaces_per_session: Namespaces that one session may be connected to.
         max_rooms_per_socket: Rooms that one socket may be in.
         max_pending_acks: Acknowledgements that one session's events may wait for.
@@ -168,6 +171,7 @@ class Settings:
     max_events_per_second: int = count(20_000)
     max_pending_events: int = count(10_000)
     max_pending_event_bytes: int = size(16_000_000)
+    total_pending_event_bytes: int = size(64_000_000)
     max_namespaces_per_session: int = count(100)
     max_rooms_per_socket: int = count(10_000)
     max_pending_acks: int = count(10_000)

@@ -547,3 +547,58 @@ async def test_binary_answer_of_a_slow_peer_waits_for_room() -> None:
     for number in range(5):
         assert str(await peer.receive()).startswith(f"3{number}")
     assert peer.session.is_open
+
+
+async def test_what_waits_for_handlers_is_bounded_for_all_together() -> None:
+    io = Events(Settings(total_pending_event_bytes=10_000))
+
+    @io.on("hang")
+    async def hang(socket: Socket, *args: object) -> None:
+        await anyio.sleep_forever()
+
+    said = f'2["hang","{"x" * 988}"]'
+    first, second, third = [await Wire(io).connect() for _ in range(3)]
+    first.send(*[said] * 10)
+    second.send(said)
+    assert first.session.is_open
+    # Each may have its share, a third.
+    second.send(*[said] * 2)
+    assert second.session.is_open
+    first.send(said)
+    with pytest.raises(Idle):
+        await first.receive()
+    assert (first.session.ended_with(), second.session.is_open) == (CloseReason.BUFFER_FULL, True)
+    # Nothing is counted of what was refused, and the first to go is what a client has said that has left.
+    third.send(*[said] * 7)
+    assert third.session.is_open
+
+
+async def test_what_clients_have_said_that_left_makes_way_oldest_first(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    io = Events(Settings(total_pending_event_bytes=10_000))
+    gate = anyio.Event()
+    handled: list[str] = []
+
+    @io.on("n")
+    async def n(socket: Socket, name: str, *args: object) -> None:
+        await gate.wait()
+        handled.append(name)
+
+    @io.on("disconnect")
+    async def disconnect(socket: Socket, reason: str) -> None:
+        handled.append("disconnect")
+
+    for name in "abc":
+        peer = await Wire(io).connect()
+        peer.send(*[f'2["n","{name}","{"x" * 982}"]'] * 5)
+        peer.send("1") if name == "b" else peer.session.close()
+        await anyio.wait_all_tasks_blocked()
+    assert "4 events of a socket in '/' that has left are dropped" in caplog.text
+    gate.set()
+    # What runs goes on, `disconnect` comes, and of who came later nothing is lost.
+    await until(lambda: len(handled) == 14)
+    assert [handled.count(name) for name in ("a", "b", "c", "disconnect")] == [1, 5, 5, 3]
+    peer = await Wire(io).connect()
+    peer.send(*[f'2["n","d","{"x" * 982}"]'] * 9)
+    await until(lambda: handled.count("d") == 9)

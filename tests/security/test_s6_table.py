@@ -171,6 +171,12 @@ ROWS = [
         1008,
         ['2["hang","%s"]' % ("x" * 6_000)] * 4,
     ),
+    Row(
+        "total_pending_event_bytes",
+        {"total_pending_event_bytes": 10_000},
+        1008,
+        ['2["hang","%s"]' % ("x" * 6_000)] * 4,
+    ),
 ]
 
 

@@ -37,7 +37,7 @@ def test_every_setting_is_of_a_kind_that_is_checked() -> None:
     }
     assert {*SECONDS, *SIZES, *COUNTS, *SWITCHES, *others} == {field.name for field in fields(Settings)}
     assert len(SECONDS) > 8
-    assert len(SIZES) == 7
+    assert len(SIZES) == 8
     assert len(COUNTS) == 12
     assert len(SWITCHES) == 6
 

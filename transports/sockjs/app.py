@@ -266,6 +266,6 @@ class SockJS(SockJSEndpoint):
                 "SockJS takes the function that serves a session, such as async def talk(session)"
             )
         chosen = SockJSSettings.of(options, base=SockJSSettings.over(settings))
-        make = sockjs_handler_maker(function, namespace, max_rooms=chosen.max_rooms_per_socket)
+        make = sockjs_handler_maker(function, namespace, chosen, max_rooms=chosen.max_rooms_per_socket)
         table = SockJSTable(chosen, Host(clock), make)
         super().__init__(table, path=path, app=app, allow_request=allow_request)

@@ -1,0 +1,58 @@
+"""What waits for the handlers of all sessions together."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+__all__ = ["Backlog"]
+
+
+class Waiting(Protocol):
+    """Where what a peer has said waits."""
+
+    def drop_events(self) -> None:
+        """Forget it: the peer has left, and others need the room."""
+        ...
+
+
+class Backlog:
+    """Of one server.
+
+    A handler may wait for ever, and what waits behind it outlives its session: so there is a bound for all, and what
+    peers have said that have left since goes first.
+
+    Attributes:
+        limit_bytes: What may wait in all.
+        used_bytes: What waits now.
+        sessions: How many sessions share it.
+    """
+
+    __slots__ = ("_left", "limit_bytes", "sessions", "used_bytes")
+
+    def __init__(self, limit_bytes: int) -> None:
+        self.limit_bytes = limit_bytes
+        self.used_bytes = 0
+        self.sessions = 0
+        # In the order in which they left.
+        self._left: dict[Waiting, None] = {}
+
+    def left(self, waiting: Waiting) -> None:
+        """The peer has left, and is not there to wait for what becomes of it."""
+        self._left[waiting] = None
+
+    def done(self, waiting: Waiting) -> None:
+        """Nothing waits there any more."""
+        self._left.pop(waiting, None)
+
+    def has_room(self, waiting_bytes: int) -> bool:
+        """Whether a session for which so much waits may have that, after those that have left made way.
+
+        Where the bound is reached, each may have its share.
+        """
+        while self.used_bytes > self.limit_bytes and self._left:
+            oldest = next(iter(self._left))
+            del self._left[oldest]
+            oldest.drop_events()
+        return self.used_bytes <= self.limit_bytes or waiting_bytes <= self.limit_bytes // max(
+            1, self.sessions
+        )
