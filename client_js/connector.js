@@ -11,6 +11,8 @@ import { KINDS, STREAM, WEBSOCKET } from "./wire/kinds.js";
 /** Head start of the first choice before the last resort starts too; and the most of it, on a slow network. */
 const RACE_MS = 250;
 const SLOW_RACE_MS = 1000;
+/** The same, where the first choice has carried until it was cut off. */
+const PROVEN_RACE_MS = 2000;
 /** What carries has so long for itself before something better is probed. */
 const SETTLE_MS = 100;
 /** How long a verdict counts when the next page begins. */
@@ -23,7 +25,7 @@ const MOST_LIVES = 3;
  * @property {import("./wire/kinds.js").Kind} kind
  * @property {number} until Not to be tried before; Infinity while it is being tried.
  * @property {number} failures In a row.
- * @property {boolean} late It had not answered when one that began later had.
+ * @property {boolean} [late] It had not answered when one that began later had.
  * @property {number} lives How often in a row it has died young.
  */
 
@@ -43,7 +45,7 @@ export class Connector extends Attempts {
     const { transports, usefulMs, demoteMs, laterMs, random, storage, network, wall } = options;
     const longest = /** @type {number} */ (laterMs.at(-1));
     /** In the order of preference. @type {Verdict[]} */
-    const all = KINDS.map((kind) => ({ kind, until: 0, failures: 0, late: false, lives: 0 }));
+    const all = KINDS.map((kind) => ({ kind, until: 0, failures: 0, lives: 0 }));
     /** Those that the options and the server allow. */
     let allowed = all;
     /** What carries the session. @type {Verdict | undefined} */
@@ -112,17 +114,19 @@ export class Connector extends Attempts {
      * The carrier of the session is gone.
      * @param {string} kind
      * @param {number} now
-     * @param {boolean} clean It was ended in order, and can be had again.
+     * @param {string} why "ended": in order, and it can be had again; "timeout": it had fallen silent.
      */
-    this.lost = (kind, now, clean) => {
+    this.lost = (kind, now, why) => {
       const verdict = of(kind);
+      const clean = why == "ended";
       const isLast = verdict == last();
       // The last resort is all there is: a second of it is worth another one.
-      verdict.lives = now - since < usefulMs / (isLast ? 5 : 1) && (isLast || !clean) ? verdict.lives + 1 : 0;
+      verdict.lives = now - since < usefulMs * (isLast ? 0.2 : +!clean) ? verdict.lives + 1 : 0;
       // What is good for a moment each time must not be had again and again without a pause.
-      if (verdict.lives > 1) verdict.until = now + (isLast ? pause(Math.min(verdict.lives - 2, MOST_LIVES), random) : demoteMs);
-      else if (isLast) verdict.until = 0;
+      verdict.until = verdict.lives > 1 ? now + (isLast ? pause(Math.min(verdict.lives - 2, MOST_LIVES), random) : demoteMs) : 0;
       race(now, clean ? verdict : allowed.find((other) => other.until <= now && !isSuspect(other)));
+      // Where all clients are cut off at once, what has got through takes its time; asking twice would make it twice as long.
+      if (why != "timeout" && first == verdict) joins = now + PROVEN_RACE_MS;
     };
 
     /**
@@ -140,8 +144,8 @@ export class Connector extends Attempts {
         else hasFailed ||= verdict == first;
       } else {
         verdict.until = now + pause(this.rounds++, random);
-        joins = verdict.until + RACE_MS;
-        if (first && hasFailed) {
+        stagger(verdict.until);
+        if (hasFailed && first) {
           first.until = verdict.until;
           first.failures--;
           hasFailed = false;
@@ -189,7 +193,9 @@ export class Connector extends Attempts {
      * @returns {string[]}
      */
     this.next = (now, mayHold = true) => {
-      const ready = (carrying ? better() : allowed.filter((verdict) => verdict == first || (verdict == last() && isJoining(now)))).filter(
+      // The last resort need not wait for a first choice that has failed.
+      const isJoining = now >= joins || (first && first.until > now && first.until < Infinity);
+      const ready = (carrying ? better() : allowed.filter((verdict) => verdict == first || (isJoining && verdict == last()))).filter(
         (verdict) => verdict.until <= now && (mayHold || verdict.kind != STREAM || verdict == last()),
       );
       // One at a time, the stream first: it is had sooner, and then carries while the WebSocket is probed.
@@ -199,9 +205,6 @@ export class Connector extends Attempts {
         return verdict.kind;
       });
     };
-
-    /** @param {number} now Whether the last resort need not wait for the first choice. */
-    const isJoining = (now) => now >= joins || (first && first.until > now && first.until < Infinity);
 
     /**
      * @param {number} now

@@ -509,7 +509,7 @@ export class Live extends Emitter {
         limit = now + session.grace;
         reason = message;
         if (session.plain) end(error && kind != WEBSOCKET ? "transport error" : "transport close", error);
-        else connector.lost(kind, now, !error);
+        else connector.lost(kind, now, message);
       } else {
         if (code == 0 && !isOpen()) connector.refuse(kind);
         failure = error;

@@ -119,4 +119,4 @@ export const withDefaults = (options) =>
  * @param {() => number} random
  * @returns {number} How long to pause, in ms.
  */
-export const pause = (tries, random) => Math.min(50 * 2 ** tries, tries < 12 ? 1000 : 2000) * (0.5 + random());
+export const pause = (tries, random) => Math.min(50 * 2 ** tries, tries < 14 ? 700 : 2000) * (0.5 + random());

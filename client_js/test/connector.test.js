@@ -75,7 +75,7 @@ row(3, "polling starts at once when the WebSocket has failed", () => {
 
 row(4, "with a WebSocket that failed here lately, polling at once; it is probed again while that carries", () => {
   const connector = onPolling();
-  connector.lost("polling", 60_000, false);
+  connector.lost("polling", 60_000, "WebSocket 1006");
   connector.race(60_000);
   assert.deepEqual(connector.next(60_000), ["polling"]);
   assert.deepEqual(connector.next(61_000), []);
@@ -116,12 +116,39 @@ row(19, "when nothing else gets through either, it was the network", () => {
   assert.deepEqual(connector.next(100), ["websocket"]);
 });
 
-row(5, "a WebSocket that had worked is tried at once when it is lost, and polling 250 ms later", () => {
+for (const [what, why, ms] of [["cut off", "WebSocket 1006", 2000], ["given up", "timeout", 250]]) {
+  row(5, `a WebSocket that had worked is tried at once when it is ${what}, and polling ${ms} ms later`, () => {
+    const connector = on("websocket");
+    connector.lost("websocket", 60_000, why);
+    assert.deepEqual(connector.next(60_000), ["websocket"]);
+    assert.equal(connector.deadline(60_000), 60_000 + ms);
+    assert.deepEqual(connector.next(59_999 + ms), []);
+    assert.deepEqual(connector.next(60_000 + ms), ["polling"]);
+  });
+}
+
+row(5, "polling does not wait where what is tried again fails at once, or where the network is another one", () => {
   const connector = on("websocket");
-  connector.lost("websocket", 60_000, false);
-  assert.deepEqual(connector.next(60_000), ["websocket"]);
-  assert.equal(connector.deadline(60_000), 60_250);
-  assert.deepEqual(connector.next(60_250), ["polling"]);
+  connector.lost("websocket", 60_000, "WebSocket 1006");
+  connector.next(60_000);
+  connector.failed("websocket", 60_010);
+  assert.deepEqual(connector.next(60_010), ["polling"]);
+
+  const other = on("websocket");
+  other.lost("websocket", 60_000, "WebSocket 1006");
+  other.next(60_000);
+  other.refresh(60_100, true);
+  assert.equal(other.deadline(60_100), 60_350);
+});
+
+row(5, "what has not carried has the head start of a first choice", () => {
+  const connector = on("stream");
+  connector.lost("stream", 50, "HTTP 502");
+  assert.deepEqual(connector.next(50), ["stream"], "what might be better is not due yet");
+  connector.carries("stream", 60);
+  connector.lost("stream", 5060, "HTTP 502");
+  assert.deepEqual(connector.next(5060), ["websocket"]);
+  assert.deepEqual(connector.next(5310), ["polling"]);
 });
 
 row(5, "a lost stream is had again first, where the WebSocket does not work", () => {
@@ -130,28 +157,29 @@ row(5, "a lost stream is had again first, where the WebSocket does not work", ()
   connector.carries("stream", 150);
   connector.next(5020);
   connector.failed("websocket", 7000);
-  connector.lost("stream", 8000, false);
+  connector.lost("stream", 8000, "HTTP 502");
   assert.deepEqual(connector.next(8000), ["stream"]);
-  assert.deepEqual(connector.next(8249), []);
-  assert.deepEqual(connector.next(8250), ["polling"]);
+  assert.deepEqual(connector.next(9999), []);
+  assert.deepEqual(connector.next(10_000), ["polling"]);
 });
 
 row(6, "a stream that ended in order is had again, without a verdict", () => {
   const connector = on("stream");
-  connector.lost("stream", 1000, true);
+  connector.lost("stream", 1000, "ended");
   assert.deepEqual(connector.next(1000), ["stream"]);
-  assert.deepEqual(connector.next(1250), ["polling"]);
-  connector.carries("stream", 1300);
-  connector.lost("stream", 1400, true);
-  assert.deepEqual(connector.next(1400), ["stream"], "however young");
+  assert.deepEqual(connector.next(2999), []);
+  assert.deepEqual(connector.next(3000), ["polling"]);
+  connector.carries("stream", 3100);
+  connector.lost("stream", 3200, "ended");
+  assert.deepEqual(connector.next(3200), ["stream"], "however young");
 });
 
-row(7, "when nothing gets through, no verdict is kept, and pauses grow to a second, and to two in the end", () => {
+row(7, "when nothing gets through, no verdict is kept, and pauses grow to 0.7 s, and to two in the end", () => {
   const connector = make();
   connector.race(0);
   let now = 0;
   const pauses = [];
-  for (let i = 0; i < 8; i++) {
+  for (let i = 0; i < 17; i++) {
     assert.deepEqual(connector.next(now), ["websocket"]);
     connector.failed("websocket", now);
     assert.deepEqual(connector.next(now), ["polling"]);
@@ -160,7 +188,7 @@ row(7, "when nothing gets through, no verdict is kept, and pauses grow to a seco
     pauses.push(connector.deadline(now) - now);
     now = connector.deadline(now);
   }
-  assert.deepEqual(pauses, [50, 100, 200, 400, 800, 1000, 1000, 1000]);
+  assert.deepEqual(pauses, [50, 100, 200, 400, ...Array(10).fill(700), 2000, 2000, 2000]);
   connector.race(now);
   assert.deepEqual(connector.next(now), ["websocket"], "nothing is held against it");
 });
@@ -186,7 +214,7 @@ row(8, "a transport that is allowed alone is tried again and again, but not with
     while (!connector.next(now).length) now = connector.deadline(now);
     pauses.push(now - since);
     connector.carries("websocket", now);
-    connector.lost("websocket", ++now, false);
+    connector.lost("websocket", ++now, "WebSocket 1006");
   }
   assert.deepEqual(pauses, [0, 0, 50, 100, 200, 400, 400, 400, 400]);
 });
@@ -199,7 +227,7 @@ row(8, "one that has carried for a second is had again at once, however often it
     for (let i = 0; i < 9; i++) {
       assert.deepEqual(connector.next(now), [transport]);
       connector.carries(transport, now);
-      connector.lost(transport, (now += 1000), false);
+      connector.lost(transport, (now += 1000), "WebSocket 1006");
     }
   }
 });
@@ -251,7 +279,7 @@ row(13, "a WebSocket that dies twice within five seconds rests", () => {
     connector.race(now);
     assert.deepEqual(connector.next(now), ["websocket"]);
     connector.carries("websocket", now);
-    connector.lost("websocket", (now += 1000), false);
+    connector.lost("websocket", (now += 1000), "WebSocket 1006");
   }
   assert.deepEqual(connector.next(now), ["stream"]);
   connector.failed("stream", now);
@@ -266,7 +294,7 @@ row(13, "a WebSocket that dies twice within five seconds rests", () => {
 row(13, "one that has lived longer in between does not", () => {
   const connector = on("websocket");
   for (const lived of [1000, 6000, 1000]) {
-    connector.lost("websocket", lived, false);
+    connector.lost("websocket", lived, "WebSocket 1006");
     assert.deepEqual(connector.next(lived), ["websocket"]);
     connector.carries("websocket", 0);
   }
@@ -389,7 +417,7 @@ row(17, "a page that is woken does not wait, and does not forget", () => {
   assert.deepEqual(connector.next(12), ["websocket"]);
 
   const other = onPolling();
-  other.lost("polling", 60_000, false);
+  other.lost("polling", 60_000, "WebSocket 1006");
   other.refresh(60_010, false);
   other.race(60_010);
   assert.deepEqual(other.next(60_010), ["polling"]);
