@@ -132,9 +132,9 @@ class RedisBus(ABC):
     def nodes(self) -> Collection[str]:
         return self._nodes.names
 
-    async def refresh(self) -> None:
+    async def refresh(self) -> bool:
         self._redis.start()
-        await self._nodes.refresh()
+        return await self._nodes.refresh()
 
     async def flush(self) -> None:
         await self._redis.outbox.flush()
