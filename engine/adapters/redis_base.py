@@ -82,6 +82,7 @@ class RedisAdapterBase:
             tombstone_seconds=tombstone_seconds,
             prefix=f"{self._prefix}-durable",
             channels=self._channels,
+            witness=self._nodes[0][0].commands,
         )
 
     def courier(self, name: NodeName) -> RedisCourier:
