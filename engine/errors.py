@@ -166,7 +166,8 @@ class AckTimeout(HoldfastError):
 
     Attributes:
         answers: Of a broadcast: what those answered who did.
-        missing: Of a question to other servers: the names of those that said nothing.
+        missing: Of a question to other servers: the names of those that said nothing; ``"?"`` if nobody can tell
+            which there are.
     """
 
     def __init__(self, message: str, *, answers: Sequence[object] = (), missing: Iterable[str] = ()) -> None:

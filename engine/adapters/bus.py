@@ -7,7 +7,10 @@ from typing import Protocol
 
 from .messages import ClusterMessage
 
-__all__ = ["Bus", "BusFactory", "Receiver"]
+__all__ = ["UNKNOWN", "Bus", "BusFactory", "Receiver"]
+
+UNKNOWN = "?"
+"""Stands for the other nodes while nobody can tell whether there are any."""
 
 
 class Receiver(Protocol):
@@ -45,8 +48,9 @@ class Bus(Protocol):
         """The other nodes that are there at this moment."""
         ...
 
-    async def refresh(self) -> None:
-        """Learn who is there, before somebody is asked. Never raises an `Exception`; it may be cancelled."""
+    async def refresh(self) -> bool:
+        """Learn who is there, before somebody is asked; whether that was possible. Never raises an `Exception`; it may
+        be cancelled."""
         ...
 
     def publish(self, message: ClusterMessage) -> None:

@@ -22,7 +22,7 @@ import anyio
 from ..errors import AckTimeout, LocalProtocolError, RemoteProtocolError
 from ..wire.socketio import SocketPacket, SocketPacketType
 from .base import Answers, Fetched, Node, NoHandler, Recipient, SocketInfo, Target
-from .bus import Bus
+from .bus import UNKNOWN, Bus
 from .chronicle import Chronicle
 from .memory import SLICE, MemoryAdapter, MemoryHub, encode_for, hand_over, hand_over_in_slices
 from .messages import (
@@ -123,8 +123,8 @@ class ClusterAdapter(MemoryAdapter):
         here = replace(target, local=True)
         if not self._is_for_others(target):
             return await super().ask(name, args, here, answers)
-        await self._refresh(seconds)
-        question = AckQuestion(self._exchange, answers)
+        _, is_sure = await self._refresh(seconds)
+        question = AckQuestion(self._exchange, answers, is_sure=is_sure)
         packet = SocketPacket(SocketPacketType.EVENT, self._node.name, [name, *args])
         opts = encode_target(target, seconds=seconds)
         data: dict[str, object] = {"packet": encode_packet(packet), "requestId": question.id, "opts": opts}
@@ -140,7 +140,14 @@ class ClusterAdapter(MemoryAdapter):
             question.end()
             raise
 
+        # Who sets no time is not to wait for ever for somebody whom nobody knows.
+        patience = None
+        if seconds is None and UNKNOWN in question.missing:
+            patience = self._exchange.host.call_later(self._request_seconds, question.give_up)
+
         def end_all() -> None:
+            if patience is not None:
+                patience.cancel()
             question.end()
             end()
 
@@ -155,8 +162,8 @@ class ClusterAdapter(MemoryAdapter):
         here = await super().fetch(replace(target, local=True))
         if not self._is_for_others(target):
             return here
-        seconds = await self._refresh(self._request_seconds)
-        question = CollectingQuestion(self._exchange)
+        seconds, is_sure = await self._refresh(self._request_seconds)
+        question = CollectingQuestion(self._exchange, is_sure=is_sure)
         data: dict[str, object] = {"requestId": question.id, "opts": encode_target(target)}
         there, missing = await question.ask(MessageType.FETCH_SOCKETS, data, seconds)
         if missing:
@@ -197,8 +204,10 @@ class ClusterAdapter(MemoryAdapter):
     async def server_side_ask(
         self, name: str, args: tuple[object, ...], seconds: float | None
     ) -> list[object]:
-        seconds = await self._refresh(seconds)
-        question = CollectingQuestion(self._exchange)
+        seconds, is_sure = await self._refresh(seconds)
+        question = CollectingQuestion(self._exchange, is_sure=is_sure)
+        if seconds is None and UNKNOWN in question.missing:
+            seconds = self._request_seconds
         data: dict[str, object] = {"packet": [name, *args], "requestId": question.id}
         answers, missing = await question.ask(MessageType.SERVER_SIDE_EMIT, data, seconds)
         if missing:
@@ -206,15 +215,15 @@ class ClusterAdapter(MemoryAdapter):
             raise AckTimeout(text, answers=answers, missing=missing)
         return answers
 
-    async def _refresh(self, seconds: float | None) -> float | None:
-        """Learn who is there, in half of the time that there is for a question. The rest of it."""
+    async def _refresh(self, seconds: float | None) -> tuple[float | None, bool]:
+        """Learn who is there, in half of the time that there is for a question. The rest of it, and whether it was
+        possible."""
         if seconds is None:
-            await self._bus.refresh()
-            return None
-        begun = anyio.current_time()
+            return None, await self._bus.refresh()
+        begun, is_sure = anyio.current_time(), False
         with anyio.move_on_after(seconds / 2):
-            await self._bus.refresh()
-        return seconds - (anyio.current_time() - begun)
+            is_sure = await self._bus.refresh()
+        return seconds - (anyio.current_time() - begun), is_sure
 
     def open(self) -> None:
         super().open()

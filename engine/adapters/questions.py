@@ -1,7 +1,8 @@
 """Questions between the nodes of a cluster: who still owes an answer, to whom.
 
 A question counts each other node as one answer that is missing until that says how many it has asked. A node that
-leaves is waited for no longer, and one that says nothing is named.
+leaves is waited for no longer, and one that says nothing is named. While nobody can tell who is there, `UNKNOWN` is
+missing: what came must not look as if it were all.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import anyio
 from ..errors import Disconnected, LocalProtocolError
 from ..host import Event, Host, Timer, make_event
 from .base import Answers
-from .bus import Bus
+from .bus import UNKNOWN, Bus
 from .messages import ClusterMessage, MessageType, Received
 
 __all__ = ["AckQuestion", "Asked", "CollectingQuestion", "Exchange"]
@@ -75,16 +76,21 @@ class Exchange:
 class _Question:
     """What the other nodes are asked, while answers are waited for.
 
+    Args:
+        is_sure: Whether it is known who is there.
+
     Attributes:
         missing: Who has said nothing yet.
     """
 
     __slots__ = ("_exchange", "id", "missing")
 
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, exchange: Exchange, *, is_sure: bool) -> None:
         self._exchange = exchange
         self.id = secrets.token_hex(8)
         self.missing = set(exchange.bus.nodes())
+        if not (is_sure or self.missing):
+            self.missing.add(UNKNOWN)
 
     def end(self) -> None:
         """What comes now comes too late; idempotent."""
@@ -96,8 +102,8 @@ class AckQuestion(_Question):
 
     __slots__ = ("_answers", "_owed")
 
-    def __init__(self, exchange: Exchange, answers: Answers) -> None:
-        super().__init__(exchange)
+    def __init__(self, exchange: Exchange, answers: Answers, *, is_sure: bool) -> None:
+        super().__init__(exchange, is_sure=is_sure)
         exchange.questions[self.id] = self
         self._answers = answers
         self._owed: dict[str, int] = {}
@@ -129,6 +135,12 @@ class AckQuestion(_Question):
             self._answers.silent.discard(node)
             self._answers.fail(Disconnected("it stood for the sockets of its node"))
 
+    def give_up(self) -> None:
+        """Whom nobody knows is waited for no longer, and stays missing."""
+        if UNKNOWN in self.missing:
+            self.missing.discard(UNKNOWN)
+            self._answers.fail(Disconnected("it stood for all other nodes"))
+
     def node_left(self, node: str) -> None:
         for _ in range(self._owed.pop(node, 0)):
             self._answers.fail(Disconnected("the node of the socket left before its acknowledgement arrived"))
@@ -140,8 +152,8 @@ class CollectingQuestion(_Question):
 
     __slots__ = ("_answers", "_done")
 
-    def __init__(self, exchange: Exchange) -> None:
-        super().__init__(exchange)
+    def __init__(self, exchange: Exchange, *, is_sure: bool) -> None:
+        super().__init__(exchange, is_sure=is_sure)
         exchange.questions[self.id] = self
         self._answers: list[object] = []
         self._done: Event = make_event()

@@ -82,6 +82,7 @@ class RedisAdapterBase:
             tombstone_seconds=tombstone_seconds,
             prefix=f"{self._prefix}-durable",
             channels=self._channels,
+            witness=self._nodes[0][0].commands,
         )
 
     def courier(self, name: NodeName) -> RedisCourier:
@@ -132,9 +133,9 @@ class RedisBus(ABC):
     def nodes(self) -> Collection[str]:
         return self._nodes.names
 
-    async def refresh(self) -> None:
+    async def refresh(self) -> bool:
         self._redis.start()
-        await self._nodes.refresh()
+        return await self._nodes.refresh()
 
     async def flush(self) -> None:
         await self._redis.outbox.flush()

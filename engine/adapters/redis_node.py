@@ -199,18 +199,20 @@ class Nodes:
             if self._scope is not None:
                 self._scope.cancel()
 
-    async def refresh(self) -> None:
-        """Look who is there, and go on looking for a while. If the broker cannot be reached: who was there before."""
+    async def refresh(self) -> bool:
+        """Look who is there, and go on looking for a while. If the broker cannot be reached (False): who was there
+        before."""
         try:
             await self._node.subscriber.ready()
             await self._look()
         except (BrokerUnavailable, BrokerRefused) as error:
             logger.warning("who else is there cannot be looked up: %s", error)
-            return
+            return False
         self._looks = _LOOKS
         if self._scope is None and self.names:
             self._scope = anyio.CancelScope()
             self._node.host.spawn_aside(self._keep_looking, self._scope)
+        return True
 
     async def _look(self) -> None:
         found = await self._node.channels(escape_pattern(self._prefix) + "*")

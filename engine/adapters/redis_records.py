@@ -7,6 +7,9 @@ it. Every script looks at the epoch first.
 One that is killed closes its connections, and Redis knows at once that nobody listens to its channel any more. So a
 node without a listener is believed to be there only while its key is fresh. A node that lives renews the key all the
 time, whether it listens at that moment or not.
+
+While Redis is away nobody can say anything. When it is there again, the others have not all found it yet: for a while
+nobody is gone.
 """
 
 from __future__ import annotations
@@ -24,6 +27,8 @@ __all__ = ["RECORD_SCRIPTS", "RedisRecords"]
 
 # For how long nobody needs to listen for a node that has just said that it is there: longer than a BEAT.
 _UNHEARD = 0.6
+# For how long after Redis was away nobody is gone: longer than most take to connect again.
+_RETURN = 3.0
 # What is asked of a node is forgotten, if it does not hear of it.
 _WANTED_MS = 10_000
 
@@ -108,6 +113,7 @@ class RedisRecords:
         tombstone_seconds: For how long one that is over is known to be.
         prefix: Of all keys.
         channels: What the channels begin with that nodes listen to; they end with the names of these.
+        witness: Another connection to the same Redis, which is there before this one is needed.
     """
 
     def __init__(
@@ -118,8 +124,10 @@ class RedisRecords:
         tombstone_seconds: float,
         prefix: str = "holdfast-durable",
         channels: str,
+        witness: RedisConnection | None = None,
     ) -> None:
         self._connection = connection
+        self._witness = witness or connection
         self._prefix = prefix
         self._channels = channels
         self._ms = round(seconds * 1000)
@@ -206,7 +214,10 @@ class RedisRecords:
 
     async def is_there(self, node: str) -> bool:
         """See `Records.is_there`."""
-        return _is_there(await self._connection.pipeline(self._look_for(node)))
+        return self._may_return() or _is_there(await self._connection.pipeline(self._look_for(node)))
+
+    def _may_return(self) -> bool:
+        return min(self._connection.seconds_back, self._witness.seconds_back) < _RETURN
 
     def _look_for(self, node: str) -> list[tuple[Word, ...]]:
         return [("PTTL", self._node_key(node)), ("PUBSUB", "NUMSUB", self._channels + node)]
@@ -214,7 +225,8 @@ class RedisRecords:
     async def _is_held(self, owner: str, sid: str) -> bool:
         wanted = self._wanted_key(owner)
         want: list[tuple[Word, ...]] = [("SADD", wanted, sid), ("PEXPIRE", wanted, _WANTED_MS)]
-        return _is_there(await self._connection.pipeline([*self._look_for(owner), *want]))
+        replies = await self._connection.pipeline([*self._look_for(owner), *want])
+        return _is_there(replies) or self._may_return()
 
     async def beat(self, node: str) -> list[str]:
         """See `Records.beat`."""

@@ -223,8 +223,8 @@ class AckCollector:
         if self._missing and not self.timed_out:
             self._done = make_event()
             await self._done.wait()
-        if self._missing:
-            text = f"{self._missing} acknowledgements did not arrive in time"
+        if self._missing or self.silent:
+            text = f"{self._missing or 'some'} acknowledgements did not arrive in time"
             if self.silent:
                 text += f"; nothing came from {', '.join(sorted(self.silent))}"
             raise AckTimeout(text, answers=self.answers, missing=self.silent)

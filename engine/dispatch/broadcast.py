@@ -152,6 +152,7 @@ class FetchedSockets(list["RemoteSocket"]):
 
     Attributes:
         missing: The names of the servers that did not answer in time; without their sockets the list is what came.
+            ``"?"`` if nobody can tell which servers there are.
     """
 
     def __init__(self, found: Iterable[RemoteSocket] = (), *, missing: frozenset[str] = frozenset()) -> None:

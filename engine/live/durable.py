@@ -22,8 +22,10 @@ logger = logging.getLogger("holdfast.durable")
 
 # How long a POST waits until what it has brought is in the record. Its client then brings the same again.
 _PATIENCE = 10.0
-# A node that has not heard from the store for so long does not know whose a session is: others believe in it no longer.
-_BELIEF = 1.5
+# A node that has not asked the store for so long does not know whose a session is: others may believe in it no longer.
+_BELIEF = 0.5
+# A timer that is so late has slept with its node.
+_ASLEEP = 1.5
 # How long handlers may still run when another node wants the session.
 _HANDLERS = 2.0
 
@@ -177,10 +179,10 @@ class DurableLive(LiveSession):
 
     def _tick(self) -> None:
         now = self.host.now()
-        if self._timer_at is not None and now - self._timer_at > _BELIEF:
+        if self._timer_at is not None and now - self._timer_at > _ASLEEP:
             # The same of what it seems to have missed.
             self.renew()
-            self._timer_at = now + _BELIEF
+            self._timer_at = now + _ASLEEP
             self._timer = self.host.call_at(self._timer_at, self._tick)
             return
         super()._tick()
@@ -207,8 +209,8 @@ class DurableLive(LiveSession):
             self._state = write.state
         return Put(self.sid, write, self._meta)
 
-    def kept(self, outcome: Outcome) -> None:
-        """What became of the task."""
+    def kept(self, outcome: Outcome, *, at: float) -> None:
+        """What became of the task, which was asked for at that time."""
         core = self._durable
         now = self.host.now()
         if self._turn is _Turn.GONE or core.life is Life.CLOSED:
@@ -228,7 +230,7 @@ class DurableLive(LiveSession):
             self._state = None
             self._keeper.wake(self)
         else:
-            self.kept_at = now
+            self.kept_at = at
             fresh = core.confirm(now=now)
             self._ring_stored()
             if fresh:

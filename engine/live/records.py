@@ -252,15 +252,17 @@ class Keeper:
                             writers.append(session)
                 tasks += ends
                 if tasks:
-                    outcomes = await self._run(tasks)
+                    outcomes, at = await self._run(tasks)
                     for session, outcome in zip(writers, outcomes, strict=False):
                         with _alone(session):
-                            session.kept(outcome)
+                            session.kept(outcome, at=at)
         finally:
             self._is_writing = False
 
-    async def _run(self, tasks: list[Task]) -> list[Outcome]:
+    async def _run(self, tasks: list[Task]) -> tuple[list[Outcome], float]:
+        """What became of them, and since when it is known: the answer may have waited while this node was frozen."""
         while True:
+            at = self._host.now()
             try:
                 outcomes = await self.records.run(self.node, tasks)
             except (BrokerUnavailable, BrokerRefused) as error:
@@ -273,7 +275,7 @@ class Keeper:
                 if self._is_cut_off:
                     self._is_cut_off = False
                     logger.info("records of sessions are written again")
-                return outcomes
+                return outcomes, at
 
     async def _beat(self) -> None:
         count = 0

@@ -13,6 +13,7 @@ Rules:
 from __future__ import annotations
 
 import logging
+import math
 import random
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, cast
@@ -103,6 +104,7 @@ class RedisConnection:
         self._stop: anyio.Event | None = None
         self._kept = 0
         self._lost_since: float | None = None
+        self._back_at: float | None = None
 
     # -- its life
 
@@ -111,6 +113,14 @@ class RedisConnection:
         """Whether it is there now."""
         # It may be lost, and we have not heard of it yet.
         return self._is_up and self._raw is not None and self._raw.usable
+
+    @property
+    def seconds_back(self) -> float:
+        """For how long it is there again after it was lost, or could not be made: 0 while it is not; infinite if that
+        never was."""
+        if self._lost_since is not None or (self.made and self.is_open and not self.is_up):
+            return 0.0
+        return math.inf if self._back_at is None else self._host.now() - self._back_at
 
     @property
     def is_open(self) -> bool:
@@ -361,7 +371,8 @@ class RedisConnection:
         if self._prepare is not None:
             await self._prepare()
         if self._lost_since is not None:
-            seconds = self._host.now() - self._lost_since
+            self._back_at = self._host.now()
+            seconds = self._back_at - self._lost_since
             self._lost_since = None
             logger.info("%s at %s is there again after %.1f s", self.name, self.address, seconds)
 

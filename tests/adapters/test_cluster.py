@@ -228,6 +228,39 @@ async def test_question_of_a_node_that_cannot_learn_who_is_there_takes_no_longer
         assert (info.value.answers, info.value.missing) == ([1], {"b"})
 
 
+@pytest.mark.parametrize("seconds", [0.2, None])
+async def test_question_of_a_node_that_knows_of_nobody_does_not_seem_to_be_answered(
+    seconds: float | None,
+) -> None:
+    cluster = Cluster(2)
+    one, _ = cluster.servers
+    (peer,) = await cluster.join(0)
+    cluster.wire.blind.add("a")
+    cluster.wire.deaf.add("b")
+    with anyio.fail_after(5):
+        found = await one.fetch_sockets()
+        assert ([remote.id for remote in found], found.missing) == ([peer.ids["/"]], {"?"})
+        with pytest.raises(AckTimeout) as info:
+            await one.server_side_emit_with_ack("x", timeout=seconds)
+        assert info.value.missing == {"?"}
+        with pytest.raises(AckTimeout, match=r"nothing came from \?") as info:
+            await one.to("nobody").timeout(seconds).emit_with_ack("ask")
+        assert (info.value.answers, info.value.missing) == ([], {"?"})
+
+
+async def test_answers_that_come_from_whom_nobody_knew_are_kept() -> None:
+    cluster = Cluster(2)
+    one, two = cluster.servers
+    two.on_server_side("x", lambda: "yes")
+    (peer,) = await cluster.join(1)
+    cluster.wire.blind.add("a")
+    found = await one.fetch_sockets()
+    assert ([remote.id for remote in found], found.missing) == ([peer.ids["/"]], {"?"})
+    with pytest.raises(AckTimeout) as info:
+        await one.server_side_emit_with_ack("x", timeout=0.1)
+    assert (info.value.answers, info.value.missing) == (["yes"], {"?"})
+
+
 async def test_node_that_leaves_ends_the_waiting_for_it() -> None:
     cluster = Cluster(3)
     one, two, three = cluster.servers

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -14,6 +14,8 @@ from counting_peer import Carrier, CountingPeer, Lane, WebSocketCarrier, client_
 from memory_records import DurableHub
 
 from holdfast import Allowed, Disconnected, Handshake, Server, Socket
+from holdfast.engine.live.durable import DurableLive
+from holdfast.engine.live.records import Outcome, Task
 
 
 class Node:
@@ -167,6 +169,27 @@ async def test_client_that_meets_a_node_which_was_frozen_first_loses_nothing(lat
         assert site.a.io.session_count == 0
         assert site.a.left == site.b.left == []
         assert dict(site.b.io.sockets).keys() == {id}
+
+
+async def test_answer_that_waited_while_its_node_was_frozen_is_no_news(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with two_nodes() as site:
+        _, _, id = await connected(site.a, "polling")
+        store, clock = site.a.table.keeper.records, site.clock
+        run = store.run
+
+        async def late(node: str, tasks: Sequence[Task]) -> list[Outcome]:
+            outcomes = await run(node, tasks)
+            clock._now += 2.6
+            return outcomes
+
+        monkeypatch.setattr(store, "run", late)
+        await site.a.io.sockets[id].emit("word")
+        await settled()
+        (session,) = site.a.table.sessions.values()
+        assert isinstance(session, DurableLive)
+        assert clock.now() - session.kept_at >= 2.6
 
 
 async def test_event_whose_handler_had_begun_is_replayed_with_its_number() -> None:

@@ -10,6 +10,7 @@ from secrets import token_hex
 import anyio
 import anyio.lowlevel
 import pytest
+from asgi_driver import ManualClock
 from real_redis import Redis
 
 from holdfast.engine.adapters import redis_records
@@ -27,11 +28,18 @@ NODE = "node-a"
 
 
 @asynccontextmanager
-async def records_in(redis: Redis) -> AsyncIterator[RedisRecords]:
-    connection = RedisConnection(RedisAddress.parse(redis.url), Host(), scripts=RECORD_SCRIPTS)
+async def records_in(
+    redis: Redis, host: Host | None = None, witness: RedisConnection | None = None
+) -> AsyncIterator[RedisRecords]:
+    connection = RedisConnection(RedisAddress.parse(redis.url), host or Host(), scripts=RECORD_SCRIPTS)
     prefix = f"t{token_hex(4)}"
     records = RedisRecords(
-        connection, prefix=prefix, seconds=60.0, tombstone_seconds=60.0, channels=f"{prefix}-node#"
+        connection,
+        prefix=prefix,
+        seconds=60.0,
+        tombstone_seconds=60.0,
+        channels=f"{prefix}-node#",
+        witness=witness,
     )
     records.open()
     try:
@@ -161,6 +169,33 @@ async def test_owner_that_nobody_listens_for_is_gone_as_soon_as_it_says_nothing(
         assert isinstance(await records.take_over("node-b", "one", force=False), Taken)
         await records.beat(NODE)
         assert await records.is_there(NODE)
+
+
+@pytest.mark.parametrize("which", ["_connection", "_witness"])
+async def test_nobody_is_gone_as_soon_as_redis_is_there_again(shared_redis: Redis, which: str) -> None:
+    clock = ManualClock()
+    host = Host(clock)
+    witness = RedisConnection(RedisAddress.parse(shared_redis.url), host)
+    witness.open()
+    await witness.up()
+    async with records_in(shared_redis, host, witness) as records:
+        await records.run(NODE, [Put("one", whole(), b"")])
+        assert await records.owner("one") == ""
+        connection: RedisConnection = getattr(records, which)
+        assert not await records.is_there(NODE)
+        connection.reset("as if Redis had been away")
+        assert connection.seconds_back == 0.0
+        with anyio.fail_after(10):
+            while connection.made == 1:
+                await anyio.lowlevel.checkpoint()
+        # Its owner has not found Redis yet, so it could not say that it is there.
+        assert await records.is_there(NODE)
+        assert await records.owner("one") == NODE
+        assert await records.take_over("node-b", "one", force=False) == Held(NODE)
+        await clock.advance(3.0)
+        witness.close()
+        assert not await records.is_there(NODE)
+        assert isinstance(await records.take_over("node-b", "one", force=False), Taken)
 
 
 async def test_what_is_over_says_how_far_it_had_got(shared_redis: Redis) -> None:

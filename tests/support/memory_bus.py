@@ -25,6 +25,7 @@ class MemoryWire:
         heard: Every message, by who heard it, when it had been taken over.
         deaf: Nodes that hear nothing and are still there.
         lost: Nodes that cannot learn who is there, however long they try.
+        blind: Nodes that know of nobody, and know that they cannot learn it.
     """
 
     def __init__(self) -> None:
@@ -33,6 +34,7 @@ class MemoryWire:
         self.heard: list[tuple[str, ClusterMessage]] = []
         self.deaf: set[str] = set()
         self.lost: set[str] = set()
+        self.blind: set[str] = set()
 
     def node(self, uid: str) -> Callable[[Node], ClusterAdapter]:
         """The adapter factory of one node."""
@@ -64,13 +66,14 @@ class MemoryBus:
 
     @property
     def is_alone(self) -> bool:
-        return not self.nodes()
+        return not self._wire.others(self)
 
     def nodes(self) -> list[str]:
-        return [bus.uid for bus in self._wire.others(self)]
+        return [] if self.uid in self._wire.blind else [bus.uid for bus in self._wire.others(self)]
 
-    async def refresh(self) -> None:
+    async def refresh(self) -> bool:
         await (sleep_forever() if self.uid in self._wire.lost else checkpoint())
+        return self.uid not in self._wire.blind
 
     def publish(self, message: ClusterMessage) -> None:
         self._send(self._wire.others(self), message)

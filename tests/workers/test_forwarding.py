@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 from asgi_driver import Client, Exchange, ManualClock, WebSocketExchange, settled
-from carried import Carried
+from carried import Carried, MemoryCourier
 from counting_peer import client_of
 from event_peer import until
 
 from holdfast import Server, Socket
-from holdfast.engine.errors import RemoteProtocolError
+from holdfast.engine.errors import BrokerUnavailable, RemoteProtocolError, RequestRefused
+from holdfast.engine.host import Host
 from holdfast.transports.forwarding import Forwarding, decode_scope, encode_scope
 from holdfast.transports.values import pack
 
@@ -98,6 +99,28 @@ async def test_client_that_takes_nothing_keeps_no_more_than_a_window_on_the_way(
             turns.release()
             texts.append(str(await socket.receive()))
         assert [int(text.split(",")[1]) for text in texts] == list(range(50))
+
+
+async def test_that_nobody_can_be_reached_is_said_once_in_a_while(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = ManualClock()
+    host = Host(clock)
+    forwarding = Forwarding(Server(), host)
+    courier = MemoryCourier("here", {})
+
+    async def finds(node: str) -> bool:
+        raise BrokerUnavailable("Redis is away")
+
+    monkeypatch.setattr(courier, "finds", finds)
+    forwarding.add(courier)
+    for lines in (1, 2):
+        for _ in range(3):
+            with pytest.raises(RequestRefused) as refused:
+                await forwarding.finds("there")
+            assert refused.value.status == 503
+        assert caplog.text.count("cannot be carried there: Redis is away") == lines
+        await clock.advance(5.0)
 
 
 async def test_handler_that_is_slow_keeps_no_more_than_a_window_of_what_its_client_says() -> None:

@@ -126,6 +126,8 @@ def test_path_that_is_too_long_and_base_that_cannot_be_are_said(base: Path) -> N
     (base / "file").touch()
     with pytest.raises(Prevented, match="file"):
         Place(base / "file" / "x", "x").listen(A)
+    with pytest.raises(Prevented, match="file is no directory"):
+        Place(base / "file", "x").listen(A)
 
 
 def test_process_that_forks_off_has_a_name_of_its_own() -> None:

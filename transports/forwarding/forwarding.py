@@ -38,6 +38,8 @@ _LEAST = 64
 _SERVICE_RESTART = 1012
 # For what is said last, to a client that takes nothing any more.
 _LAST_SECONDS = 1.0
+# Between two lines of the log about requests that cannot be carried: there is one for each session that is elsewhere.
+_COMPLAINT_SECONDS = 5.0
 # How long what is carried by a node that is about to leave goes on.
 _LEAVING_SECONDS = 0.5
 
@@ -430,6 +432,7 @@ class Forwarding:
         self._away: dict[int, Away] = {}
         self._here: dict[tuple[str, int], Here] = {}
         self._leaving: Timer | None = None
+        self._complained_at = -_COMPLAINT_SECONDS
 
     def add(self, courier: Courier) -> None:
         """Another way to other nodes; the first that finds one is taken."""
@@ -479,9 +482,16 @@ class Forwarding:
             except BrokerUnavailable as error:
                 unsure = error
         if unsure is not None:
-            logger.warning("a request for another server cannot be carried there: %s", unsure)
+            self._complain(unsure)
             raise _out_of_reach() from unsure
         return None
+
+    def _complain(self, error: BrokerUnavailable) -> None:
+        now = self._host.now()
+        level = logging.DEBUG
+        if now - self._complained_at >= _COMPLAINT_SECONDS:
+            self._complained_at, level = now, logging.WARNING
+        logger.log(level, "a request for another server cannot be carried there: %s", error)
 
     async def carry(self, courier: Courier, node: str, scope: Scope, receive: Receive, send: Send) -> None:
         """Let another node answer a request.

@@ -141,8 +141,9 @@ class MeshBus:
     def nodes(self) -> Collection[str]:
         return [link.name for link in self._switchboard.links(self._namespace)]
 
-    async def refresh(self) -> None:
+    async def refresh(self) -> bool:
         """Who is linked is known at all times."""
+        return True
 
     def publish(self, message: ClusterMessage) -> None:
         self._send(self._switchboard.links(self._namespace), message)

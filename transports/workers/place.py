@@ -78,6 +78,8 @@ class Place:
                 continue
             except Prevented:
                 raise
+            except FileExistsError:
+                raise Prevented(f"{self.base} is no directory") from None
             except OSError as error:
                 raise Prevented(f"{directory}: {error.strerror or error}") from error
         raise Prevented(f"{directory} vanishes again and again")
