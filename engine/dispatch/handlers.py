@@ -16,7 +16,7 @@ from ..errors import HoldfastError, LocalProtocolError
 from ..host import guarded
 from .acks import Ack
 
-__all__ = ["Function", "Handler", "HandlerCancelled", "Next", "WrongArguments"]
+__all__ = ["ANY_EVENT", "Function", "Handler", "HandlerCancelled", "Next", "WrongArguments", "guard"]
 
 T = TypeVar("T")
 
@@ -26,6 +26,7 @@ Function = Callable[..., object]
 Next = Callable[[], Awaitable[object]]
 """What event middleware is given to go on: `Namespace.use_event`."""
 
+ANY_EVENT = "*"
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _OPTIONAL = re.compile(r"(?:\w+\.)*Optional\[(.*)\]")
 
@@ -62,6 +63,7 @@ class Handler:
     __slots__ = (
         "_ack_at",
         "_ack_name",
+        "_is_simple",
         "_leading",
         "concurrent",
         "event",
@@ -102,6 +104,7 @@ class Handler:
         self.names: tuple[str, ...] = ()
         self._read_signature()
         self.wants_ack = self._ack_name is not None
+        self._is_simple = self.is_async and not (concurrent or once or self.wants_ack) and event != ANY_EVENT
 
     def _read_signature(self) -> None:
         try:
@@ -148,6 +151,10 @@ class Handler:
         number = f"{most}" if least == most else f"{least} to {most}"
         return f"{number} argument{'' if most == 1 else 's'}"
 
+    def is_simple(self, number: int) -> bool:
+        """Whether calling it with so many arguments, the socket included, and nothing else runs it."""
+        return self._is_simple and number >= self.least and (self.most is None or number <= self.most)
+
     def call(self, args: list[object], ack: Ack | None = None) -> Coroutine[Any, Any, object]:
         """Run it; what is not ``async def`` runs in a worker thread.
 
@@ -167,10 +174,13 @@ class Handler:
             else:
                 function = partial(function, **{cast("str", self._ack_name): ack})
         if self.is_async:
-            return guarded(
-                cast("Awaitable[object]", function(*args)), "the handler", failure=HandlerCancelled
-            )
+            return guard(cast("Awaitable[object]", function(*args)))
         return _run_in_thread(function, args)
+
+
+def guard(running: Awaitable[object]) -> Coroutine[Any, Any, object]:
+    """What runs of a handler."""
+    return guarded(running, "the handler", failure=HandlerCancelled)
 
 
 async def _run_in_thread(function: Function, args: list[object]) -> object:

@@ -347,6 +347,15 @@ class Membership:
             except SessionClosed:
                 return
 
+    def send_ack_now(self, messages: list[Message], *, more: bool) -> bool:
+        """`send_ack`, unless it would wait: whether it did not."""
+        if self.life is not _CONNECTED:
+            return True
+        try:
+            return self.session.live.answer_now(messages, more=more)
+        except SessionClosed:
+            return True
+
     def _hold(self, messages: list[Message]) -> None:
         if self._held is None:
             self._held = []

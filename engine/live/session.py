@@ -10,9 +10,9 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import anyio
 from anyio.lowlevel import checkpoint
@@ -26,6 +26,7 @@ from ..errors import (
     SessionClosed,
     StaleAttach,
 )
+from ..hands import Turn, whole
 from ..host import Event, Host, Timer, make_event
 from ..session import Budget, Carrier, CloseReason, Life, Role, ServerSession, kept_bytes
 from ..wire.message import Message
@@ -205,7 +206,7 @@ class LiveSession:
         self._attachments: dict[Carrier, Attachment] = {}
         # While messages are handed on, nothing is written: all that they lead to at once goes out together.
         self._is_receiving = False
-        self._begins: list[Callable[[], Coroutine[Any, Any, None]]] | None = None
+        self._begins: list[Turn] | None = None
         self._timer: Timer | None = None
         self._timer_at: float | None = None
         self._room: Event | None = None
@@ -324,7 +325,7 @@ class LiveSession:
             self._put(messages, kept_bytes(messages))
             self._settle()
 
-    def _write_through(self, messages: tuple[Message, ...]) -> bool:
+    def _write_through(self, messages: Sequence[Message]) -> bool:
         """Write at once what need not be kept: to a plain peer, where nothing waits. Whether it did."""
         core = self._core
         writer = core.writer
@@ -337,7 +338,7 @@ class LiveSession:
         write(messages)
         return True
 
-    def _put(self, messages: tuple[Message, ...], size: int) -> None:
+    def _put(self, messages: Sequence[Message], size: int) -> None:
         if size > self._core.limit_bytes:
             raise MessageTooLarge(size, self._core.limit_bytes)
         now = self.host.now()
@@ -413,13 +414,22 @@ class LiveSession:
         Args:
             more: Something else is sent at once: what arrived together is answered together.
         """
+        if not self.answer_now(messages, more=more):
+            size = kept_bytes(messages)
+            await self.wait_for_room(size)
+            self._put(messages, size)
+            self._settle(now=True)
+
+    def answer_now(self, messages: Sequence[Message], *, more: bool = False) -> bool:
+        """`answer`, unless it would wait: whether it did not."""
         if not (more and self._is_receiving) and self._write_through(messages):
-            return
+            return True
         size = kept_bytes(messages)
         if not self.has_room_for(size):
-            await self.wait_for_room(size)
+            return False
         self._put(messages, size)
         self._settle(now=True)
+        return True
 
     def close(
         self, reason: CloseReason = CloseReason.FORCED_SERVER_CLOSE, *, retry_ms: int | None = None
@@ -644,20 +654,20 @@ class LiveSession:
         self._settle(now=True)
         return not more
 
-    def begin(self, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Let a coroutine of the application's begin: after what is being taken from the peer, or in its turn."""
+    def begin(self, turn: Turn) -> None:
+        """Let the application have its turn: after what is being taken from the peer, or as a task of its own."""
         if not self._is_receiving:
-            self.host.spawn(run)
+            self.host.spawn(whole, turn)
         elif self._begins is None:
-            self._begins = [run]
+            self._begins = [turn]
         else:
-            self._begins.append(run)
+            self._begins.append(turn)
 
     def _begin_all(self) -> None:
         while begins := self._begins:
             self._begins = None
-            for run in begins:
-                self.host.begin(run)
+            for turn in begins:
+                self.host.take(turn)
 
     async def pace(self) -> None:
         """Before more is read: let an application that is behind catch up, so that a quick peer is no reason to close.
