@@ -179,32 +179,27 @@ class Hands:
         """How many tasks wait for something to do."""
         return len(self._idle)
 
-    def take(self, turn: Turn, finish: Finish) -> bool:
-        """`run` what is no coroutine as long as it does not wait."""
-        hand = self._idle_one() if self._depth < _DEEPEST else None
-        if hand is None:
-            self.start(whole(turn), finish)
-            return False
-        return self._run(hand, None, turn, finish)
-
-    def run(self, coroutine: Coroutine[Any, Any, None], finish: Finish) -> bool:
+    def run(
+        self, coroutine: Coroutine[Any, Any, None] | None, finish: Finish, turn: Turn | None = None
+    ) -> bool:
         """Run a coroutine until it waits for the first time.
 
         Args:
+            coroutine: None for what is none as long as it does not wait.
             finish: A task runs this with what is left then, or with what the coroutine has raised.
+            turn: That.
 
         Returns:
             Whether nothing is left.
         """
-        hand = self._idle_one() if self._depth < _DEEPEST else None
-        if hand is None:
+        idle = self._idle
+        # An event loop that closes cancels all tasks.
+        if self._depth >= _DEEPEST or not idle or (hand := idle.pop()).wanted.done():
+            if coroutine is None:
+                assert turn is not None
+                coroutine = whole(turn)
             self.start(coroutine, finish)
             return False
-        return self._run(hand, coroutine, None, finish)
-
-    def _run(
-        self, hand: _Hand, coroutine: Coroutine[Any, Any, None] | None, turn: Turn | None, finish: Finish
-    ) -> bool:
         loop, context = self.loop, copy_context()
         before = _current(loop)
         holders = getrefcount(hand) + getweakrefcount(hand)
@@ -232,7 +227,7 @@ class Hands:
             if rest is not None:
                 self._give(hand, rest)
             elif getrefcount(hand) + getweakrefcount(hand) == holders and not hand.is_watched:
-                self._idle.append(hand)
+                idle.append(hand)
             elif not hand.wanted.done():
                 hand.wanted.cancel()
         if failure is not None:

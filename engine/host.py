@@ -204,7 +204,7 @@ class Host:
         hands = self.hands
         if hands is None:
             self._start(self._finish, whole(turn))
-        elif hands.take(turn, self._finish):
+        elif hands.run(None, self._finish, turn):
             self._ended()
 
     def begin_aside(self, function: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> None:

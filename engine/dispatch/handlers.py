@@ -51,6 +51,7 @@ class Handler:
         names: Of its parameters.
         function: The application's.
         is_async: Whether it is ``async def``, and so runs on the event loop.
+        is_simple: Whether it runs if it is called with what it takes, and nothing else has to be done for it.
         concurrent: Whether the socket's next event need not wait for its end.
         once: Whether it runs for the next event only.
         wants_ack: Whether it has a parameter annotated `Ack`, and so acknowledges by itself.
@@ -63,12 +64,12 @@ class Handler:
     __slots__ = (
         "_ack_at",
         "_ack_name",
-        "_is_simple",
         "_leading",
         "concurrent",
         "event",
         "function",
         "is_async",
+        "is_simple",
         "least",
         "most",
         "names",
@@ -104,7 +105,7 @@ class Handler:
         self.names: tuple[str, ...] = ()
         self._read_signature()
         self.wants_ack = self._ack_name is not None
-        self._is_simple = self.is_async and not (concurrent or once or self.wants_ack) and event != ANY_EVENT
+        self.is_simple = self.is_async and not (concurrent or once or self.wants_ack) and event != ANY_EVENT
 
     def _read_signature(self) -> None:
         try:
@@ -150,10 +151,6 @@ class Handler:
         most = self.most - self._leading
         number = f"{most}" if least == most else f"{least} to {most}"
         return f"{number} argument{'' if most == 1 else 's'}"
-
-    def is_simple(self, number: int) -> bool:
-        """Whether calling it with so many arguments, the socket included, and nothing else runs it."""
-        return self._is_simple and number >= self.least and (self.most is None or number <= self.most)
 
     def call(self, args: list[object], ack: Ack | None = None) -> Coroutine[Any, Any, object]:
         """Run it; what is not ``async def`` runs in a worker thread.

@@ -119,7 +119,8 @@ class Listeners:
 
     def handler_or_any(self, event: str) -> Handler | None:
         """Of this event, or of every event that has none."""
-        return self.handler(event) or self.handler(ANY_EVENT)
+        found = self._handlers.get(event)
+        return self.handler(event) or self.handler(ANY_EVENT) if found is None else found
 
     def own(self, event: str) -> Handler | None:
         """Of exactly this event, and registered exactly here."""

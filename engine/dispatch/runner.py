@@ -15,7 +15,7 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Coroutine
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import (
     ConnectionRefusedError,  # noqa: A004 - the name that users know
@@ -28,6 +28,7 @@ from ..hands import Begun, ended, failed
 from ..host import Event, Task, make_event, running_task
 from ..session.reason import CloseReason
 from ..subprotocols.socketio import EventReceived
+from ..wire.packet import new_tuple
 from .acks import Ack, Answer, error_answer
 from .handlers import Handler, HandlerCancelled, WrongArguments, guard
 from .listeners import ANY_EVENT
@@ -118,7 +119,7 @@ class Runner:
         return self._running
 
     def push_event(self, event: EventReceived, size_bytes: int) -> None:
-        self._push(_Received(event, size_bytes))
+        self._push(new_tuple(_Received, (event, size_bytes)))
 
     def push_disconnect(self, reason: CloseReason) -> None:
         if self._running or any(self._member.farewells(name) for name in _FAREWELLS):
@@ -151,12 +152,19 @@ class Runner:
             return self._run()
         while queue:
             job = queue[0]
-            if job.__class__ is not _Received:
+            if not isinstance(job, _Received):
                 return self._run()
-            event, size = cast("_Received", job)
+            event, size = job
             listeners = self._member.listeners
             handler = listeners.handler_or_any(event.name)
-            if handler is None or not handler.is_simple(len(event.args) + 1) or not listeners.are_alone:
+            number = len(event.args) + 1
+            if (
+                handler is None
+                or not handler.is_simple
+                or number < handler.least
+                or (handler.most is not None and number > handler.most)
+                or not listeners.are_alone
+            ):
                 return self._run()
             queue.popleft()
             rest = self._try(handler, event, size, task)

@@ -55,7 +55,7 @@ _RENEWAL = 10.0
 _MOST_LATEST = 16
 # How many packets are taken before others have their turn.
 _TURN = 100
-_CLOSED = Life.CLOSED
+_OPEN, _CLOSED = Life.OPEN, Life.CLOSED
 # How long reading may be held up for an application that is behind, and what each message that it takes gives back of
 # that. Pongs, and the acknowledgements that handlers wait for, stand behind what is not read.
 _PACE = 1.0
@@ -140,6 +140,7 @@ class LiveSession:
         "_is_ended",
         "_is_lost",
         "_is_receiving",
+        "_is_unsettled",
         "_latest",
         "_on_end",
         "_pace",
@@ -206,6 +207,8 @@ class LiveSession:
         self._attachments: dict[Carrier, Attachment] = {}
         # While messages are handed on, nothing is written: all that they lead to at once goes out together.
         self._is_receiving = False
+        # Whether anything was changed meanwhile.
+        self._is_unsettled = False
         self._begins: list[Turn] | None = None
         self._timer: Timer | None = None
         self._timer_at: float | None = None
@@ -332,8 +335,13 @@ class LiveSession:
         if writer is None or core.counting or self._latest:
             return False
         attachment = self._attachments.get(writer)
-        write = None if attachment is None else attachment.write_now
-        if write is None or kept_bytes(messages) > core.limit_bytes or not core.write_through(len(messages)):
+        if (
+            attachment is None
+            or attachment.busy
+            or (write := attachment.write_now) is None
+            or kept_bytes(messages) > core.limit_bytes
+            or not core.write_through(len(messages))
+        ):
             return False
         write(messages)
         return True
@@ -641,11 +649,7 @@ class LiveSession:
             if (rate.left < 0 or rate.spare < 0) and core.life is not _CLOSED:
                 rate.renew(now)
         except RemoteProtocolError as error:
-            self._is_receiving = False
-            if isinstance(error, MissingMessages):
-                self._settle()
-            else:
-                self._refuse(error)
+            self._misreceived(error)
             raise
         finally:
             if self._begins is not None:
@@ -653,6 +657,46 @@ class LiveSession:
             self._is_receiving = False
         self._settle(now=True)
         return not more
+
+    def receive_message(self, data: str | bytes) -> bool:
+        """`receive_now` of one message of a plain peer, as which it has the fewest steps: nothing is counted, and where
+        it leads to nothing else, nothing has changed.
+
+        Returns:
+            Whether that was all. If not, `receive_rest` of nothing comes before more is taken.
+
+        Raises:
+            RemoteProtocolError: as `receive`.
+        """
+        core, handler, rate = self._core, self.handler, self._rate
+        self._is_receiving, self._is_unsettled = True, False
+        is_all = True
+        try:
+            if handler is not None and core.receive_plain():
+                handler.message_received(data)
+                is_all = not handler.is_behind or self._pace <= 0
+            else:
+                rate.spare -= 1
+            rate.left -= 1
+            if (rate.left < 0 or rate.spare < 0) and core.life is not _CLOSED:
+                rate.renew(self.host.now())
+        except RemoteProtocolError as error:
+            self._misreceived(error)
+            raise
+        finally:
+            if self._begins is not None:
+                self._begin_all()
+            self._is_receiving = False
+        if self._is_unsettled or core.life is not _OPEN:
+            self._settle(now=True)
+        return is_all and rate.left >= 0
+
+    def _misreceived(self, error: RemoteProtocolError) -> None:
+        self._is_receiving = False
+        if isinstance(error, MissingMessages):
+            self._settle()
+        else:
+            self._refuse(error)
 
     def begin(self, turn: Turn) -> None:
         """Let the application have its turn: after what is being taken from the peer, or as a task of its own."""
@@ -690,7 +734,8 @@ class LiveSession:
 
     def message_taken(self) -> None:
         """The application has taken a message that waited."""
-        self._pace = min(self._pace + _PACE_PER_MESSAGE, _PACE)
+        if self._pace < _PACE:
+            self._pace = min(self._pace + _PACE_PER_MESSAGE, _PACE)
 
     def caught_up(self) -> None:
         """The application is not behind any more."""
@@ -844,7 +889,8 @@ class LiveSession:
 
     def _settle(self, *, now: bool = False) -> None:
         core = self._core
-        if self._is_receiving and core.life is Life.OPEN:
+        if self._is_receiving and core.life is _OPEN:
+            self._is_unsettled = True
             return
         writer = core.writer
         attachments = self._attachments
