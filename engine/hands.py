@@ -179,6 +179,11 @@ class Hands:
         """How many tasks wait for something to do."""
         return len(self._idle)
 
+    @property
+    def is_free(self) -> bool:
+        """Whether what is run now begins at once."""
+        return bool(self._idle) and self._depth < _DEEPEST
+
     def run(
         self, coroutine: Coroutine[Any, Any, None] | None, finish: Finish, turn: Turn | None = None
     ) -> bool:

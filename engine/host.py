@@ -198,10 +198,13 @@ class Host:
         if self._begin(self._finish, function(*args)):
             self._ended()
 
-    def take(self, turn: Turn) -> None:
-        """`begin` what needs no coroutine as long as it does not wait."""
+    def take(self, turn: Turn, hands: Hands | None) -> None:
+        """`begin` what needs no coroutine as long as it does not wait.
+
+        Args:
+            hands: Those of the event loop that runs.
+        """
         self._running += 1
-        hands = self.hands
         if hands is None:
             self._start(self._finish, whole(turn))
         elif hands.run(None, self._finish, turn):

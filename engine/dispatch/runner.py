@@ -14,6 +14,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Coroutine
+from functools import partial
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -118,6 +119,43 @@ class Runner:
         """Whether a handler runs, or is about to."""
         return self._running
 
+    def run_at_once(self, event: EventReceived) -> bool:
+        """Run its handler, where `LiveSession.begins_at_once` and nothing else has to be done for it: whether that is
+        so. What is only looked up in its turn is in its turn now (rule 3)."""
+        if self._running or self._before is not None:
+            return False
+        handler = self._simple(event)
+        if handler is None:
+            return False
+        self._running = True
+        self._member.registry.hold()
+        self._member.session.live.begin(partial(self._first, handler, event))
+        return True
+
+    def _simple(self, event: EventReceived) -> Handler | None:
+        """Its handler, if that is called with what the event carries, and nothing else has to be done."""
+        listeners = self._member.listeners
+        handler = listeners.handler_or_any(event.name)
+        if handler is None or not handler.is_simple or not listeners.are_alone:
+            return None
+        number = len(event.args) + 1
+        most = handler.most
+        return handler if handler.least <= number and (most is None or number <= most) else None
+
+    def _first(
+        self, handler: Handler, event: EventReceived, task: Task | None
+    ) -> Coroutine[Any, Any, None] | None:
+        """`_turn`, with an event that was never queued before what is."""
+        assert task is not None
+        self._member.session.live.message_taken()
+        rest = self._try(handler, event, task)
+        if rest is not None:
+            return self._run(rest)
+        if self._queue:
+            return self._turn(task)
+        self._end_turn()
+        return None
+
     def push_event(self, event: EventReceived, size_bytes: int) -> None:
         self._push(new_tuple(_Received, (event, size_bytes)))
 
@@ -155,30 +193,20 @@ class Runner:
             if not isinstance(job, _Received):
                 return self._run()
             event, size = job
-            listeners = self._member.listeners
-            handler = listeners.handler_or_any(event.name)
-            number = len(event.args) + 1
-            if (
-                handler is None
-                or not handler.is_simple
-                or number < handler.least
-                or (handler.most is not None and number > handler.most)
-                or not listeners.are_alone
-            ):
+            handler = self._simple(event)
+            if handler is None:
                 return self._run()
             queue.popleft()
-            rest = self._try(handler, event, size, task)
+            self._member.session.event_taken(size)
+            rest = self._try(handler, event, task)
             if rest is not None:
                 return self._run(rest)
         self._end_turn()
         return None
 
-    def _try(
-        self, handler: Handler, event: EventReceived, size_bytes: int, task: Task
-    ) -> Coroutine[Any, Any, None] | None:
+    def _try(self, handler: Handler, event: EventReceived, task: Task) -> Coroutine[Any, Any, None] | None:
         """`_handle` by a handler that nothing stands round, as far as nothing waits; what is left then."""
         member = self._member
-        member.session.event_taken(size_bytes)
         try:
             # Any: it is `async def`.
             running: Any = handler.function(member.socket, *event.args)

@@ -26,7 +26,7 @@ from ..errors import (
     SessionClosed,
     StaleAttach,
 )
-from ..hands import Turn, whole
+from ..hands import Hands, Turn, whole
 from ..host import Event, Host, Timer, make_event
 from ..session import Budget, Carrier, CloseReason, Life, Role, ServerSession, kept_bytes
 from ..wire.message import Message
@@ -123,6 +123,8 @@ class LiveSession:
         when_full: What `send` does while there is no room.
         end_code: The protocol's error code that the session ended with, if it did.
         close_code: What a plain peer's WebSocket is closed with for it.
+        begins_at_once: Whether what is given to `begin` now runs before anything else does: what is handed on is all
+            that has arrived, and a task is free.
         candidates: The streams that are not to be attached yet.
         identity: Whose it is; None where the application has no word on that.
     """
@@ -137,6 +139,7 @@ class LiveSession:
         "_core",
         "_counters",
         "_ended",
+        "_hands",
         "_is_ended",
         "_is_lost",
         "_is_receiving",
@@ -152,6 +155,7 @@ class LiveSession:
         "_timer",
         "_timer_at",
         "_was_open",
+        "begins_at_once",
         "candidates",
         "close_code",
         "codec",
@@ -207,9 +211,11 @@ class LiveSession:
         self._attachments: dict[Carrier, Attachment] = {}
         # While messages are handed on, nothing is written: all that they lead to at once goes out together.
         self._is_receiving = False
+        self.begins_at_once = False
         # Whether anything was changed meanwhile.
         self._is_unsettled = False
         self._begins: list[Turn] | None = None
+        self._hands: Hands | None = None
         self._timer: Timer | None = None
         self._timer_at: float | None = None
         self._room: Event | None = None
@@ -673,6 +679,8 @@ class LiveSession:
         is_all = True
         try:
             if handler is not None and core.receive_plain():
+                hands = self._hands
+                self.begins_at_once = hands is not None and hands.is_free
                 handler.message_received(data)
                 is_all = not handler.is_behind or self._pace <= 0
             else:
@@ -684,6 +692,7 @@ class LiveSession:
             self._misreceived(error)
             raise
         finally:
+            self.begins_at_once = False
             if self._begins is not None:
                 self._begin_all()
             self._is_receiving = False
@@ -708,10 +717,14 @@ class LiveSession:
             self._begins.append(turn)
 
     def _begin_all(self) -> None:
+        # Which event loop runs is known: before Python 3.12 it costs a system call to ask.
+        hands = self._hands
+        if hands is None:
+            hands = self._hands = self.host.hands
         while begins := self._begins:
             self._begins = None
             for turn in begins:
-                self.host.take(turn)
+                self.host.take(turn, hands)
 
     async def pace(self) -> None:
         """Before more is read: let an application that is behind catch up, so that a quick peer is no reason to close.
