@@ -306,7 +306,7 @@ class Membership:
             self.session.live.send_latest(*messages)
         else:
             try:
-                self.session.live.send_nowait(*messages)
+                self.session.live.put(messages)
             except SessionClosed:
                 # It is over; its end is announced to us separately.
                 return

@@ -330,6 +330,10 @@ class LiveSession:
             MessageTooLarge: together they exceed the bound on their own; nothing has changed.
             LocalProtocolError: a plain peer cannot be sent U+001E as text.
         """
+        self.put(messages)
+
+    def put(self, messages: Sequence[Message]) -> None:
+        """`send_nowait`."""
         if not self._write_through(messages):
             self._put(messages, kept_bytes(messages))
             self._settle()
