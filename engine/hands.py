@@ -13,16 +13,19 @@ those that asyncio documents for such purposes ("Extending", "Task lifetime supp
 from __future__ import annotations
 
 import asyncio
+import sys
 from asyncio.tasks import _enter_task, _leave_task  # pyright: ignore
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context, copy_context
 from sys import getrefcount
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 from weakref import getweakrefcount
 
 from anyio import CancelScope
 
-__all__ = ["Hands"]
+__all__ = ["Begun", "Hands", "Turn", "ended", "failed", "running_task", "whole"]
+
+T = TypeVar("T")
 
 # How many idle tasks are kept.
 _MOST_IDLE = 16
@@ -30,8 +33,18 @@ _MOST_IDLE = 16
 _DEEPEST = 8
 
 Finish = Callable[[Any], Coroutine[Any, Any, None]]
+
+Turn = Callable[["asyncio.Task[Any] | None"], Coroutine[Any, Any, None] | None]
+"""Does what can be done without waiting, as the task that it is given (None on Trio), and returns what is left then."""
+
 _enter = cast("Callable[[asyncio.AbstractEventLoop, asyncio.Task[Any]], None]", _enter_task)
 _leave = cast("Callable[[asyncio.AbstractEventLoop, asyncio.Task[Any]], None]", _leave_task)
+_Current = Callable[["asyncio.AbstractEventLoop"], "asyncio.Task[Any] | None"]
+# Before 3.12 the function that says it is written in Python.
+_current = cast(
+    "_Current",
+    asyncio.current_task if sys.version_info >= (3, 12) else asyncio.tasks._current_tasks.get,  # pyright: ignore
+)
 
 
 class _Hand(asyncio.Task[None]):
@@ -92,8 +105,60 @@ class _Rest:
             pass
 
 
-async def _raise(error: BaseException) -> None:
+async def failed(error: BaseException) -> Any:
+    """What has ended already, in an exception."""
     raise error
+
+
+async def ended(value: T) -> T:
+    """What has ended already."""
+    return value
+
+
+class Begun:
+    """A coroutine that has begun and waits: it goes on, in whatever waits for this, as if it had begun there.
+
+    Args:
+        waits_for: What it has yielded.
+    """
+
+    __slots__ = ("_coroutine", "_waits_for")
+
+    def __init__(self, coroutine: Coroutine[Any, Any, object], waits_for: Any) -> None:
+        self._coroutine = coroutine
+        self._waits_for = waits_for
+
+    def __await__(self) -> Generator[Any, Any, object]:
+        coroutine, waits_for = self._coroutine, self._waits_for
+        self._waits_for = None
+        try:
+            while True:
+                try:
+                    yield waits_for
+                except GeneratorExit:
+                    coroutine.close()
+                    raise
+                except BaseException as error:
+                    waits_for = coroutine.throw(error)
+                else:
+                    waits_for = coroutine.send(None)
+        except StopIteration as end:
+            return end.value
+
+
+async def whole(turn: Turn) -> None:
+    """All of it."""
+    rest = turn(running_task())
+    if rest is not None:
+        await rest
+
+
+def running_task() -> asyncio.Task[Any] | None:
+    """The asyncio task that runs; None on Trio. What `Host.spawn` returned is the same one, and quicker."""
+    try:
+        return asyncio.current_task()
+    except RuntimeError:
+        return None
 
 
 class Hands:
@@ -114,34 +179,51 @@ class Hands:
         """How many tasks wait for something to do."""
         return len(self._idle)
 
-    def begin(self, coroutine: Coroutine[Any, Any, None], finish: Finish) -> bool:
+    @property
+    def is_free(self) -> bool:
+        """Whether what is run now begins at once."""
+        return bool(self._idle) and self._depth < _DEEPEST
+
+    def run(
+        self, coroutine: Coroutine[Any, Any, None] | None, finish: Finish, turn: Turn | None = None
+    ) -> bool:
         """Run a coroutine until it waits for the first time.
 
         Args:
-            finish: A task runs this with what is left then.
+            coroutine: None for what is none as long as it does not wait.
+            finish: A task runs this with what is left then, or with what the coroutine has raised.
+            turn: That.
 
         Returns:
             Whether nothing is left.
-
-        Raises:
-            BaseException: what the coroutine has raised before it waited.
         """
-        hand = self._idle_one() if self._depth < _DEEPEST else None
-        if hand is None:
+        idle = self._idle
+        # An event loop that closes cancels all tasks.
+        if self._depth >= _DEEPEST or not idle or (hand := idle.pop()).wanted.done():
+            if coroutine is None:
+                assert turn is not None
+                coroutine = whole(turn)
             self.start(coroutine, finish)
             return False
         loop, context = self.loop, copy_context()
-        before = asyncio.current_task(loop)
+        before = _current(loop)
         holders = getrefcount(hand) + getweakrefcount(hand)
         if before is not None:
             _leave(loop, before)
         _enter(loop, hand)
         self._depth += 1
-        rest = None
+        rest = failure = None
         try:
-            rest = _Rest(coroutine, finish, context.run(coroutine.send, None), context)
+            if turn is not None:
+                coroutine = context.run(turn, hand)
+            if coroutine is not None:
+                rest = _Rest(coroutine, finish, context.run(coroutine.send, None), context)
         except StopIteration:
-            return True
+            pass
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            failure = error
         finally:
             self._depth -= 1
             _leave(loop, hand)
@@ -150,20 +232,13 @@ class Hands:
             if rest is not None:
                 self._give(hand, rest)
             elif getrefcount(hand) + getweakrefcount(hand) == holders and not hand.is_watched:
-                self._idle.append(hand)
+                idle.append(hand)
             elif not hand.wanted.done():
                 hand.wanted.cancel()
-        return False
-
-    def run(self, coroutine: Coroutine[Any, Any, None], finish: Finish) -> bool:
-        """`begin`; what the coroutine raises is raised to ``finish``, on a task of its own."""
-        try:
-            return self.begin(coroutine, finish)
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:
-            self.start(_raise(error), finish)
-            return False
+        if failure is not None:
+            # To ``finish``, on a task of its own.
+            self.start(failed(failure), finish)
+        return rest is None and failure is None
 
     def start(self, coroutine: Coroutine[Any, Any, None], finish: Finish) -> asyncio.Task[None]:
         """Let a task run a coroutine from its beginning, when its turn comes."""

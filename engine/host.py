@@ -22,7 +22,7 @@ from typing import Any, Protocol, TypeVar, cast
 
 import anyio
 
-from .hands import Hands
+from .hands import Hands, Turn, running_task, whole
 
 __all__ = [
     "Clock",
@@ -92,14 +92,6 @@ def in_event_loop() -> bool:
         trio = sys.modules.get("trio")
         return trio is not None and trio.lowlevel.in_trio_run()
     return True
-
-
-def running_task() -> Task | None:
-    """The asyncio task that runs; None on Trio. What `Host.spawn` returned is the same one, and quicker."""
-    try:
-        return asyncio.current_task()
-    except RuntimeError:
-        return None
 
 
 async def guarded(
@@ -204,6 +196,18 @@ class Host:
         """`spawn`, but on asyncio the coroutine runs until it waits for the first time before this returns."""
         self._running += 1
         if self._begin(self._finish, function(*args)):
+            self._ended()
+
+    def take(self, turn: Turn, hands: Hands | None) -> None:
+        """`begin` what needs no coroutine as long as it does not wait.
+
+        Args:
+            hands: Those of the event loop that runs.
+        """
+        self._running += 1
+        if hands is None:
+            self._start(self._finish, whole(turn))
+        elif hands.run(None, self._finish, turn):
             self._ended()
 
     def begin_aside(self, function: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> None:

@@ -21,7 +21,7 @@ from ..engine.errors import (
 from ..engine.host import Timer
 from ..engine.live import Arrival, Attachment, Handshake, LiveSession
 from ..engine.server import SessionTable
-from ..engine.session import CloseReason, Life, Verdict, admit_plain
+from ..engine.session import Carrier, CloseReason, Life, Verdict, admit_plain
 from ..engine.wire.handshake import Closing, decode_attach, encode_closing
 from ..engine.wire.message import Message as SessionMessage
 from ..engine.wire.packet import Packet, PacketType, decode_packet, decode_ping
@@ -39,6 +39,7 @@ __all__ = [
     "packets_of",
     "serve_carrier",
     "serve_websocket",
+    "take_message",
 ]
 
 # An attach has a key and two numbers.
@@ -272,6 +273,18 @@ class Speech:
         """
         return packets_of(self.session, message)
 
+    def take(self, carrier: Carrier, message: str | bytes) -> Iterator[Packet] | None:
+        """Hand on what a WebSocket message brings.
+
+        Returns:
+            What is left where something has to be waited for, for `LiveSession.receive_rest`.
+
+        Raises:
+            RemoteProtocolError: as `packets`; or of what they bring.
+        """
+        packets = self.packets(message)
+        return None if self.session.receive_now(carrier, packets) else packets
+
     def refused(self, error: RemoteProtocolError) -> int | None:
         """What came is wrong, and the session has ended with it; or the WebSocket alone has to, with the code that is
         returned. A session that has ended may name the code too."""
@@ -291,11 +304,20 @@ def _gone(error: RuntimeError) -> Exception:
     return OSError("the server has closed the WebSocket") if is_closed(error) else error
 
 
+class _EngineSpeech(Speech):
+    """Engine.IO's."""
+
+    __slots__ = ()
+
+    def take(self, carrier: Carrier, message: str | bytes) -> Iterator[Packet] | None:
+        return take_message(self.session, carrier, message)
+
+
 def serve_carrier(
     session: LiveSession, attachment: Attachment, receive: Receive, send: Send
 ) -> Coroutine[Any, Any, None]:
     """Serve a WebSocket that carries a session, to its end."""
-    return carry(Speech(session, send), attachment, receive, send)
+    return carry(_EngineSpeech(session, send), attachment, receive, send)
 
 
 async def carry(speech: Speech, attachment: Attachment, receive: Receive, send: Send) -> None:
@@ -319,9 +341,9 @@ async def carry(speech: Speech, attachment: Attachment, receive: Receive, send: 
                         break
                     try:
                         text: str | None = message.get("text")
-                        packets = speech.packets(message["bytes"] if text is None else text)
+                        packets = speech.take(attachment.carrier, message["bytes"] if text is None else text)
                         message = text = None
-                        if not session.receive_now(attachment.carrier, packets):
+                        if packets is not None:
                             await session.receive_rest(attachment.carrier, packets)
                     except RemoteProtocolError as error:
                         code = speech.refused(error)
@@ -378,6 +400,17 @@ def packets_of(session: LiveSession, message: str | bytes) -> Iterator[Packet]:
     if session.counting:
         return decode_payload(message, counting=True)
     return iter((decode_packet(message, counting=False),))
+
+
+def take_message(session: LiveSession, carrier: Carrier, message: str | bytes) -> Iterator[Packet] | None:
+    """`Speech.take` of Engine.IO."""
+    if message[:1] == "4" and not session.counting:
+        # What most are.
+        if len(message) > session.max_payload or not message.isascii():
+            check_size(session, message)
+        return None if session.receive_message(message[1:]) else iter(())
+    packets = packets_of(session, message)
+    return None if session.receive_now(carrier, packets) else packets
 
 
 def end_code(session: LiveSession) -> int:

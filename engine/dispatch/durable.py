@@ -9,8 +9,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from typing import cast
+from collections.abc import Coroutine, Mapping
+from typing import Any, cast
 
 from ..adapters.chronicle import Entry, Place, chronicle_of
 from ..errors import ConnectionRefusedError, LocalProtocolError  # noqa: A004 - the name that users know
@@ -99,10 +99,14 @@ class DurableRunner(Runner):
         numbered.delivery = _session_of(self._member).claim()
         super().push_event(numbered, size_bytes)
 
-    async def _handle(self, handler: Handler | None, event: EventReceived, task: Task | None) -> None:
+    def _turn(self, task: Task | None) -> Coroutine[Any, Any, None]:
+        # Each has its delivery round it.
+        return self._run()
+
+    async def _handle(self, handler: Handler | None, event: EventReceived) -> None:
         delivery = cast("_Event", event).delivery
         with running_with(delivery):
-            await super()._handle(handler, event, task)
+            await super()._handle(handler, event)
         delivery.done()
 
     def _dropped(self, event: EventReceived) -> None:
@@ -208,10 +212,7 @@ class DurableEventSession(EventSession):
         super()._searched(namespace)
         if namespace not in self._members:
             # It has left, or the answer comes at once: `_look` sees which.
-            self.live.begin(lambda: self._look_later(namespace))
-
-    async def _look_later(self, namespace: str) -> None:
-        self._look(namespace)
+            self.live.begin(lambda task: self._look(namespace))
 
     def _look(self, namespace: str) -> None:
         member = self._members.get(namespace)

@@ -16,7 +16,7 @@ from ..errors import HoldfastError, LocalProtocolError
 from ..host import guarded
 from .acks import Ack
 
-__all__ = ["Function", "Handler", "HandlerCancelled", "Next", "WrongArguments"]
+__all__ = ["ANY_EVENT", "Function", "Handler", "HandlerCancelled", "Next", "WrongArguments", "guard"]
 
 T = TypeVar("T")
 
@@ -26,6 +26,7 @@ Function = Callable[..., object]
 Next = Callable[[], Awaitable[object]]
 """What event middleware is given to go on: `Namespace.use_event`."""
 
+ANY_EVENT = "*"
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _OPTIONAL = re.compile(r"(?:\w+\.)*Optional\[(.*)\]")
 
@@ -50,6 +51,7 @@ class Handler:
         names: Of its parameters.
         function: The application's.
         is_async: Whether it is ``async def``, and so runs on the event loop.
+        is_simple: Whether it runs if it is called with what it takes, and nothing else has to be done for it.
         concurrent: Whether the socket's next event need not wait for its end.
         once: Whether it runs for the next event only.
         wants_ack: Whether it has a parameter annotated `Ack`, and so acknowledges by itself.
@@ -67,6 +69,7 @@ class Handler:
         "event",
         "function",
         "is_async",
+        "is_simple",
         "least",
         "most",
         "names",
@@ -102,6 +105,7 @@ class Handler:
         self.names: tuple[str, ...] = ()
         self._read_signature()
         self.wants_ack = self._ack_name is not None
+        self.is_simple = self.is_async and not (concurrent or once or self.wants_ack) and event != ANY_EVENT
 
     def _read_signature(self) -> None:
         try:
@@ -167,10 +171,13 @@ class Handler:
             else:
                 function = partial(function, **{cast("str", self._ack_name): ack})
         if self.is_async:
-            return guarded(
-                cast("Awaitable[object]", function(*args)), "the handler", failure=HandlerCancelled
-            )
+            return guard(cast("Awaitable[object]", function(*args)))
         return _run_in_thread(function, args)
+
+
+def guard(running: Awaitable[object]) -> Coroutine[Any, Any, object]:
+    """What runs of a handler."""
+    return guarded(running, "the handler", failure=HandlerCancelled)
 
 
 async def _run_in_thread(function: Function, args: list[object]) -> object:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..errors import LocalProtocolError
-from .handlers import Function, Handler
+from .handlers import ANY_EVENT, Function, Handler
 
 __all__ = ["ANY_EVENT", "CONNECT_EVENTS", "Listeners"]
 
-ANY_EVENT = "*"
 _NOBODY: list[Handler] = []
 CONNECT_EVENTS = ("connect", "connection")
 _ALIASES = {"connection": "connect"}
@@ -120,7 +119,8 @@ class Listeners:
 
     def handler_or_any(self, event: str) -> Handler | None:
         """Of this event, or of every event that has none."""
-        return self.handler(event) or self.handler(ANY_EVENT)
+        found = self._handlers.get(event)
+        return self.handler(event) or self.handler(ANY_EVENT) if found is None else found
 
     def own(self, event: str) -> Handler | None:
         """Of exactly this event, and registered exactly here."""
@@ -165,6 +165,13 @@ class Listeners:
             raise LocalProtocolError("a listener of any event takes (socket, event, *args) and no `Ack`")
         # A new list each time: the old one may be in the middle of being heard.
         self._any = [handler, *self._any] if first else [*self._any, handler]
+
+    @property
+    def are_alone(self) -> bool:
+        """Whether events are seen by their handlers alone: no middleware, nobody who hears all."""
+        if self._any or "event" in self._middleware:
+            return False
+        return self.parent is None or self.parent.are_alone
 
     def add_outgoing(self, function: Function, *, first: bool = False) -> None:
         """Let a plain function hear every event that is sent: (socket, event, *args)."""

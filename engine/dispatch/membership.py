@@ -306,7 +306,7 @@ class Membership:
             self.session.live.send_latest(*messages)
         else:
             try:
-                self.session.live.send_nowait(*messages)
+                self.session.live.put(messages)
             except SessionClosed:
                 # It is over; its end is announced to us separately.
                 return
@@ -346,6 +346,15 @@ class Membership:
                 await self.session.live.answer(*messages, more=more)
             except SessionClosed:
                 return
+
+    def send_ack_now(self, messages: list[Message], *, more: bool) -> bool:
+        """`send_ack`, unless it would wait: whether it did not."""
+        if self.life is not _CONNECTED:
+            return True
+        try:
+            return self.session.live.answer_now(messages, more=more)
+        except SessionClosed:
+            return True
 
     def _hold(self, messages: list[Message]) -> None:
         if self._held is None:

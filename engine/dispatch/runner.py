@@ -13,7 +13,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Awaitable, Coroutine
+from functools import partial
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import (
     ConnectionRefusedError,  # noqa: A004 - the name that users know
@@ -22,11 +25,13 @@ from ..errors import (
     LocalProtocolError,
     SessionClosed,
 )
+from ..hands import Begun, ended, failed
 from ..host import Event, Task, make_event, running_task
 from ..session.reason import CloseReason
 from ..subprotocols.socketio import EventReceived
+from ..wire.packet import new_tuple
 from .acks import Ack, Answer, error_answer
-from .handlers import Handler, HandlerCancelled, WrongArguments
+from .handlers import Handler, HandlerCancelled, WrongArguments, guard
 from .listeners import ANY_EVENT
 
 if TYPE_CHECKING:
@@ -82,7 +87,7 @@ class _Course:
 class Runner:
     """See the module."""
 
-    __slots__ = ("_before", "_idle", "_member", "_queue", "_running", "_task")
+    __slots__ = ("_before", "_idle", "_member", "_queue", "_running")
 
     def __init__(self, member: Membership) -> None:
         self._member = member
@@ -91,7 +96,6 @@ class Runner:
         self._running = False
         self._idle: Event | None = None
         self._before: Runner | None = None
-        self._task: Task | None = None
 
     def follow(self, before: Runner) -> None:
         """Begin only when another one is done."""
@@ -115,8 +119,45 @@ class Runner:
         """Whether a handler runs, or is about to."""
         return self._running
 
+    def run_at_once(self, event: EventReceived) -> bool:
+        """Run its handler, where `LiveSession.begins_at_once` and nothing else has to be done for it: whether that is
+        so. What is only looked up in its turn is in its turn now (rule 3)."""
+        if self._running or self._before is not None:
+            return False
+        handler = self._simple(event)
+        if handler is None:
+            return False
+        self._running = True
+        self._member.registry.hold()
+        self._member.session.live.begin(partial(self._first, handler, event))
+        return True
+
+    def _simple(self, event: EventReceived) -> Handler | None:
+        """Its handler, if that is called with what the event carries, and nothing else has to be done."""
+        listeners = self._member.listeners
+        handler = listeners.handler_or_any(event.name)
+        if handler is None or not handler.is_simple or not listeners.are_alone:
+            return None
+        number = len(event.args) + 1
+        most = handler.most
+        return handler if handler.least <= number and (most is None or number <= most) else None
+
+    def _first(
+        self, handler: Handler, event: EventReceived, task: Task | None
+    ) -> Coroutine[Any, Any, None] | None:
+        """`_turn`, with an event that was never queued before what is."""
+        assert task is not None
+        self._member.session.live.message_taken()
+        rest = self._try(handler, event, task)
+        if rest is not None:
+            return self._run(rest)
+        if self._queue:
+            return self._turn(task)
+        self._end_turn()
+        return None
+
     def push_event(self, event: EventReceived, size_bytes: int) -> None:
-        self._push(_Received(event, size_bytes))
+        self._push(new_tuple(_Received, (event, size_bytes)))
 
     def drop_events(self) -> None:
         """Forget the events that wait for their turn: their socket is gone, and others need the room."""
@@ -154,7 +195,7 @@ class Runner:
             self._running = True
             # A namespace does not end under the handlers of the last that left it.
             self._member.registry.hold()
-            self._member.session.live.begin(self._run)
+            self._member.session.live.begin(self._turn)
 
     async def _done(self) -> None:
         while self._running:
@@ -162,16 +203,83 @@ class Runner:
                 self._idle = make_event()
             await self._idle.wait()
 
-    async def _run(self) -> None:
+    def _turn(self, task: Task | None) -> Coroutine[Any, Any, None] | None:
+        """Run what there is, and return what is left when something has to be waited for.
+
+        Most handlers do not wait, and the coroutines of `_run` cost more than they do.
+        """
+        queue = self._queue
+        if task is None or self._before is not None:
+            return self._run()
+        while queue:
+            job = queue[0]
+            if not isinstance(job, _Received):
+                return self._run()
+            event, size = job
+            handler = self._simple(event)
+            if handler is None:
+                return self._run()
+            queue.popleft()
+            self._member.session.event_taken(size)
+            rest = self._try(handler, event, task)
+            if rest is not None:
+                return self._run(rest)
+        self._end_turn()
+        return None
+
+    def _try(self, handler: Handler, event: EventReceived, task: Task) -> Coroutine[Any, Any, None] | None:
+        """`_handle` by a handler that nothing stands round, as far as nothing waits; what is left then."""
+        member = self._member
+        try:
+            # Any: it is `async def`.
+            running: Any = handler.function(member.socket, *event.args)
+            if running.__class__ is not CoroutineType:
+                return self._go_on(handler, event, running)
+        except BaseException as error:
+            return self._go_on(handler, event, failed(error))
+        try:
+            waits_for = running.send(None)
+        except StopIteration as end:
+            result = end.value
+        except BaseException as error:
+            return self._go_on(handler, event, failed(error))
+        else:
+            return self._go_on(handler, event, Begun(running, waits_for))
+        if task.cancelling():
+            return self._go_on(handler, event, ended(result))
+        if event.ack_id is None:
+            return None
+        try:
+            messages = member.encode_ack(event.ack_id, _answer(result))
+            if member.send_ack_now(messages, more=bool(self._queue)):
+                return None
+        except LocalProtocolError:
+            pass
+        except BaseException as error:
+            return failed(error)
+        # To be answered by who can wait, or with the error.
+        return self._go_on(handler, event, ended(result))
+
+    def _go_on(
+        self, handler: Handler, event: EventReceived, running: Awaitable[object]
+    ) -> Coroutine[Any, Any, None]:
+        course = _Course(handler, event, None)
+        course.has_run = True
+        return self._conclude(course, guard(running))
+
+    async def _run(self, rest: Coroutine[Any, Any, None] | None = None) -> None:
+        """Run what there is, after the rest of what was begun."""
         session = self._member.session
-        self._task = running_task()
         try:
             if self._before is not None:
                 before, self._before = self._before, None
                 with session.live.host.move_on_after(_PATIENCE):
                     await before._done()
-            while self._queue:
+            while rest is not None or self._queue:
                 try:
+                    if rest is not None:
+                        begun, rest = rest, None
+                        await begun
                     while self._queue:
                         job = self._queue.popleft()
                         if not isinstance(job, _Received):
@@ -183,21 +291,25 @@ class Runner:
                             session.live.host.spawn(self._run_beside, handler, job)
                         else:
                             session.event_taken(job.size_bytes)
-                            await self._handle(handler, job.event, self._task)
+                            await self._handle(handler, job.event)
                 except BaseException as error:
                     await session.live.host.go_on_after(error)
                     logger.error(
                         "a turn of a socket in %r failed", self._member.registry.name, exc_info=error
                     )
         finally:
-            self._running, self._task = False, None
-            if not self._queue:
-                self._queue = None
-            session.ran_out(self)
-            if self._idle is not None:
-                self._idle.set()
-                self._idle = None
-            self._member.registry.release()
+            self._end_turn()
+
+    def _end_turn(self) -> None:
+        self._running = False
+        if not self._queue:
+            self._queue = None
+        if self._member.is_gone:
+            self._member.session.ran_out(self)
+        if self._idle is not None:
+            self._idle.set()
+            self._idle = None
+        self._member.registry.release()
 
     async def _change(self, job: Connecting | _Disconnect) -> None:
         try:
@@ -230,7 +342,7 @@ class Runner:
 
     async def _run_beside(self, handler: Handler, job: _Received) -> None:
         try:
-            await self._handle(handler, job.event, running_task())
+            await self._handle(handler, job.event)
         finally:
             # Only now: what runs counts as waiting, so that a peer cannot start any number of them.
             self._member.session.event_taken(job.size_bytes)
@@ -300,20 +412,30 @@ class Runner:
 
     # -- events
 
-    async def _handle(self, handler: Handler | None, event: EventReceived, task: Task | None) -> None:
+    async def _handle(self, handler: Handler | None, event: EventReceived) -> None:
         listeners = self._member.listeners
         for listener in listeners.any():
             await self._hear(listener, event)
         ack = Ack(self._member, event.ack_id) if handler is not None and handler.wants_ack else None
         course = _Course(handler, event, ack)
+        chain = listeners.middleware("event")
+        if chain or handler is None:
+            running = self._pass(course, chain, 0)
+        else:
+            course.has_run = True
+            try:
+                running = handler.call(self._args(course, handler), ack)
+            except BaseException as error:
+                running = failed(error)
+        await self._conclude(course, running)
+
+    async def _conclude(self, course: _Course, running: Awaitable[object]) -> None:
+        """Answer an event with what comes of it."""
+        event, ack, handler = course.event, course.ack, course.handler
         try:
-            chain = listeners.middleware("event")
-            if chain or handler is None:
-                result = await self._pass(course, chain, 0)
-            else:
-                course.has_run = True
-                result = await handler.call(self._args(course, handler), ack)
-            if task is not None and task.cancelling():
+            result = await running
+            # Kept here, it would look as if the application had kept it: see `Hands`.
+            if (task := running_task()) is not None and task.cancelling():
                 await self._spare()
         except BaseException as error:
             # An application's failure becomes the peer's answer; the next event is handled all the same.

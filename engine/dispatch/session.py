@@ -153,6 +153,14 @@ class EventSession:
 
     def _event(self, event: EventReceived, size_bytes: int) -> None:
         runner = self._members[event.namespace].runner
+        if (
+            self.live.begins_at_once
+            and self._waiting + 1 <= self._many
+            and self._waiting_bytes + size_bytes <= self._many_bytes
+            and runner.run_at_once(event)
+        ):
+            # It has not waited, nor would it have been one too many.
+            return
         if not runner.wants(event.name):
             return
         self._waiting += 1

@@ -60,6 +60,7 @@ class Attachment:
 
     Attributes:
         busy: Whether something is being written to it at this moment.
+        write_now: What writes messages at once, unless it is busy.
         is_cut: Whether it has been told to end.
         fenced: Whether another carrier has taken its place, and it will be cut if it does not end by itself.
     """
@@ -76,7 +77,6 @@ class Attachment:
         "_pen",
         "_scope",
         "_session",
-        "_through",
         "_write_through",
         "_written",
         "busy",
@@ -84,6 +84,7 @@ class Attachment:
         "fenced",
         "is_cut",
         "write",
+        "write_now",
     )
 
     def __init__(self, carrier: Carrier, session: Attachable) -> None:
@@ -95,7 +96,7 @@ class Attachment:
         self._direct: Direct | None = None
         self._hands: Hands | None = None
         self._write_through: Write | None = None
-        self._through: Callable[[Sequence[Message]], object] | None = None
+        self.write_now: Callable[[Sequence[Message]], object] | None = None
         self._pen: Stopper | None = None
         # Of a write that has begun and waits.
         self._left: Stopper | None = None
@@ -140,7 +141,7 @@ class Attachment:
 
     def _break_off(self) -> None:
         # At once: until the coroutine that serves this carrier has ended, others may have something to write.
-        self.write = self._write_through = None
+        self.write = self.write_now = self._write_through = None
         self._stop()
 
     def _stop(self) -> None:
@@ -158,7 +159,12 @@ class Attachment:
         while not self.busy and (write := self.write) is not None:
             packets = session.take(self, self._limit_bytes)
             if packets:
-                self._write(write(packets))
+                assert self._hands is not None
+                self.busy = True
+                if self._hands.run(write(packets), self._go_on):
+                    self.busy = False
+                else:
+                    self._left = Stopper()
                 if session.has_packets(self):
                     continue
             if self.over and not self.busy and (self._ends or session.life is Life.CLOSED):
@@ -167,12 +173,9 @@ class Attachment:
 
     def _write_now(self, messages: Sequence[Message]) -> None:
         assert self._write_through is not None
-        self._write(self._write_through(messages))
-
-    def _write(self, writing: Coroutine[Any, Any, None]) -> None:
         assert self._hands is not None
         self.busy = True
-        if self._hands.run(writing, self._go_on):
+        if self._hands.run(self._write_through(messages), self._go_on):
             self.busy = False
         else:
             self._left = Stopper()
@@ -224,8 +227,8 @@ class Attachment:
         self._limit_bytes = limit_bytes
         self._ends = ends
         self._hands = self._session.host.hands
-        if self._hands is not None:
-            self._write_through = through
+        if self._hands is not None and through is not None:
+            self._write_through, self.write_now = through, self._write_now
         self.ring()
 
     def begin_direct(
@@ -238,22 +241,15 @@ class Attachment:
         Args:
             through: Writes messages that are not kept for the peer; not called while it is held up.
         """
-        self._direct, self._through = direct, through
+        self._direct, self.write_now = direct, through
 
     def end_direct(self) -> None:
         """Nothing is written any more."""
-        self._direct = self._through = None
-
-    @property
-    def write_now(self) -> Callable[[Sequence[Message]], object] | None:
-        """What writes messages at once, if that is possible now."""
-        if self.busy:
-            return None
-        return self._through if self._write_through is None else self._write_now
+        self._direct = self.write_now = None
 
     async def end(self) -> None:
         """Nothing is written any more; returns when nobody is at it."""
-        self.write = self._through = self._write_through = None
+        self.write = self.write_now = self._write_through = None
         if self._awake or self._left is not None:
             self._ended = ended = make_event()
             for pen in (self._pen, self._left):

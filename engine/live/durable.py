@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
 from typing import Any, Protocol, cast
 
@@ -127,7 +127,7 @@ class DurableLive(LiveSession):
     def is_open(self) -> bool:
         return self._turn is not _Turn.GONE and super().is_open
 
-    def _put(self, messages: tuple[Message, ...], size: int) -> None:
+    def _put(self, messages: Sequence[Message], size: int) -> None:
         if self._turn not in _SENDS:
             raise SessionClosed("another node has the session, or will have it at once")
         super()._put(messages, size)

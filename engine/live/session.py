@@ -10,9 +10,9 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import anyio
 from anyio.lowlevel import checkpoint
@@ -26,6 +26,7 @@ from ..errors import (
     SessionClosed,
     StaleAttach,
 )
+from ..hands import Hands, Turn, whole
 from ..host import Event, Host, Timer, make_event
 from ..session import Budget, Carrier, CloseReason, Life, Role, ServerSession, kept_bytes
 from ..wire.message import Message
@@ -55,7 +56,7 @@ _MOST_LATEST = 16
 # How many packets are taken before others have their turn, and how many bytes, in powers of two, count as one more.
 _TURN = 100
 _WEIGHT_SHIFT = 10
-_CLOSED = Life.CLOSED
+_OPEN, _CLOSED = Life.OPEN, Life.CLOSED
 # How long reading may be held up for an application that is behind, and what each message that it takes gives back of
 # that. Pongs, and the acknowledgements that handlers wait for, stand behind what is not read.
 _PACE = 1.0
@@ -123,6 +124,8 @@ class LiveSession:
         when_full: What `send` does while there is no room.
         end_code: The protocol's error code that the session ended with, if it did.
         close_code: What a plain peer's WebSocket is closed with for it.
+        begins_at_once: Whether what is given to `begin` now runs before anything else does: what is handed on is all
+            that has arrived, and a task is free.
         candidates: The streams that are not to be attached yet.
         identity: Whose it is; None where the application has no word on that.
     """
@@ -137,9 +140,11 @@ class LiveSession:
         "_core",
         "_counters",
         "_ended",
+        "_hands",
         "_is_ended",
         "_is_lost",
         "_is_receiving",
+        "_is_unsettled",
         "_latest",
         "_on_end",
         "_pace",
@@ -152,6 +157,7 @@ class LiveSession:
         "_timer",
         "_timer_at",
         "_was_open",
+        "begins_at_once",
         "candidates",
         "close_code",
         "codec",
@@ -207,7 +213,11 @@ class LiveSession:
         self._attachments: dict[Carrier, Attachment] = {}
         # While messages are handed on, nothing is written: all that they lead to at once goes out together.
         self._is_receiving = False
-        self._begins: list[Callable[[], Coroutine[Any, Any, None]]] | None = None
+        self.begins_at_once = False
+        # Whether anything was changed meanwhile.
+        self._is_unsettled = False
+        self._begins: list[Turn] | None = None
+        self._hands: Hands | None = None
         self._timer: Timer | None = None
         self._timer_at: float | None = None
         self._room: Event | None = None
@@ -323,24 +333,33 @@ class LiveSession:
             MessageTooLarge: together they exceed the bound on their own; nothing has changed.
             LocalProtocolError: a plain peer cannot be sent U+001E as text.
         """
+        self.put(messages)
+
+    def put(self, messages: Sequence[Message]) -> None:
+        """`send_nowait`."""
         if not self._write_through(messages):
             self._put(messages, kept_bytes(messages))
             self._settle()
 
-    def _write_through(self, messages: tuple[Message, ...]) -> bool:
+    def _write_through(self, messages: Sequence[Message]) -> bool:
         """Write at once what need not be kept: to a plain peer, where nothing waits. Whether it did."""
         core = self._core
         writer = core.writer
         if writer is None or core.counting or self._latest:
             return False
         attachment = self._attachments.get(writer)
-        write = None if attachment is None else attachment.write_now
-        if write is None or kept_bytes(messages) > core.limit_bytes or not core.write_through(len(messages)):
+        if (
+            attachment is None
+            or attachment.busy
+            or (write := attachment.write_now) is None
+            or kept_bytes(messages) > core.limit_bytes
+            or not core.write_through(len(messages))
+        ):
             return False
         write(messages)
         return True
 
-    def _put(self, messages: tuple[Message, ...], size: int) -> None:
+    def _put(self, messages: Sequence[Message], size: int) -> None:
         if size > self._core.limit_bytes:
             raise MessageTooLarge(size, self._core.limit_bytes)
         now = self.host.now()
@@ -416,13 +435,22 @@ class LiveSession:
         Args:
             more: Something else is sent at once: what arrived together is answered together.
         """
+        if not self.answer_now(messages, more=more):
+            size = kept_bytes(messages)
+            await self.wait_for_room(size)
+            self._put(messages, size)
+            self._settle(now=True)
+
+    def answer_now(self, messages: Sequence[Message], *, more: bool = False) -> bool:
+        """`answer`, unless it would wait: whether it did not."""
         if not (more and self._is_receiving) and self._write_through(messages):
-            return
+            return True
         size = kept_bytes(messages)
         if not self.has_room_for(size):
-            await self.wait_for_room(size)
+            return False
         self._put(messages, size)
         self._settle(now=True)
+        return True
 
     def close(
         self, reason: CloseReason = CloseReason.FORCED_SERVER_CLOSE, *, retry_ms: int | None = None
@@ -639,11 +667,7 @@ class LiveSession:
             if (rate.left < 0 or rate.spare < 0) and core.life is not _CLOSED:
                 rate.renew(now)
         except RemoteProtocolError as error:
-            self._is_receiving = False
-            if isinstance(error, MissingMessages):
-                self._settle()
-            else:
-                self._refuse(error)
+            self._misreceived(error)
             raise
         finally:
             if self._begins is not None:
@@ -652,20 +676,68 @@ class LiveSession:
         self._settle(now=True)
         return not more
 
-    def begin(self, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Let a coroutine of the application's begin: after what is being taken from the peer, or in its turn."""
-        if not self._is_receiving:
-            self.host.spawn(run)
-        elif self._begins is None:
-            self._begins = [run]
+    def receive_message(self, data: str | bytes) -> bool:
+        """`receive_now` of one message of a plain peer, as which it has the fewest steps: nothing is counted, and where
+        it leads to nothing else, nothing has changed.
+
+        Returns:
+            Whether that was all. If not, `receive_rest` of nothing comes before more is taken.
+
+        Raises:
+            RemoteProtocolError: as `receive`.
+        """
+        core, handler, rate = self._core, self.handler, self._rate
+        self._is_receiving, self._is_unsettled = True, False
+        is_all = True
+        try:
+            if handler is not None and core.receive_plain():
+                hands = self._hands
+                self.begins_at_once = hands is not None and hands.is_free
+                handler.message_received(data)
+                is_all = not handler.is_behind or self._pace <= 0
+            else:
+                rate.spare -= 1
+            rate.left -= 1
+            self._taken += 1 + (len(data) >> _WEIGHT_SHIFT)
+            if (rate.left < 0 or rate.spare < 0) and core.life is not _CLOSED:
+                rate.renew(self.host.now())
+        except RemoteProtocolError as error:
+            self._misreceived(error)
+            raise
+        finally:
+            self.begins_at_once = False
+            if self._begins is not None:
+                self._begin_all()
+            self._is_receiving = False
+        if self._is_unsettled or core.life is not _OPEN:
+            self._settle(now=True)
+        return is_all and self._taken < _TURN and rate.left >= 0
+
+    def _misreceived(self, error: RemoteProtocolError) -> None:
+        self._is_receiving = False
+        if isinstance(error, MissingMessages):
+            self._settle()
         else:
-            self._begins.append(run)
+            self._refuse(error)
+
+    def begin(self, turn: Turn) -> None:
+        """Let the application have its turn: after what is being taken from the peer, or as a task of its own."""
+        if not self._is_receiving:
+            self.host.spawn(whole, turn)
+        elif self._begins is None:
+            self._begins = [turn]
+        else:
+            self._begins.append(turn)
 
     def _begin_all(self) -> None:
+        # Which event loop runs is known: before Python 3.12 it costs a system call to ask.
+        hands = self._hands
+        if hands is None:
+            hands = self._hands = self.host.hands
         while begins := self._begins:
             self._begins = None
-            for run in begins:
-                self.host.begin(run)
+            for turn in begins:
+                self.host.take(turn, hands)
 
     async def pace(self) -> None:
         """Before more is read: let an application that is behind catch up, so that a quick peer is no reason to close.
@@ -688,7 +760,8 @@ class LiveSession:
 
     def message_taken(self) -> None:
         """The application has taken a message that waited."""
-        self._pace = min(self._pace + _PACE_PER_MESSAGE, _PACE)
+        if self._pace < _PACE:
+            self._pace = min(self._pace + _PACE_PER_MESSAGE, _PACE)
 
     def caught_up(self) -> None:
         """The application is not behind any more."""
@@ -842,7 +915,8 @@ class LiveSession:
 
     def _settle(self, *, now: bool = False) -> None:
         core = self._core
-        if self._is_receiving and core.life is Life.OPEN:
+        if self._is_receiving and core.life is _OPEN:
+            self._is_unsettled = True
             return
         writer = core.writer
         attachments = self._attachments

@@ -283,6 +283,13 @@ class Session:
             self._receive_control(carrier, kind, data, now)
         return None
 
+    def receive_plain(self) -> bool:
+        """`receive` of a message of a plain peer: whether it counts."""
+        if self.life is not _OPEN:
+            return False
+        self.inbox.received += 1
+        return True
+
     def _take(self, carrier: Carrier) -> bool:
         number = carrier.next_in
         if number is None:

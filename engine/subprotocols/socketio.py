@@ -179,11 +179,13 @@ class SocketIOState:
                 raise RemoteProtocolError("no codec of this server recognises the first message")
             self.codec = codec
         packet = codec.decode(data)
-        if packet.__class__ is SocketPacket:
-            type, namespace, content, id = cast("SocketPacket", packet)
+        if isinstance(packet, SocketPacket):
+            type, namespace, content, id = packet
             if type is _EVENT and self._states.get(namespace) is _CONNECTED:
                 # What most are, without a look at the table.
-                name, *args = cast("list[object]", content)
+                # `check_data` has seen that it is one.
+                parts: list[object] = content  # pyright: ignore[reportAssignmentType]
+                name, *args = parts
                 return new_tuple(EventReceived, (namespace, name, args, id))
         state = self._next_state(packet.namespace, packet.type)
         if isinstance(packet, BinaryHeader):

@@ -200,7 +200,13 @@ def decode_socket_packet(
         mark = text[at : at + 1]
     id: int | None = None
     if mark != "[" and "0" <= mark <= "9":
-        id, at = _decode_id(text, at)
+        end = text.find("[", at, at + 17)
+        # As most are; the rest, and what is wrong, is looked at more closely.
+        if end > 0 and (digits := text[at:end]).isdigit() and digits.isascii():
+            id = int(digits)
+        if id is None or id > HIGHEST_NUMBER:
+            id, end = _decode_id(text, at)
+        at = end
     # What is shorter is neither deep nor many, unless even less is allowed.
     if len(text) > 2 * max_depth or max_containers < max_depth:
         check_structure(text, max_depth, max_containers)
@@ -238,10 +244,8 @@ def _decode_attachments(text: str, limit: int) -> tuple[int, int]:
 
 
 def _decode_id(text: str, at: int) -> tuple[int, int]:
-    end = text.find("[", at, at + 17)
-    if end < 0 or not (digits := text[at:end]).isdigit() or not digits.isascii():
-        found = _NOT_DIGIT.search(text, at)
-        end = found.start() if found else len(text)
+    found = _NOT_DIGIT.search(text, at)
+    end = found.start() if found else len(text)
     # 16 digits first: Python's int() takes quadratic time, and refuses more than 4,300 digits.
     if end - at > 16 or (id := int(text[at:end])) > HIGHEST_NUMBER:
         raise RemoteProtocolError("the id of an acknowledgement is out of range")

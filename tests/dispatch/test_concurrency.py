@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 
 import anyio
@@ -267,3 +268,27 @@ async def test_concurrent_handlers_in_threads_run_at_once() -> None:
     peer = await Wire(io).connect()
     peer.send('21["x"]', '22["x"]')
     assert {await peer.receive(), await peer.receive()} == {"31[0]", "32[0]"}
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_task_of_a_handler_that_has_waited_runs_the_next_one_too() -> None:
+    """On Trio each has its own."""
+    io = Events()
+    names: list[str] = []
+
+    @io.on("ask")
+    async def ask(socket: Socket, waits: bool) -> str:
+        if waits:
+            await asyncio.sleep(0)
+        task = asyncio.current_task()
+        assert task is not None
+        names.append(task.get_name())
+        return "asked"
+
+    peer = await Wire(io).connect()
+    for waits in ("true", "false", "true", "true"):
+        peer.send(f'21["ask",{waits}]')
+        assert await peer.receive() == '31["asked"]'
+        # The first waits for its own beginning, too.
+        await anyio.wait_all_tasks_blocked()
+    assert len(set(names)) == 1

@@ -43,6 +43,23 @@ async def test_messages_of_a_websocket_are_taken_at_the_pace_that_is_set(size: i
         assert site.session.is_open
 
 
+async def test_messages_of_a_plain_websocket_are_taken_at_that_pace_and_none_of_them_after_the_end() -> None:
+    async with open_site(max_events_per_second=100) as site:
+        socket = site.client.websocket(f"{PLAIN}websocket")
+        await socket.accept()
+        numbers = [str(number) for number in range(500)]
+        for number in numbers:
+            socket.send(f"4{number}")
+        await settled()
+        counts = await heard(site, 2)
+        for second, count in enumerate(counts, 1):
+            assert 100 * second <= count <= 100 * second + 2
+        assert site.received == numbers[: len(site.received)]
+        site.session.close()
+        await heard(site, 2)
+        assert len(site.received) < 500
+
+
 @pytest.mark.parametrize("kind", ["plain", "counting"])
 async def test_payload_of_a_post_is_taken_at_that_pace_and_then_answered(kind: str) -> None:
     async with open_site("polling", max_events_per_second=100) as site:

@@ -537,6 +537,15 @@ def test_what_nothing_stands_before_passes_through_a_plain_websocket() -> None:
     assert (session.outbox.last, session.outbox.written, session.outbox.kept) == (5, 5, 0)
 
 
+def test_message_of_a_plain_peer_counts_while_the_session_is_open() -> None:
+    session = plain("websocket")
+    assert session.receive_plain()
+    assert session.receive_plain()
+    session.close(CloseReason.FORCED_SERVER_CLOSE, now=NOW)
+    assert not session.receive_plain()
+    assert session.inbox.received == 2
+
+
 def test_nothing_passes_what_waits_or_may_be_asked_for_again() -> None:
     for session in (plain("polling"), make_server("websocket")):
         assert not session.write_through()

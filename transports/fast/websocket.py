@@ -26,7 +26,7 @@ from ...engine.wire.message import encode_frame
 from ...engine.wire.packet import Packet
 from ...engine.wire.payload import encode_frames
 from ..endpoint import Endpoint
-from ..websocket import end_code, packets_of
+from ..websocket import end_code, packets_of, take_message
 from .frames import (
     BINARY,
     CLOSE,
@@ -282,8 +282,14 @@ class FastWebSocket(asyncio.Protocol):
             self._ahead = [*(self._ahead or ()), *messages]
             return
         try:
-            packets = packets_of(session, messages[0]) if len(messages) == 1 else _packets(session, messages)
-            if not session.receive_now(attachment.carrier, packets):
+            packets: Iterator[Packet] | None
+            if len(messages) == 1:
+                packets = take_message(session, attachment.carrier, messages[0])
+            else:
+                packets = _packets(session, messages)
+                if session.receive_now(attachment.carrier, packets):
+                    packets = None
+            if packets is not None:
                 self._is_held = True
                 self._transport.pause_reading()
                 session.host.begin_aside(self._go_on, session, attachment, packets)

@@ -1,0 +1,160 @@
+"""An event that has come alone takes a shorter way to its handler. What the handlers and the peer see is the same."""
+
+from __future__ import annotations
+
+import anyio
+import anyio.lowlevel
+import pytest
+from event_peer import EventPeer, Wire, until
+
+from holdfast.engine.dispatch import Ack, Events, Socket
+from holdfast.engine.errors import EventError
+from holdfast.engine.settings import Settings
+
+pytestmark = pytest.mark.anyio
+
+
+async def sent(peer: EventPeer, messages: list[str], *, alone: bool) -> None:
+    for message in messages:
+        if not peer.session.is_open:
+            return
+        if alone:
+            peer.session.receive_message(message)
+        else:
+            peer.send(message)
+
+
+async def ready(io: Events) -> EventPeer:
+    """A peer, and on asyncio a task that is free."""
+    peer = await Wire(io).connect()
+
+    @io.on("begin")
+    async def begin(socket: Socket) -> str:
+        return "begun"
+
+    peer.send('20["begin"]')
+    assert await peer.receive() == '30["begun"]'
+    await anyio.wait_all_tasks_blocked()
+    return peer
+
+
+def play(io: Events, log: list[object], gate: anyio.Event) -> None:
+    @io.on("echo")
+    async def echo(socket: Socket, text: str, more: str = "") -> str:
+        log.append(text)
+        return text + more
+
+    @io.on("wait")
+    async def wait(socket: Socket) -> str:
+        log.append("waits")
+        await gate.wait()
+        log.append("has waited")
+        return "waited"
+
+    @io.on("fail")
+    async def fail(socket: Socket) -> None:
+        raise EventError("no")
+
+    @io.on("unsendable")
+    async def unsendable(socket: Socket) -> object:
+        return object()
+
+    @io.on("ack")
+    async def ack(socket: Socket, ack: Ack) -> None:
+        await ack("acknowledged")
+
+    @io.on("emit")
+    async def emit(socket: Socket) -> str:
+        await socket.emit("news")
+        return "emitted"
+
+    @io.on("replace")
+    async def replace(socket: Socket) -> None:
+        io.off("echo")
+        io.on("echo", other)
+
+    async def other(socket: Socket, *args: str) -> str:
+        return "other"
+
+    @io.on("leave")
+    async def leave(socket: Socket) -> None:
+        socket.disconnect()
+        log.append("left")
+
+    @io.on("disconnect")
+    async def disconnect(socket: Socket) -> None:
+        log.append("disconnect")
+
+
+ORDERS = [
+    ['21["echo","a"]', '22["echo","b","c"]', '2["echo","d"]'],
+    ['21["echo"]', '22["echo","a","b","c"]', '23["nobody"]', '24["echo","a"]'],
+    ['21["wait"]', '22["echo","a"]', '23["echo","b"]'],
+    ['21["fail"]', '22["unsendable"]', '23["echo","a"]', '2["fail"]'],
+    ['21["ack"]', '22["emit"]', '23["echo","a"]'],
+    ['21["echo","a"]', '2["replace"]', '22["echo","b"]'],
+    ['21["wait"]', '2["replace"]', '22["echo","b"]'],
+    ['2["leave"]', '21["echo","a"]'],
+    ['21["wait"]', '2["leave"]', '21["echo","a"]'],
+]
+
+
+@pytest.mark.parametrize("messages", ORDERS)
+async def test_what_comes_alone_is_handled_like_everything_else(messages: list[str]) -> None:
+    seen: list[tuple[list[object], list[str | bytes]]] = []
+    for alone in (False, True):
+        io, log, gate = Events(), list[object](), anyio.Event()
+        play(io, log, gate)
+        peer = await ready(io)
+        await sent(peer, messages, alone=alone)
+        await anyio.wait_all_tasks_blocked()
+        gate.set()
+        await anyio.wait_all_tasks_blocked()
+        seen.append((log, peer.received()))
+    assert seen[0] == seen[1]
+
+
+@pytest.mark.parametrize("settings", [Settings(max_pending_events=5), Settings(max_pending_event_bytes=60)])
+async def test_what_comes_alone_is_bounded_like_everything_else(settings: Settings) -> None:
+    counts: list[int] = []
+    for alone in (False, True):
+        io, log, gate = Events(settings), list[object](), anyio.Event()
+        play(io, log, gate)
+        peer = await ready(io)
+        for number in range(1, 100):
+            await sent(peer, ['2["wait"]'], alone=alone)
+            if not peer.session.is_open:
+                counts.append(number)
+                break
+        gate.set()
+    assert counts[0] == counts[1]
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_handler_of_what_comes_alone_has_answered_when_it_is_taken() -> None:
+    """On Trio it is another task's."""
+    io = Events()
+    play(io, [], anyio.Event())
+    peer = await ready(io)
+    assert peer.session.receive_message('21["echo","a"]')
+    assert peer.received() == ['31["a"]']
+
+
+async def test_middleware_and_who_hears_all_see_what_comes_alone() -> None:
+    io, log = Events(), list[object]()
+    play(io, [], anyio.Event())
+
+    @io.use_event
+    async def middleware(socket: Socket, event: str, args: list[object]) -> None:
+        log.append(("middleware", event))
+
+    async def hear(socket: Socket, event: str, *args: object) -> None:
+        log.append(("heard", event))
+
+    io.on_any(hear)
+    peer = await ready(io)
+    log.clear()
+    peer.session.receive_message('21["echo","a"]')
+    await until(lambda: len(log) == 2)
+    assert log == [("heard", "echo"), ("middleware", "echo")]
+    assert await peer.receive() == '31["a"]'
