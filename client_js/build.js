@@ -2,12 +2,12 @@
  * `npm run build`: the bundles, their source maps and the types, into dist/.
  */
 import { execFileSync } from "node:child_process";
-import { copyFileSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 import { minify } from "terser";
-import uglify from "uglify-js";
+import { MARK, choose, minifyNamed } from "./naming/naming.js";
 
 const root = dirname(fileURLToPath(import.meta.url));
 
@@ -34,7 +34,7 @@ const globalOf = (names, more = "") => `${more}
   import { ${names} } from "./index.js";
   globalThis.holdfast = { ${names}${more && ", msgpack"} };`;
 
-const NAMES = `io, Manager, Socket, HoldfastError, LocalProtocolError, RemoteProtocolError, RefusedError,
+const PUBLIC = `io, Manager, Socket, HoldfastError, LocalProtocolError, RemoteProtocolError, RefusedError,
     AbortError, DisconnectedError, TimeoutError, EventError`;
 const MSGPACK = 'import { msgpack } from "./msgpack.js";';
 
@@ -72,22 +72,45 @@ export const replaceTypes = (folder, made) => {
   for (const name of typesIn(folder)) if (!names.includes(name)) rmSync(`${folder}/${name}`, { force: true });
 };
 
+const members = INTERNAL.trim().split(/\s+/);
+
+/** As naming/naming.js reads it, and `npm run names` writes it. */
+export const NAMES = `${root}/naming/names.json`;
+
+/** Its tables, and the bundles whose names they have: those of the first bundle as they are best for it, then what the next one has besides. */
+export const TABLES = {
+  whole: ["holdfast.min.js", "holdfast.msgpack.min.js", "holdfast.compat.esm.min.js", "holdfast.socket.esm.min.js"],
+  websocket: ["holdfast.websocket.esm.min.js"],
+};
+
 /**
- * Names first, esbuild knows the members; then terser's and UglifyJS's shortening, which find different things; the names that
- * UglifyJS gives repeat themselves most, and so compress best.
- * @param {string} file A global script, or a module (`.esm`).
- * @param {import("esbuild").BuildOptions} options
+ * @param {string} file
+ * @returns {(all: import("./naming/naming.js").Named[]) => void}
  */
-const bundle = async (file, options) => {
+const renameFor = (file) => (all) => {
+  const { whole, websocket } = JSON.parse(readFileSync(NAMES, "utf8"));
+  for (const [one, name] of choose(all, file.includes("websocket") ? websocket : whole)) one.rename(name);
+};
+
+/**
+ * esbuild marks the members that are to be renamed; then terser's and UglifyJS's shortening, which find different things; then
+ * the names, the same ones everywhere.
+ * @param {string} file A global script, or a module (`.esm`).
+ * @param {(all: import("./naming/naming.js").Named[]) => void} [naming]
+ * @returns {Promise<{code: string, map: string}>}
+ */
+export const bundle = async (file, naming = renameFor(file)) => {
   const { outputFiles } = await build({
-    ...options,
+    ...BUNDLES[file],
     absWorkingDir: root,
     bundle: true,
-    minify: true,
+    minifySyntax: true,
+    minifyWhitespace: true,
     format: "esm",
     target: "es2022",
     legalComments: "none",
-    mangleProps: new RegExp(`^(${INTERNAL.trim().split(/\s+/).join("|")})$`),
+    mangleProps: new RegExp(`^(${members.join("|")})$`),
+    mangleCache: Object.fromEntries(members.map((name) => [name, name + MARK])),
     sourcemap: "external",
     outfile: `${root}/dist/${file}`,
     write: false,
@@ -97,34 +120,45 @@ const bundle = async (file, options) => {
     ecma: 2020,
     module: true,
     mangle: false,
-    compress: { sequences: false, inline: 1, keep_fargs: false, unsafe_arrows: true, unsafe_comps: true, pure_getters: true, if_return: false, hoist_funs: true },
+    compress: { sequences: false, inline: 2, keep_fargs: false, unsafe_arrows: true, unsafe_comps: true, pure_getters: true, if_return: false, hoist_funs: true, unsafe_methods: true },
     sourceMap: { content: map },
   });
   const isGlobal = !file.includes(".esm.");
-  const small = uglify.minify(String(shorter.code), {
-    module: true,
-    compress: { keep_fargs: false, pure_getters: true, arrows: false, comparisons: false, evaluate: false, inline: 1, join_vars: false, sequences: true },
-    // Of a script, nothing but the global is to be seen.
-    output: { preamble: isGlobal ? "(()=>{" : undefined },
-    sourceMap: { content: String(shorter.map), filename: file },
-  });
-  if (small.error) throw small.error;
-  mkdirSync(`${root}/dist`, { recursive: true });
-  replace(`${root}/dist/${file}`, `${small.code}${isGlobal ? "})()" : ""}\n//# sourceMappingURL=${file}.map`);
-  replace(`${root}/dist/${file}.map`, small.map);
+  const small = minifyNamed(
+    String(shorter.code),
+    {
+      module: true,
+      compress: { keep_fargs: false, pure_getters: true, arrows: false, comparisons: false, evaluate: false, inline: 2, join_vars: false, sequences: true },
+      // Of a script, nothing but the global is to be seen.
+      output: { preamble: isGlobal ? "(()=>{" : undefined },
+      sourceMap: { content: String(shorter.map), filename: file },
+    },
+    naming,
+  );
+  return { code: `${small.code}${isGlobal ? "})()" : ""}\n//# sourceMappingURL=${file}.map`, map: small.map };
+};
+
+/** What each is made of. @type {Record<string, import("esbuild").BuildOptions>} */
+export const BUNDLES = {
+  "holdfast.esm.min.js": { entryPoints: ["index.js"] },
+  "holdfast.min.js": { stdin: { contents: globalOf(PUBLIC), resolveDir: root } },
+  "holdfast.session.esm.min.js": { entryPoints: ["opensession.js"] },
+  "holdfast.socket.esm.min.js": { entryPoints: ["holdfastsocket.js"] },
+  "holdfast.websocket.esm.min.js": { entryPoints: ["websocket.js"] },
+  "holdfast.msgpack.esm.min.js": { stdin: { contents: `export * from "./index.js"; ${MSGPACK} export { msgpack };`, resolveDir: root } },
+  "holdfast.msgpack.min.js": { stdin: { contents: globalOf(PUBLIC, MSGPACK), resolveDir: root } },
+  "holdfast.compat.esm.min.js": { entryPoints: ["compat.js"] },
+  "holdfast.compat.min.js": { stdin: { contents: COMPAT_GLOBAL, resolveDir: root } },
 };
 
 /** Write all bundles. */
 export const buildBundles = async () => {
-  await bundle("holdfast.esm.min.js", { entryPoints: ["index.js"] });
-  await bundle("holdfast.min.js", { stdin: { contents: globalOf(NAMES), resolveDir: root } });
-  await bundle("holdfast.session.esm.min.js", { entryPoints: ["opensession.js"] });
-  await bundle("holdfast.socket.esm.min.js", { entryPoints: ["holdfastsocket.js"] });
-  await bundle("holdfast.websocket.esm.min.js", { entryPoints: ["websocket.js"] });
-  await bundle("holdfast.msgpack.esm.min.js", { stdin: { contents: `export * from "./index.js"; ${MSGPACK} export { msgpack };`, resolveDir: root } });
-  await bundle("holdfast.msgpack.min.js", { stdin: { contents: globalOf(NAMES, MSGPACK), resolveDir: root } });
-  await bundle("holdfast.compat.esm.min.js", { entryPoints: ["compat.js"] });
-  await bundle("holdfast.compat.min.js", { stdin: { contents: COMPAT_GLOBAL, resolveDir: root } });
+  mkdirSync(`${root}/dist`, { recursive: true });
+  for (const file in BUNDLES) {
+    const { code, map } = await bundle(file);
+    replace(`${root}/dist/${file}`, code);
+    replace(`${root}/dist/${file}.map`, map);
+  }
 };
 
 if (process.argv[1] == fileURLToPath(import.meta.url)) {

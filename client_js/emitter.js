@@ -4,7 +4,7 @@
 
 /** @typedef {(...args: any[]) => void} Listener An event's arguments are the application's own. */
 /** @typedef {{signal?: AbortSignal, once?: boolean}} Terms Until when the listener is wanted. */
-/** @typedef {{listener: Listener, once?: boolean, undo: () => void}} Entry */
+/** @typedef {{name: string, listener: Listener, once?: boolean, undo: () => void}} Entry */
 /**
  * @template Events Name -> arguments, for the names that are known.
  * @template Name
@@ -35,11 +35,11 @@ export const guard = (run, args, self) => {
 export class Emitter {
   /** @param {boolean} [isChained] `on` and `once` give back the emitter itself, as Socket.IO has it, and not the undo. */
   constructor(isChained) {
-    /** @type {Map<string, Entry[]>} */
-    const lists = new Map();
+    /** @type {Set<Entry>} */
+    const entries = new Set();
 
-    /** @param {string} name */
-    const of = (name) => lists.get(name) ?? [];
+    /** @param {string} [name] Those of all names without one. */
+    const of = (name) => [...entries].filter((entry) => name === undefined || entry.name == name);
 
     /**
      * @template {Names} Name
@@ -50,12 +50,12 @@ export class Emitter {
      */
     this.on = (name, listener, { signal, once } = {}) => {
       const undo = () => {
-        lists.set(name, of(name).filter((other) => other != entry));
+        entries.delete(entry);
         signal?.removeEventListener("abort", undo);
       };
-      const entry = { listener: /** @type {Listener} */ (listener), once, undo };
+      const entry = { name, listener: /** @type {Listener} */ (listener), once, undo };
       if (!signal?.aborted) {
-        lists.set(name, [...of(name), entry]);
+        entries.add(entry);
         signal?.addEventListener("abort", undo);
       }
       return /** @type {any} */ (isChained ? this : undo);
@@ -76,7 +76,7 @@ export class Emitter {
      * @param {Listener} [listener]
      */
     this.off = (name, listener) => {
-      for (const entry of name === undefined ? [...lists.values()].flat() : of(name)) if (!listener || entry.listener == listener) entry.undo();
+      for (const entry of of(name)) if (!listener || entry.listener == listener) entry.undo();
       return this;
     };
 

@@ -89,7 +89,7 @@ export const attempt = (read) => {
   try {
     return read();
   } catch (error) {
-    throw new RemoteProtocolError("bad packet", { cause: error });
+    return /** @type {any} */ (check(false, error));
   }
 };
 
@@ -105,9 +105,10 @@ export const checkSize = (size, limit, what) => {
 
 /**
  * @param {unknown} isRight What the peer has sent.
+ * @param {unknown} [cause]
  * @returns {asserts isRight}
  * @throws {RemoteProtocolError}
  */
-export function check(isRight) {
-  if (!isRight) throw new RemoteProtocolError("bad packet");
+export function check(isRight, cause) {
+  if (!isRight) throw new RemoteProtocolError("bad packet", { cause });
 }

@@ -104,7 +104,7 @@ export class Live extends Emitter {
       const now = clock();
       limit = now + options.timeout;
       connector.race(now);
-      if (options.page) unwatch = watchPage(options.network, this.wake, () => this.close("transport close", undefined, true));
+      unwatch = watchPage(options, this.wake, () => this.close("transport close", undefined, true));
       step();
     };
 

@@ -1,7 +1,7 @@
 /**
  * One session shared by the sockets of all namespaces, opened again when it is lost.
  */
-import { isOffline } from "./alike.js";
+import { isOffline, statusOf } from "./alike.js";
 import { Emitter } from "./emitter.js";
 import { watchPage } from "./page.js";
 import { Socket } from "./socket.js";
@@ -125,7 +125,8 @@ export class Manager extends Emitter {
         done?.();
         attempts = 0;
       });
-      for (const name of /** @type {const} */ (["ping", "transport"])) engine.on(name, (...args) => this.fire(name, ...args));
+      engine.on("ping", () => this.fire("ping"));
+      engine.on("transport", (change) => this.fire("transport", change));
       // The end of a session is not the end of it all before that is decided.
       engine.on("status", (status) => status == "closed" || tellStatus());
       engine.on("message", (message) => {
@@ -175,7 +176,7 @@ export class Manager extends Emitter {
     const below = () => this.engine?.status ?? "closed";
 
     const tellStatus = () => {
-      const status = below() == "closed" && this._reconnecting ? (isOffline() ? "offline" : "connecting") : below();
+      const status = below() == "closed" && this._reconnecting ? statusOf("opening") : below();
       if (status == this.status) return;
       this.status = status;
       this.fire("status", status);
@@ -209,7 +210,7 @@ export class Manager extends Emitter {
         });
       };
       timer = opts.setTimeout(attempt, Math.min(Math.max(retry, isThere ? delay / 10 : delay), LONGEST_MS));
-      if (opts.page) unwatch = watchPage(opts.network, () => (isOffline() ? tellStatus() : attempt()));
+      unwatch = watchPage(opts, () => (isOffline() ? tellStatus() : attempt()));
     };
 
     /** Do not open again by itself. */

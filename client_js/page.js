@@ -6,12 +6,12 @@
 const EVENTS = ["online", "offline", "pageshow", "pagehide", "resume", "visibilitychange"];
 
 /**
- * @param {() => string} network Something that differs where the network does.
+ * @param {import("./options.js").Options} options
  * @param {(isNewNetwork: boolean) => void} wake
  * @param {() => void} [leave] The page will not come back.
  * @returns {() => void} Stop watching.
  */
-export const watchPage = (network, wake, leave) => {
+export const watchPage = ({ page, network }, wake, leave) => {
   const target = /** @type {any} */ (globalThis);
   let known = network();
   let isLeaving = false;
@@ -27,6 +27,6 @@ export const watchPage = (network, wake, leave) => {
     for (const name of EVENTS) target[verb]?.(name, handle, true);
     target.navigator?.connection?.[verb]?.("change", handle);
   };
-  each("addEventListener");
+  if (page) each("addEventListener");
   return () => each("removeEventListener");
 };

@@ -78,7 +78,7 @@ export class Single extends Emitter {
     let unwatch = () => {};
 
     this.open = () => {
-      if (options.page) unwatch = watchPage(options.network, this.wake, () => this.close("transport close"));
+      unwatch = watchPage(options, this.wake, () => this.close("transport close"));
       step();
     };
 

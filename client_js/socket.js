@@ -5,7 +5,7 @@ import { Emitter, guard } from "./emitter.js";
 import { AbortError, DisconnectedError, EventError, HoldfastError, LocalProtocolError, TimeoutError, check, checkSize } from "./errors.js";
 import { sizeOf } from "./session/session.js";
 import { isObject } from "./wire/packet.js";
-import { ACK, CONNECT, CONNECT_ERROR, DISCONNECT, EVENT, RESERVED } from "./wire/socketio.js";
+import { ACK, CONNECT, CONNECT_ERROR, DISCONNECT, EVENT, isEvent } from "./wire/socketio.js";
 
 /** @typedef {import("./emitter.js").Listener} Listener */
 /** @typedef {import("./wire/packet.js").Data} Data */
@@ -237,7 +237,7 @@ export class Socket extends Emitter {
     const emit = (run, args, takesError) => {
       const { volatile, signal, timeout = io.opts.ackTimeout } = this._flags;
       this._flags = {};
-      if (typeof args[0] != "string" || RESERVED.includes(args[0])) throw new LocalProtocolError("no name for an event: " + args[0]);
+      if (!isEvent(args[0])) throw new LocalProtocolError("no name for an event: " + args[0]);
       const id = run && nextId++;
       /** @type {Emitted} */
       const event = { nsp, args, id, frames: encode(EVENT, args, id), codec: io._codec, length: 0 };

@@ -35,11 +35,7 @@ export class Session {
   outbox = new Outbox();
   inbox = new Inbox();
   sid = "";
-  /** The open packet's figures; times in ms. */
-  pingInterval = 0;
-  pingTimeout = 0;
   maxPayload = Infinity;
-  grace = 0;
   /** Whether the server has not confirmed the extension. */
   plain = true;
   /** What the server offers, best first. @type {string[]} */
@@ -53,6 +49,10 @@ export class Session {
 
   constructor() {
     const { outbox, inbox } = this;
+    // The open packet's other figures, once there is one; times in ms.
+    /** @type {number} */ this.pingInterval;
+    /** @type {number} */ this.pingTimeout;
+    /** @type {number} */ this.grace;
     let key = "";
     /** The number of the last attach that was sent. */
     let last = 1;

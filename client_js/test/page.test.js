@@ -67,7 +67,7 @@ testEach("a page that goes for good says so, where it can in a request that outl
 test("a good-bye that the browser has stopped half-way is said again", () =>
   withPage(async ({ fire }) => {
     let started = 0;
-    watchPage(() => "", assert.fail, () => started++);
+    watchPage({ page: true, network: () => "" }, assert.fail, () => started++);
     fire("pagehide", { persisted: false });
     fire("visibilitychange");
     assert.equal(started, 2);

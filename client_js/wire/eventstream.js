@@ -27,9 +27,9 @@ export class EventStreamDecoder {
     this.decode = (text) => {
       check((size += text.length) < LIMIT);
       // Only what is new is looked through: an event may come in very many pieces.
-      const all = half + text;
-      half = all.endsWith("\r") ? "\r" : "";
-      const lines = all.slice(0, all.length - half.length).split(/\r\n?|\n/);
+      const [, all, end] = /** @type {RegExpExecArray} */ (/^([^]*?)(\r?)$/.exec(half + text));
+      half = end;
+      const lines = all.split(/\r\n?|\n/);
       lines[0] = rest + lines[0];
       rest = /** @type {string} */ (lines.pop());
       /** @type {string[]} */

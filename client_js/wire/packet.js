@@ -110,7 +110,10 @@ export const checkNumber = (value, least = 0) => {
  * @returns {number}
  * @throws {import("../errors.js").RemoteProtocolError} As `checkNumber`.
  */
-export const decodeNumber = (text, least) => checkNumber("" + +text == text ? +text : NaN, least);
+export const decodeNumber = (text, least) => {
+  check("" + checkNumber(+text, least) == text);
+  return +text;
+};
 
 /**
  * @param {string} text

@@ -19,6 +19,10 @@ const BINARY = 3;
 /** Names that are the library's own; they never travel. */
 export const RESERVED = ["connect", "connect_error", "disconnect", "disconnecting", "newListener", "removeListener"];
 const MAX_ATTACHMENTS = 10;
+
+/** @param {unknown} name Whether it may travel as an event's. */
+export const isEvent = (name) => typeof name == "string" && !RESERVED.includes(name);
+
 /** The name of a namespace. */
 export const NAMESPACE = /^\/[^,\0-\x1f]{0,255}$/;
 
@@ -58,7 +62,8 @@ export const encodeSocketPacket = ({ type, nsp, data, id }) => {
   const attachments = out.length - 1;
   checkSize(attachments, MAX_ATTACHMENTS, "attachments");
   out[0] =
-    (attachments ? type + BINARY + (attachments + "-") : type) + (nsp == "/" ? "" : nsp + ",") + (id ?? "") + (json ?? "");
+    // What is undefined leaves nothing.
+    [attachments ? type + BINARY + (attachments + "-") : type, nsp == "/" ? "" : nsp + ",", id, json].join("");
   return out;
 };
 
@@ -69,7 +74,7 @@ export const encodeSocketPacket = ({ type, nsp, data, id }) => {
 export const checkPacket = ({ type, data, id }) =>
   check(
     type == EVENT
-      ? Array.isArray(data) && typeof data[0] == "string" && !RESERVED.includes(data[0])
+      ? Array.isArray(data) && isEvent(data[0])
       : type == ACK
         ? Array.isArray(data) && id !== undefined
         : id === undefined &&
@@ -77,7 +82,7 @@ export const checkPacket = ({ type, data, id }) =>
   );
 
 /** Type, how many attachments, namespace, id, data. */
-const GRAMMAR = /^([0-6])(?:([1-9]|10)-)?(?:(\/[^,\0-\x1f]{0,255})(?:,|$))?(\d+)?([^]*)$/;
+const GRAMMAR = /^([0-6])(?:([1-9]|10)-)?(?:(\/[^,\0-\x1f]{0,255})(?:,|$))?(\d+)?([^]+)?$/;
 
 /** Puts packets together again whose attachments come after them. */
 export class SocketDecoder {
@@ -97,14 +102,14 @@ export class SocketDecoder {
       if (typeof message == "string") {
         const match = GRAMMAR.exec(message);
         check(match);
-        const [, type, count = 0, nsp = "/", id, json] = match;
+        const [, type, count = 0, nsp = "/", id, json] = /** @type {any[]} */ (match);
         check(!count == type < "5");
         places = [];
         waiting = {
           type: +type - (count ? BINARY : 0),
           nsp,
-          id: id ? checkNumber(+id) : undefined,
-          data: json ? parse(json, +count, places) : undefined,
+          id: id && checkNumber(+id),
+          data: json && parse(json, +count, places),
         };
         checkPacket(waiting);
       } else places.shift()?.(message);
