@@ -8,6 +8,7 @@ import logging
 import ssl
 from collections.abc import Callable
 from functools import partial
+from itertools import count
 from typing import cast
 
 from ..errors import RemoteProtocolError
@@ -151,9 +152,10 @@ class StreamsBus(RedisBus):
             # Others take no notice of it.
             self.chronicle.number += 1
             fields = (*fields, _NUMBER, str(self.chronicle.number))
-        command = ("XADD", self._stream, "MAXLEN", "~", self._max_len, "*", *fields)
+        keys = (self._stream, f"{self._channel}{self.uid}#said")
+        command = ("EVAL", _ADD, len(keys), *keys, next(_numbers), self._max_len, *fields)
         self._redis.start()
-        self._redis.outbox.put(command, len(text))
+        self._redis.outbox.put(command, len(text), again=True)
 
     def answer(self, node: str, message: ClusterMessage) -> None:
         self._redis.publish(f"{self._channel}{node}#", pack(message))
@@ -232,6 +234,17 @@ class StreamsBus(RedisBus):
         return [Kept(cast("str", message["uid"]), _number_of(entry) or 0, packet, target)]
 
 
+# Of this process: a namespace may end and begin again.
+_numbers = count(1)
+# KEYS: stream, what of a node and namespace came last. ARGV: which number this is there, how many are kept, fields.
+# One that is sent again, because nobody knows whether it came, is not added twice. For a minute: no connection brings
+# anything so much later.
+_ADD = """
+local last = redis.call('GET', KEYS[2])
+if last and tonumber(last) >= tonumber(ARGV[1]) then return false end
+redis.call('SET', KEYS[2], ARGV[1], 'PX', 60000)
+return redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[2], '*', unpack(ARGV, 3))
+"""
 _NUMBER = "hf"
 _BROADCAST = str(MessageType.BROADCAST.value).encode()
 _MOST_READ = 500

@@ -1,6 +1,7 @@
 """What waits to be published: in order, bounded, and never lost without a word.
 
-One batch is on its way at a time and takes all that waits, so load makes batches larger and not more numerous.
+One batch is on its way at a time and takes all that waits, so load makes batches larger and not more numerous. Of one
+whose replies do not come nobody knows what was carried out. What says so itself is sent again, and nothing else.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import anyio
 from anyio.lowlevel import checkpoint
@@ -28,6 +30,13 @@ _EACH = 100
 """What one counts besides its payload."""
 
 
+class _Item(NamedTuple):
+    command: Sequence[Word]
+    size: int
+    told: Told | None
+    again: bool
+
+
 class RedisOutbox:
     """Carries commands to the broker that nobody waits for.
 
@@ -41,7 +50,7 @@ class RedisOutbox:
         self._connection = connection
         self._host = host
         self._limit = limit_bytes
-        self._waiting: deque[tuple[Sequence[Word], int, Told | None]] = deque()
+        self._waiting: deque[_Item] = deque()
         self._bytes = 0
         self._is_pumping = False
         self._emptied: Event | None = None
@@ -52,11 +61,14 @@ class RedisOutbox:
         """What is not published yet."""
         return self._bytes
 
-    def put(self, command: Sequence[Word], size_bytes: int, told: Told | None = None) -> None:
+    def put(
+        self, command: Sequence[Word], size_bytes: int, told: Told | None = None, *, again: bool = False
+    ) -> None:
         """Let a command follow all that were put before.
 
         Args:
             told: Called later with what came of it.
+            again: Whether it may be carried out twice, or before one that was put before it, without harm.
         """
         size = size_bytes + _EACH
         if self._bytes + size > self._limit:
@@ -65,7 +77,7 @@ class RedisOutbox:
                 self._host.soon(lambda: told(BrokerUnavailable("too much waits to be published")))
             return
         self._bytes += size
-        self._waiting.append((command, size, told))
+        self._waiting.append(_Item(command, size, told, again))
         if not self._is_pumping:
             self._is_pumping = True
             self._host.spawn_aside(self._pump)
@@ -93,11 +105,15 @@ class RedisOutbox:
                 # With no connection they stay where they are, and count as waiting.
                 await self._connected()
                 batch = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
-                replies = await self._publish([command for command, _, _ in batch])
-                for (_, size, told), reply in zip(batch, replies, strict=True):
-                    self._bytes -= size
-                    if told is not None:
-                        told(reply)
+                left: list[_Item] = []
+                for item, reply in zip(batch, await self._publish(batch), strict=True):
+                    if item.again and isinstance(reply, BrokerUnavailable):
+                        left.append(item)
+                        continue
+                    self._bytes -= item.size
+                    if item.told is not None:
+                        item.told(reply)
+                self._waiting.extendleft(reversed(left))
                 self._tell()
         finally:
             self._is_pumping = False
@@ -112,15 +128,17 @@ class RedisOutbox:
                 continue
         self.drop("it is closed")
 
-    async def _publish(self, commands: list[Sequence[Word]]) -> Sequence[object]:
-        if not commands:
+    async def _publish(self, items: list[_Item]) -> Sequence[object]:
+        if not items:
             return []
         try:
-            replies = await self._connection.pipeline(commands)
+            replies = await self._connection.pipeline([item.command for item in items])
         except BrokerUnavailable as error:
             # Sent again they might come twice.
-            self._lose(len(commands), str(error))
-            return [error] * len(commands)
+            lost = sum(not item.again for item in items)
+            if lost:
+                self._lose(lost, str(error))
+            return [error] * len(items)
         refused = [reply for reply in replies if isinstance(reply, BrokerRefused)]
         if refused:
             self._lose(len(refused), str(refused[0]))

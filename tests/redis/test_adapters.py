@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from itertools import count
 from typing import Any
 
@@ -41,8 +41,8 @@ both = pytest.mark.parametrize("kind", [pubsub, streams])
 class Cluster:
     """Servers, each with its own adapter to the same Redis."""
 
-    def __init__(self, kind: Kind, url: str, number: int, **options: Any) -> None:
-        self.name = f"cluster-{next(_names)}"
+    def __init__(self, kind: Kind, url: str, number: int, name: str = "", **options: Any) -> None:
+        self.name = name or f"cluster-{next(_names)}"
         self.url = url
         self.adapters = [kind(url, self.name, **options) for _ in range(number)]
         self.servers = [Events(Settings(), adapter=adapter) for adapter in self.adapters]
@@ -185,6 +185,88 @@ async def test_what_a_stream_brought_while_a_connection_was_lost_is_read_later(s
         await cluster.servers[0].emit("anew")
         assert await peer.receive() == '2["anew"]'
         assert reader.trimmed == 0
+
+
+class Lossy:
+    """A way to a broker that loses the next script that goes there or its reply, and then the connection.
+
+    Attributes:
+        loses: "requests" or "replies", or nothing.
+        has_lost: Something.
+    """
+
+    def __init__(self, target: int) -> None:
+        self._target = target
+        self.loses = ""
+        self.has_lost = anyio.Event()
+        self.port = 0
+
+    async def run(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
+        async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener:
+            self.port = listener.extra(anyio.abc.SocketAttribute.local_port)
+            task_status.started()
+            await listener.serve(self._carry)
+
+    async def _carry(self, near: anyio.abc.SocketStream) -> None:
+        async with near, await anyio.connect_tcp("127.0.0.1", self._target) as far:
+            is_asked = anyio.Event()
+
+            async def bring() -> None:
+                async for data in near:
+                    if b"XADD" in data and self.loses:
+                        is_asked.set()
+                        if self.loses == "requests":
+                            break
+                    await far.send(data)
+
+            async def bring_back() -> None:
+                async for data in far:
+                    if is_asked.is_set():
+                        break
+                    await near.send(data)
+
+            async def end_with(pump: Callable[[], Awaitable[None]]) -> None:
+                with suppress(OSError, anyio.BrokenResourceError, anyio.ClosedResourceError):
+                    await pump()
+                tasks.cancel_scope.cancel()
+
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(end_with, bring)
+                tasks.start_soon(end_with, bring_back)
+            if is_asked.is_set():
+                self.has_lost.set()
+
+
+@pytest.mark.parametrize("what", ["requests", "replies"])
+async def test_what_was_under_way_to_a_stream_when_the_connection_was_lost_comes_once(
+    shared_redis: Redis, what: str
+) -> None:
+    way = Lossy(shared_redis.port)
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(way.run)
+        async with (
+            cluster_of(streams, shared_redis.url) as cluster,
+            cluster_of(streams, f"redis://127.0.0.1:{way.port}", name=cluster.name) as sender,
+        ):
+            peer = await cluster.join(1)
+            await sender.servers[0].emit("first")
+            assert await peer.receive() == '2["first"]'
+            commands = sender.redis(0).commands
+            for number in range(3):
+                way.has_lost = anyio.Event()
+                way.loses = what
+                await sender.servers[0].emit("under way", number)
+                await sender.servers[0].emit("behind it", number)
+                with anyio.fail_after(20):
+                    await way.has_lost.wait()
+                way.loses = ""
+                assert await peer.receive() == f'2["under way",{number}]'
+                assert await peer.receive() == f'2["behind it",{number}]'
+                await commands.up(20)
+            await sender.servers[0].emit("last")
+            assert await peer.receive() == '2["last"]'
+            assert sender.adapters[0].health.lost == 0
+        tasks.cancel_scope.cancel()
 
 
 async def test_entries_that_were_trimmed_before_they_were_read_are_noted(
