@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Protocol
 
 __all__ = ["Backlog"]
+
+logger = logging.getLogger("holdfast.dispatch")
 
 
 class Waiting(Protocol):
     """Where what a peer has said waits."""
 
-    def drop_events(self) -> None:
-        """Forget it: the peer has left, and others need the room."""
+    def drop_events(self) -> str:
+        """Forget it: the peer has left, and others need the room. Returns what that was, for the log."""
         ...
 
 
@@ -52,7 +55,13 @@ class Backlog:
         while self.used_bytes > self.limit_bytes and self._left:
             oldest = next(iter(self._left))
             del self._left[oldest]
-            oldest.drop_events()
+            dropped = oldest.drop_events()
+            if dropped:
+                logger.warning(
+                    "%s that has left are dropped, since what handles them does not come to them and too much waits for"
+                    " all (setting total_pending_event_bytes)",
+                    dropped,
+                )
         return self.used_bytes <= self.limit_bytes or waiting_bytes <= self.limit_bytes // max(
             1, self.sessions
         )

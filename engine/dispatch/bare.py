@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Self, cast
@@ -17,8 +16,6 @@ from ..wire.message import MESSAGE_OVERHEAD, Message
 from .backlog import Backlog
 
 __all__ = ["Session", "SessionFunction", "check_ending", "handler_maker"]
-
-logger = logging.getLogger("holdfast.dispatch")
 
 # RFC 6455, section 5.5.
 _MOST_REASON = 123
@@ -145,17 +142,12 @@ class Session:
         if self._backlog is not None:
             self._backlog.used_bytes -= size_bytes
 
-    def drop_events(self) -> None:
+    def drop_events(self) -> str:
         """See `Backlog`."""
-        if self._waiting:
-            logger.warning(
-                "session %s: %d messages of a client that has left are dropped, since the application does not come to"
-                " them and too much waits for all (setting total_pending_event_bytes)",
-                self._live.name,
-                len(self._waiting),
-            )
+        number = len(self._waiting)
         self._waiting.clear()
         self._takes(self._waiting_bytes)
+        return f"session {self._live.name}: {number} messages of a client" if number else ""
 
     # -- called by the live session
 

@@ -159,8 +159,8 @@ class Runner:
     def push_event(self, event: EventReceived, size_bytes: int) -> None:
         self._push(new_tuple(_Received, (event, size_bytes)))
 
-    def drop_events(self) -> None:
-        """Forget the events that wait for their turn: their socket is gone, and others need the room."""
+    def drop_events(self) -> str:
+        """See `Backlog`: the events that wait for their turn."""
         jobs, self._queue = self._queue or (), deque()
         dropped = 0
         for job in jobs:
@@ -170,14 +170,8 @@ class Runner:
                 self._member.session.event_taken(job.size_bytes)
             else:
                 self._queue.append(job)
-        if dropped:
-            logger.warning(
-                "session %s: %d events of a socket in %r that has left are dropped, since its handlers do not come to"
-                " them and too much waits for all (setting total_pending_event_bytes)",
-                self._member.session.live.name,
-                dropped,
-                self._member.registry.name,
-            )
+        name, namespace = self._member.session.live.name, self._member.registry.name
+        return f"session {name}: {dropped} events of a socket in {namespace!r}" if dropped else ""
 
     def _dropped(self, event: EventReceived) -> None:
         """An event will not be handled."""

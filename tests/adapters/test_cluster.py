@@ -179,6 +179,11 @@ async def test_time_is_over_for_those_who_were_asked_too() -> None:
     assert peer.session.is_open
 
 
+async def answer_first(peer: EventPeer) -> None:
+    await peer.receive()
+    peer.send("30[1]")
+
+
 async def test_node_that_says_nothing_is_named_and_does_not_hide_what_came() -> None:
     cluster = Cluster(3)
     one, two, three = cluster.servers
@@ -193,12 +198,7 @@ async def test_node_that_says_nothing_is_named_and_does_not_hide_what_came() -> 
         await one.server_side_emit_with_ack("x", timeout=0.05)
     assert (info.value.answers, info.value.missing) == (["yes"], {"c"})
     async with anyio.create_task_group() as tasks:
-
-        @tasks.start_soon
-        async def answer() -> None:
-            await peers[0].receive()
-            peers[0].send("30[1]")
-
+        tasks.start_soon(answer_first, peers[0])
         with pytest.raises(AckTimeout, match="nothing came from c") as info:
             await one.timeout(0.2).emit_with_ack("ask")
     assert (info.value.answers, info.value.missing) == ([1], {"c"})
@@ -217,12 +217,7 @@ async def test_question_of_a_node_that_cannot_learn_who_is_there_takes_no_longer
             await one.server_side_emit_with_ack("x", timeout=0.05)
         assert info.value.missing == {"b"}
         async with anyio.create_task_group() as tasks:
-
-            @tasks.start_soon
-            async def answer() -> None:
-                await peer.receive()
-                peer.send("30[1]")
-
+            tasks.start_soon(answer_first, peer)
             with pytest.raises(AckTimeout, match="nothing came from b") as info:
                 await one.timeout(0.5).emit_with_ack("ask")
         assert (info.value.answers, info.value.missing) == ([1], {"b"})

@@ -60,6 +60,12 @@ class Site:
         assert await stream.chunk()
         return stream
 
+    async def held(self, sid: str) -> Exchange:
+        """A poll that waits."""
+        poll = self.client.get(f"{URL}polling&sid={sid}")
+        await until(self.is_held)
+        return poll
+
     def is_held(self) -> bool:
         return any(session.attached for session in self.server.table.sessions.values())
 
@@ -174,8 +180,7 @@ async def test_websocket_that_finds_nobody_is_refused() -> None:
 async def test_held_poll_whose_session_is_lost_is_refused() -> None:
     async with opened() as site:
         sid = await site.open()
-        poll = site.client.get(f"{URL}polling&sid={sid}")
-        await until(site.is_held)
+        poll = await site.held(sid)
         site.lose()
         assert await poll.start() == 400
         assert (await poll.json())["code"] == 1
@@ -194,13 +199,11 @@ async def test_stream_whose_session_is_lost_ends() -> None:
 async def test_node_that_leaves_answers_the_polls_that_it_carries_and_keeps_their_sessions() -> None:
     async with opened(ping_interval=1000) as site:
         sid = await site.open()
-        poll = site.client.get(f"{URL}polling&sid={sid}")
-        await until(site.is_held)
+        poll = await site.held(sid)
         site.forwarding.leave()
         assert (await poll.start(), await poll.text()) == (200, "6")
         site.forwarding.stay()
-        poll = site.client.get(f"{URL}polling&sid={sid}")
-        await until(site.is_held)
+        poll = await site.held(sid)
         assert not poll.answered()
         await site.server.emit("e", 1)
         assert await poll.text() == '42["e",1]'
@@ -213,8 +216,7 @@ async def test_node_that_leaves_lets_those_that_still_come_wait_for_a_moment() -
         site.forwarding.leave()
         site.forwarding.leave()
         for _ in range(3):
-            poll = site.client.get(f"{URL}polling&sid={sid}")
-            await until(site.is_held)
+            poll = await site.held(sid)
             assert not poll.answered()
             await clock.advance(0.5)
             assert await poll.text() == "6"
@@ -223,8 +225,7 @@ async def test_node_that_leaves_lets_those_that_still_come_wait_for_a_moment() -
 async def test_node_that_leaves_says_all_that_a_poll_was_answered_with() -> None:
     async with opened(ping_interval=1000) as site:
         sid = await site.open()
-        poll = site.client.get(f"{URL}polling&sid={sid}")
-        await until(site.is_held)
+        poll = await site.held(sid)
         turns = poll.slow()
         await site.server.emit("e", "x" * 300_000)
         turns.release()
@@ -261,13 +262,11 @@ async def test_node_that_leaves_closes_the_websockets_that_it_carries() -> None:
 async def test_server_that_is_drained_leaves_afterwards() -> None:
     async with opened(ping_interval=1000) as site:
         sid = await site.open()
-        poll = site.client.get(f"{URL}polling&sid={sid}")
-        await until(site.is_held)
+        poll = await site.held(sid)
         await site.carried.edge.drain()
         assert await poll.text() == "6"
         site.carried.edge.start()
-        poll = site.client.get(f"{URL}polling&sid={sid}")
-        await until(site.is_held)
+        poll = await site.held(sid)
         assert not poll.answered()
         await site.carried.edge.shutdown()
         assert await poll.text() == "6"

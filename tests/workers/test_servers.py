@@ -201,11 +201,12 @@ async def test_servers_that_are_told_not_to_meet_are_alone(base: Path) -> None:
         assert await exchange.start() == 400
 
 
-async def test_session_of_sockjs_is_found_although_its_id_says_nothing(base: Path) -> None:
-    async def echo(session: SockJSSession) -> None:
-        async for message in session:
-            await session.send(message)
+async def echo(session: SockJSSession) -> None:
+    async for message in session:
+        await session.send(message)
 
+
+async def test_session_of_sockjs_is_found_although_its_id_says_nothing(base: Path) -> None:
     servers = [SockJS(echo, path="/echo", workers=base) for _ in range(3)]
     for server in servers:
         await server.join()
@@ -232,10 +233,6 @@ async def test_session_of_sockjs_is_found_although_its_id_says_nothing(base: Pat
 
 
 async def test_worker_that_leaves_ends_what_it_carries_of_sockjs(base: Path) -> None:
-    async def echo(session: SockJSSession) -> None:
-        async for message in session:
-            await session.send(message)
-
     servers = [SockJS(echo, path="/echo", workers=base) for _ in range(2)]
     for server in servers:
         await server.join()
