@@ -16,6 +16,7 @@ from .drain import Drain
 from .errors import ErrorCode, RequestRefused, WrongKey
 from .host import Host
 from .live import (
+    OVERTAKING,
     Bodies,
     Counters,
     Handshake,
@@ -35,6 +36,8 @@ from .wire.handshake import OpenPacket, encode_open
 __all__ = ["SessionTable", "new_id", "new_key"]
 
 logger = logging.getLogger("holdfast.server")
+
+_MOST_FAREWELLS = 1_000
 
 S = TypeVar("S", bound=LiveSession)
 
@@ -91,6 +94,7 @@ class SessionTable:
         self._unused = Unused(settings.max_unused_sessions_per_address) if beside is None else beside._unused
         self._open_handler = open_handler
         self._tombstones: OrderedDict[str, _Tombstone] = OrderedDict()
+        self._farewells: OrderedDict[str, float] = OrderedDict()
         self._closing = False
         self._drain: Drain | None = None
         self._codecs = codecs
@@ -236,9 +240,11 @@ class SessionTable:
         self.sessions.pop(session.sid, None)
         self.counters.forget(session.transport, counting=session.counting)
         self._unused.forget(session)
-        if not session.counting:
-            return
         now = self.host.now()
+        if not session.counting:
+            if session.has_left and not session.attached and session.transport == "polling":
+                self._expect_farewell(session.sid, now)
+            return
         tombstones = self._tombstones
         tombstones[session.sid] = _Tombstone(
             session.key, session.received, now + self.settings.tombstone_period
@@ -248,6 +254,17 @@ class SessionTable:
             if oldest.until > now and len(tombstones) <= self.settings.max_tombstones:
                 break
             tombstones.popitem(last=False)
+
+    def _expect_farewell(self, sid: str, now: float) -> None:
+        farewells = self._farewells
+        while farewells and (next(iter(farewells.values())) <= now or len(farewells) >= _MOST_FAREWELLS):
+            farewells.popitem(last=False)
+        farewells[sid] = now + OVERTAKING
+
+    def farewell(self, sid: str) -> bool:
+        """Whether this may be the poll of a plain peer that its own close packet has overtaken: then it is
+        answered as if it had been there, once."""
+        return self._farewells.pop(sid, 0.0) > self.host.now()
 
     def knows(self, sid: str) -> bool:
         """Whether there is, or was a while ago, such a session."""

@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Send
 
 from ..engine.errors import ErrorCode, RemoteProtocolError, RequestRefused, StaleAttach
-from ..engine.live import Attachment, LiveSession
+from ..engine.live import OVERTAKING, Attachment, LiveSession
 from ..engine.server import SessionTable
 from ..engine.session import CloseReason, Verdict, admit_plain
 from ..engine.settings import Settings
@@ -39,9 +39,6 @@ __all__ = [
 
 TEXT = "text/plain; charset=UTF-8"
 
-# While a plain client upgrades, its polls are let go this often: it waits for the one in flight before it goes on.
-_PROBING_HOLD = 0.1
-
 
 async def serve_poll(
     table: SessionTable, request: Request, receive: Receive, send: Send, headers: Mapping[str, str]
@@ -65,12 +62,18 @@ async def serve_poll(
         attachment = session.attach("polling", number=_number(attach.carrier), received=attach.received)
         hold = seconds_to_hold(attach, settings)
     else:
+        if table.farewell(request.sid):
+            await send_response(send, PacketType.NOOP.value.encode(), headers=headers, content_type=TEXT)
+            return None
         session = await request.session(table, transport="polling")
+        if session.transport != "polling":
+            return _refuse_late(session)
         _admit("poll", session, busy=session.attached)
         attachment = session.attach("polling")
-        upgrading = session.probing
-        if upgrading:
-            hold = _PROBING_HOLD
+        upgrading = session.is_upgrading
+        if session.has_probe:
+            # Its client waits for the poll in flight before it goes on.
+            hold = OVERTAKING
     if not session.has_packets(attachment):
         return _wait_and_answer(
             session, attachment, receive, send, headers, settings, hold=hold, upgrading=upgrading
@@ -96,8 +99,14 @@ async def _wait_and_answer(
     if upgrading and session.transport != "polling":
         # A client ends its polling before it upgrades, so this poll was overtaken on its way here.
         session.detach(attachment)
-        raise RequestRefused(ErrorCode.BAD_REQUEST, "Bad request: the session goes by WebSocket")
+        await _refuse_late(session)
     await answer_poll(session, attachment, send, headers, settings=settings)
+
+
+async def _refuse_late(session: LiveSession) -> None:
+    """Refuse a poll of a session that goes by WebSocket, behind what its client was told there before."""
+    await session.host.sleep(OVERTAKING)
+    raise RequestRefused(ErrorCode.BAD_REQUEST, "Bad request: the session goes by WebSocket")
 
 
 def _number(carrier: int | None) -> int:

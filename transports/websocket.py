@@ -19,7 +19,7 @@ from ..engine.errors import (
     StaleAttach,
 )
 from ..engine.host import Timer
-from ..engine.live import Arrival, Attachment, Handshake, LiveSession
+from ..engine.live import OVERTAKING, Arrival, Attachment, Handshake, LiveSession
 from ..engine.server import SessionTable
 from ..engine.session import Carrier, CloseReason, Life, Verdict, admit_plain
 from ..engine.wire.handshake import Closing, decode_attach, encode_closing
@@ -194,28 +194,32 @@ async def _upgrade(
         with session.arriving() as arrival:
             timer = table.host.call_later(table.settings.upgrade_timeout, arrival.scope.cancel)
             try:
-                attachment = await _probe(session, receive, send)
+                attachment = await _probe(session, arrival, receive, send)
             finally:
                 timer.cancel()
         if arrival.crowded_out:
             close = _CROWDED_OUT
     except RequestRefused:
-        pass  # A WebSocket carries this session already; this one is closed and nothing else.
+        # A WebSocket carries this session already; this one is closed and nothing else. That one may still be on its
+        # way to hear what it was told first.
+        with table.host.move_on_after(OVERTAKING):
+            while True:
+                await _receive_message(receive)
     if attachment is not None:
         return session, attachment
     await send(close)
     return None
 
 
-async def _probe(session: LiveSession, receive: Receive, send: Send) -> Attachment | None:
+async def _probe(session: LiveSession, arrival: Arrival, receive: Receive, send: Send) -> Attachment | None:
     if (await _receive_message(receive)).get("text") != "2probe":
         return None
     await send({"type": "websocket.send", "text": "3probe"})
-    with session.probe():
-        if (await _receive_message(receive)).get("text") != "5" or not session.is_open:
-            return None
-        _admit(session)
-        return session.upgrade()
+    session.prove(arrival)
+    if (await _receive_message(receive)).get("text") != "5" or not session.is_open:
+        return None
+    _admit(session)
+    return session.upgrade()
 
 
 class Speech:

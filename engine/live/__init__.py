@@ -5,12 +5,13 @@ from .bodies import Bodies
 from .handshake import Handshake, RequestHeaders, SocketHandshake
 from .identity import Identity
 from .permission import Allowed, AllowRequest, Permission
-from .session import Arrival, LiveSession, SessionHandler, short_hash
+from .session import OVERTAKING, Arrival, LiveSession, SessionHandler, short_hash
 from .sockjs import LiveSockJS
 from .stats import Counters, Stats
 from .unused import Unused
 
 __all__ = [
+    "OVERTAKING",
     "AllowRequest",
     "Allowed",
     "Arrival",

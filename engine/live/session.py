@@ -44,6 +44,10 @@ logger = logging.getLogger("holdfast.session")
 
 # How long a carrier has for what a session that is over still says. A peer that takes nothing gets no more.
 _LAST_WORDS = 2.0
+
+# By how much requests of a plain peer that were sent one after the other may overtake each other: between workers each
+# goes its own way.
+OVERTAKING = 0.1
 # How long what was replaced goes on: it may still bring what its client had written, and write what it had begun. A
 # client that takes nothing any more gets no longer, whatever blocks there.
 _REPLACED_LINGER = 5.0
@@ -95,11 +99,15 @@ class Arrival:
     """A WebSocket that is no carrier yet.
 
     Attributes:
+        poll: What carried the session when it came.
+        is_proven: Whether it has answered its probe.
         crowded_out: Whether newer ones have taken its place.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, poll: Carrier | None = None) -> None:
         self.scope = anyio.CancelScope()
+        self.poll = poll
+        self.is_proven = False
         self.crowded_out = False
 
     @contextmanager
@@ -149,7 +157,6 @@ class LiveSession:
         "_on_end",
         "_pace",
         "_posting",
-        "_probing",
         "_rate",
         "_room",
         "_taken",
@@ -228,7 +235,6 @@ class LiveSession:
         self._taken = 0
         self._through = 0
         self._was_open = True
-        self._probing = 0
         self._arrivals: list[Arrival] = []
         self._posting = 0
         self._on_end: Callable[[LiveSession], None] | None = None
@@ -259,6 +265,11 @@ class LiveSession:
     def attached(self) -> bool:
         """Whether a carrier that can write is attached at this moment; between two polls there is none."""
         return self._core.writer is not None
+
+    @property
+    def has_left(self) -> bool:
+        """Whether its peer has said that it leaves."""
+        return self._core.peer_left
 
     @property
     def is_used(self) -> bool:
@@ -834,9 +845,14 @@ class LiveSession:
     # -- probes: not carriers yet, so the session core has not heard of them
 
     @property
-    def probing(self) -> bool:
-        """Whether a plain peer is upgrading: its polls must not be held."""
-        return self._probing > 0
+    def is_upgrading(self) -> bool:
+        """Whether a WebSocket of a plain peer is on its way to carry the session."""
+        return bool(self._arrivals)
+
+    @property
+    def has_probe(self) -> bool:
+        """Whether such a WebSocket has answered its probe: polls must not be held for long."""
+        return any(arrival.is_proven for arrival in self._arrivals)
 
     @contextmanager
     def arriving(self) -> Generator[Arrival]:
@@ -846,7 +862,7 @@ class LiveSession:
             oldest = self._arrivals.pop(0)
             oldest.crowded_out = True
             oldest.scope.cancel()
-        arrival = Arrival()
+        arrival = Arrival(self._core.writer)
         self._arrivals.append(arrival)
         try:
             with arrival.scope:
@@ -855,21 +871,22 @@ class LiveSession:
             if arrival in self._arrivals:
                 self._arrivals.remove(arrival)
 
-    @contextmanager
-    def probe(self) -> Generator[None]:
-        """While such a WebSocket has answered its probe."""
-        self._probing += 1
-        self.release_poll()
-        try:
-            yield
-        finally:
-            self._probing -= 1
+    def prove(self, arrival: Arrival) -> None:
+        """Such a WebSocket has answered its probe. The poll that is held is let go: its client waits for that before it
+        goes on. One that came after the WebSocket may be behind the upgrade that it belongs before, or have been sent
+        behind it; it has a moment to find out."""
+        arrival.is_proven = True
+        if self._core.writer is arrival.poll:
+            self.release_poll()
+        else:
+            self.host.call_later(OVERTAKING, self.release_poll)
 
     def upgrade(self) -> Attachment:
-        """Attach a plain peer's WebSocket; others that were on their way to it are ended."""
+        """Attach a plain peer's WebSocket; others that were on their way to it are ended, later than what this one was
+        told before: each may come to its client by another way."""
         attachment = self.attach("websocket")
         for arrival in self._arrivals:
-            arrival.scope.cancel()
+            self.host.call_later(OVERTAKING, arrival.scope.cancel)
         return attachment
 
     def release_poll(self) -> None:

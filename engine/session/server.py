@@ -42,6 +42,7 @@ class ServerSession(Session):
 
     Attributes:
         opening: The carrier of the opening request.
+        peer_left: Whether the peer has said that it leaves.
         gone_at: Since when there is no carrier that writes, if there is none.
         end_message: What the peer was told of its end, if that was no ordinary one.
         retry_ms: In how many milliseconds it is to come back; None for when it likes.
@@ -62,6 +63,7 @@ class ServerSession(Session):
         "ended_as",
         "gone_at",
         "opening",
+        "peer_left",
         "retry_ms",
     )
 
@@ -93,6 +95,7 @@ class ServerSession(Session):
         self._gone_reason = CloseReason.TRANSPORT_CLOSE
         self._unused_grace = grace if unused_grace is None else min(unused_grace, grace)
         self._came_back = False
+        self.peer_left = False
         self.end_message: str | None = None
         self.ended_as: tuple[int, str] | None = None
         self.retry_ms: int | None = None
@@ -170,8 +173,10 @@ class ServerSession(Session):
         self._came_back = True
         if self.counting or kind is PacketType.PONG:
             self._heartbeat.heard(now)
-        if kind is PacketType.CLOSE and self.counting and self.ended_as is None:
-            self.ended_as = decode_ending(data)
+        if kind is PacketType.CLOSE:
+            self.peer_left = True
+            if self.counting and self.ended_as is None:
+                self.ended_as = decode_ending(data)
         super()._receive_control(carrier, kind, data, now)
 
     def _receive_ping(self, carrier: Carrier, data: str) -> None:

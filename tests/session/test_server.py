@@ -177,6 +177,21 @@ def test_plain_close_is_a_packet_without_data() -> None:
     assert session.life is Life.CLOSED
 
 
+@pytest.mark.parametrize("counting", [False, True])
+def test_peer_that_says_that_it_leaves_has_left(*, counting: bool) -> None:
+    session = make_server("websocket", counting=counting)
+    assert not session.peer_left
+    hear(session, session.opening, PacketType.CLOSE)
+    assert session.peer_left
+    assert session.life is Life.CLOSED
+
+
+def test_session_that_failed_has_not_been_left_by_its_peer() -> None:
+    session = plain()
+    session.fail(CloseReason.TRANSPORT_CLOSE)
+    assert not session.peer_left
+
+
 def test_plain_failure_is_told_without_a_reason() -> None:
     session = plain()
     session.fail(CloseReason.PARSE_ERROR, code=3, message="a packet is wrong")

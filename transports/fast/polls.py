@@ -159,7 +159,7 @@ class Polls:
             hold = seconds_to_hold(asked, settings)
         else:
             verdict = admit_plain("poll", transport=session.transport, busy=session.attached)
-            if verdict is not Verdict.ADMIT or session.probing:
+            if verdict is not Verdict.ADMIT or session.is_upgrading:
                 return False
             attachment = session.attach("polling")
         poll = _Poll(self, session, attachment, more)
