@@ -15,15 +15,16 @@ from __future__ import annotations
 import asyncio
 import sys
 from asyncio.tasks import _enter_task, _leave_task  # pyright: ignore
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextvars import Context, copy_context
 from sys import getrefcount
+from types import CoroutineType
 from typing import Any, TypeVar, cast
 from weakref import getweakrefcount
 
 from anyio import CancelScope
 
-__all__ = ["Begun", "Hands", "Turn", "ended", "failed", "running_task", "whole"]
+__all__ = ["Begun", "Hands", "Turn", "begun", "ended", "failed", "running_task", "whole"]
 
 T = TypeVar("T")
 
@@ -128,7 +129,7 @@ class Begun:
         self._coroutine = coroutine
         self._waits_for = waits_for
 
-    def __await__(self) -> Generator[Any, Any, object]:
+    def __await__(self) -> Generator[Any, Any, Any]:
         coroutine, waits_for = self._coroutine, self._waits_for
         self._waits_for = None
         try:
@@ -144,6 +145,25 @@ class Begun:
                     waits_for = coroutine.send(None)
         except StopIteration as end:
             return end.value
+
+
+def begun(awaitable: Awaitable[T]) -> tuple[Begun | None, T | None]:
+    """Run what can be awaited until it waits for the first time, on asyncio, in the task that runs.
+
+    Returns:
+        What is left of it; or None, and its result.
+    """
+    coroutine = cast("Coroutine[Any, Any, T]", awaitable)
+    if coroutine.__class__ is not CoroutineType:
+        coroutine = _awaited(awaitable)
+    try:
+        return Begun(coroutine, coroutine.send(None)), None
+    except StopIteration as end:
+        return None, end.value
+
+
+async def _awaited(awaitable: Awaitable[T]) -> T:
+    return await awaitable
 
 
 async def whole(turn: Turn) -> None:

@@ -16,6 +16,7 @@ from ..engine.drain import Drained
 from ..engine.errors import RemoteProtocolError, RequestRefused
 from ..engine.live import AllowRequest, Attachment, Handshake, Identity, LiveSession, Permission, Stats
 from ..engine.server import SessionTable
+from ..engine.wire.handshake import decode_attach
 from . import client_files
 from .forwarding import Courier, Forwarding, Unanswered
 from .http import (
@@ -27,7 +28,8 @@ from .http import (
     send_refusal,
     send_response,
 )
-from .polling import serve_poll, serve_post
+from .known import Known, Visit
+from .polling import go_on_polling, go_on_posting, serve_poll, serve_post
 from .request import Head, Request, check_head, check_origin, cors_headers, host_of, parse_request
 from .signals import SignalDrain
 from .stream import serve_stream
@@ -106,6 +108,7 @@ class Endpoint:
         self.path = ("/" + path.strip("/")).rstrip("/")
         self.app = app
         self._permission = Permission(allow_request)
+        self._known = Known(table)
         self._warned: set[str] = set()
         self._signals: SignalDrain | None = None
 
@@ -283,14 +286,38 @@ class Endpoint:
         self, scope: Scope, receive: Receive, send: Send
     ) -> tuple[LiveSession, Attachment] | None:
         """Serve a request; what comes after it, if it was a WebSocket that carries a session now."""
+        visit = self._known.look(scope)
+        if visit is not None:
+            left = await self._go_on(visit, scope, receive, send)
+            if left is None:
+                return None
+            receive = left
         served = await self._begin(scope, receive, send)
         if served is None or isinstance(served, tuple):
             return served
         try:
             await served
-        except RequestRefused as error:
-            self.table.counters.refuse(error)
-            await refuse(scope, send, error, cors_headers(Head(scope), self.table.settings))
+        except (RequestRefused, RemoteProtocolError) as error:
+            await self._refuse(error, scope, send)
+        return None
+
+    async def _refuse(self, error: RequestRefused | RemoteProtocolError, scope: Scope, send: Send) -> None:
+        self.table.counters.refuse(error)
+        await refuse(scope, send, refusal_of(error), cors_headers(Head(scope), self.table.settings))
+
+    async def _go_on(self, visit: Visit, scope: Scope, receive: Receive, send: Send) -> Receive | None:
+        """Answer such a request; what receives it from its beginning, if it is to be looked at more closely."""
+        session, attach, headers = visit
+        table, asked = self.table, None
+        try:
+            if scope["method"] == "POST":
+                return await go_on_posting(table, session, receive, send, headers)
+            if session.counting:
+                asked = decode_attach(attach)
+                table.find(session.sid, key=asked.key)
+            await go_on_polling(session, asked, receive, send, headers, table.settings)
+        except (RequestRefused, RemoteProtocolError) as error:
+            await self._refuse(error, scope, send)
         return None
 
     async def _begin(

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from math import ceil
-from types import TracebackType
 
 import anyio
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Send
 
 from ..engine.errors import ErrorCode, RemoteProtocolError, RequestRefused
+from ..engine.hands import begun
 from ..engine.host import Host, Timer
 from ..engine.live.stopper import Stopper
 from ..engine.settings import Settings
@@ -56,35 +56,51 @@ _BASE_HEADERS = encode_headers(BASE_HEADERS)
 
 
 class Patience:
-    """A block of code that is cancelled when nothing has moved on in it for ``seconds``.
+    """What is cancelled when nothing has moved on in it for ``seconds``; used once."""
 
-    Attributes:
-        scope: What is cancelled.
-    """
+    __slots__ = ("_host", "_seconds", "_stopper", "_timer")
 
     def __init__(self, host: Host, seconds: float) -> None:
-        self.scope = anyio.CancelScope()
         self._host = host
         self._seconds = seconds
+        self._stopper = Stopper()
         self._timer: Timer | None = None
 
-    def __enter__(self) -> Patience:
-        self.scope.__enter__()
-        self.renew()
-        return self
+    def cancel(self) -> None:
+        """End it now."""
+        self._stopper.stop()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool | None:
-        if self._timer is not None:
+    async def run(self, function: Callable[[], Awaitable[None]]) -> bool:
+        """Whether it came to its end."""
+        rest: Awaitable[None] | None = None
+        if self._host.hands is not None:
+            # Most of what is done so does not wait.
+            rest, _ = begun(function())
+            if rest is None:
+                return True
+        is_whole = False
+
+        async def finish() -> None:
+            nonlocal is_whole
+            await (function() if rest is None else rest)
+            is_whole = True
+
+        self._begin()
+        try:
+            await self._stopper.run(finish)
+        finally:
+            assert self._timer is not None
             self._timer.cancel()
-        return self.scope.__exit__(kind, error, trace)
+        return is_whole
+
+    def _begin(self) -> None:
+        self._timer = self._host.call_later(self._seconds, self._stopper.stop)
 
     def renew(self) -> None:
         """Something has moved on."""
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._host.call_later(self._seconds, self.scope.cancel)
+            self._begin()
 
 
 def _nothing() -> None:
@@ -233,10 +249,14 @@ async def _move_on_after(seconds: float, function: Callable[[], Awaitable[None]]
         with anyio.move_on_after(seconds):
             await function()
         return
+    rest, _ = begun(function())
+    if rest is None:
+        # All of it was there.
+        return
     stopper = Stopper()
     timer = loop.call_later(seconds, stopper.stop)
     try:
-        await stopper.run(function)
+        await stopper.run(lambda: rest)
     finally:
         timer.cancel()
 

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from starlette.requests import ClientDisconnect
-from starlette.types import Receive, Send
+from starlette.types import Message, Receive, Send
 
 from ..engine.errors import ErrorCode, RemoteProtocolError, RequestRefused, StaleAttach
+from ..engine.hands import Begun, begun
 from ..engine.live import OVERTAKING, Attachment, LiveSession
 from ..engine.server import SessionTable
-from ..engine.session import CloseReason, Verdict, admit_plain
+from ..engine.session import Carrier, CloseReason, Verdict, admit_plain
 from ..engine.settings import Settings
 from ..engine.wire.handshake import Attach, decode_attach
 from ..engine.wire.packet import Packet, PacketType
@@ -26,6 +27,8 @@ from .request import Request
 __all__ = [
     "TEXT",
     "answer_poll",
+    "go_on_polling",
+    "go_on_posting",
     "hold_poll",
     "packets_of_counting",
     "packets_of_plain",
@@ -34,6 +37,7 @@ __all__ = [
     "serve_poll",
     "serve_post",
     "take_answer",
+    "take_body",
     "without_probes",
 ]
 
@@ -54,20 +58,42 @@ async def serve_poll(
         headers = opening_headers(headers, settings, session.sid)
         await answer_poll(session, session.opening(), send, headers, settings=settings)
         return None
-    hold: float | None = None
-    upgrading = False
+    attach: Attach | None = None
     if request.counting:
         attach = request.attach()
         session = await request.session(table, key=attach.key, transport="polling")
+    elif table.farewell(request.sid):
+        await send_response(send, PacketType.NOOP.value.encode(), headers=headers, content_type=TEXT)
+        return None
+    else:
+        session = await request.session(table, transport="polling")
+    return go_on_polling(session, attach, receive, send, headers, settings)
+
+
+async def go_on_polling(
+    session: LiveSession,
+    attach: Attach | None,
+    receive: Receive,
+    send: Send,
+    headers: Mapping[str, str],
+    settings: Settings,
+) -> None:
+    """Answer a poll of a session that is there, when there is something to answer it with.
+
+    Args:
+        attach: A counting peer's.
+
+    Raises:
+        RequestRefused, RemoteProtocolError: before anything was answered.
+    """
+    hold: float | None = None
+    upgrading = False
+    if attach is not None:
         attachment = session.attach("polling", number=_number(attach.carrier), received=attach.received)
         hold = seconds_to_hold(attach, settings)
     else:
-        if table.farewell(request.sid):
-            await send_response(send, PacketType.NOOP.value.encode(), headers=headers, content_type=TEXT)
-            return None
-        session = await request.session(table, transport="polling")
         if session.transport != "polling":
-            return _refuse_late(session)
+            await _refuse_late(session)
         _admit("poll", session, busy=session.attached)
         attachment = session.attach("polling")
         upgrading = session.is_upgrading
@@ -75,31 +101,13 @@ async def serve_poll(
             # Its client waits for the poll in flight before it goes on.
             hold = OVERTAKING
     if not session.has_packets(attachment):
-        return _wait_and_answer(
-            session, attachment, receive, send, headers, settings, hold=hold, upgrading=upgrading
-        )
-    await answer_poll(session, attachment, send, headers, settings=settings)
-    return None
-
-
-async def _wait_and_answer(
-    session: LiveSession,
-    attachment: Attachment,
-    receive: Receive,
-    send: Send,
-    headers: Mapping[str, str],
-    settings: Settings,
-    *,
-    hold: float | None,
-    upgrading: bool,
-) -> None:
-    if not await hold_poll(session, attachment, receive, hold):
-        await send_nothing(send)
-        return
-    if upgrading and session.transport != "polling":
-        # A client ends its polling before it upgrades, so this poll was overtaken on its way here.
-        session.detach(attachment)
-        await _refuse_late(session)
+        if not await hold_poll(session, attachment, receive, hold):
+            await send_nothing(send)
+            return
+        if upgrading and session.transport != "polling":
+            # A client ends its polling before it upgrades, so this poll was overtaken on its way here.
+            session.detach(attachment)
+            await _refuse_late(session)
     await answer_poll(session, attachment, send, headers, settings=settings)
 
 
@@ -133,10 +141,8 @@ async def hold_poll(
     present = False
     timer = None if hold is None else session.host.call_later(hold, attachment.ring)
     try:
-        with attachment.scope:
-            present = await attachment.wait_unless(partial(disconnected, receive, attachment.ring))
         # One that is cut, because its session has ended, gets an answer too.
-        present = present or attachment.scope.cancelled_caught
+        present = await attachment.wait_unless(partial(disconnected, receive, attachment.ring))
     finally:
         if timer is not None:
             timer.cancel()
@@ -201,12 +207,13 @@ async def send_answer(
     sent = False
     try:
         # No heartbeat watches a poll. What a client takes of it is its sign of life.
-        with Patience(session.host, patience) as watch:
-            attachment.scope = watch.scope
-            await send_response(
+        watch = Patience(session.host, patience)
+        attachment.waits_in(watch)
+        sent = await watch.run(
+            lambda: send_response(
                 send, body, headers=headers, content_type=content_type, sign_of_life=watch.renew
             )
-            sent = True
+        )
     except OSError:
         pass  # The client left while it was answered; what it did not get is its next poll's.
     finally:
@@ -237,19 +244,85 @@ async def serve_post(
                 timeout=settings.body_timeout,
                 count=count,
             )
-            post = _post_counting if request.counting else _post_plain
-            answer = await post(table, request, read)
+            if request.counting:
+                answer = await _post_counting(table, request, read)
+            else:
+                answer = await _post_plain(await request.session(table), read)
     except ClientDisconnect:
         await send_nothing(send)
         return
     await send_response(send, answer.encode(), headers=headers, content_type="text/html")
 
 
+async def go_on_posting(
+    table: SessionTable, session: LiveSession, receive: Receive, send: Send, headers: Mapping[str, str]
+) -> Receive | None:
+    """Take a POST of a session that is there, if all of it is there, too, and no more than may be.
+
+    Returns:
+        None if it is answered; what receives it from its beginning if it is not.
+
+    Raises:
+        RequestRefused, RemoteProtocolError: before anything was answered.
+    """
+    if session.host.hands is None:
+        return receive
+    rest, message = begun(receive())
+    body: bytes = b"" if message is None else message.get("body", b"")
+    if (
+        message is None
+        or message["type"] != "http.request"
+        or message.get("more_body", False)
+        or len(body) > session.max_payload
+        or not table.bodies.has_room_for(len(body))
+        or (brought := take_body(table, session, body)) is None
+    ):
+        return _received_again(rest, message, receive)
+    if not session.receive_now(*brought):
+        with table.bodies.one() as count, session.posting():
+            count(len(body))
+            await session.receive_rest(*brought)
+    answer = session.answer_to_post().encode() if session.counting else b"ok"
+    await send_response(send, answer, headers=headers, content_type="text/html")
+    return None
+
+
+def take_body(
+    table: SessionTable, session: LiveSession, body: bytes
+) -> tuple[Carrier, Iterator[Packet]] | None:
+    """What a POST brings, and the carrier for it; None for a counting peer's that attaches something by it.
+
+    Raises:
+        RequestRefused, RemoteProtocolError: it may not come, or the session has been closed for it.
+    """
+    if not session.counting:
+        _admit("post", session, busy=session.is_posting)
+        packets = packets_of_plain(session, body)
+        return session.bring(), packets
+    attach, packets = packets_of_counting(body)
+    if attach.carrier is not None:
+        return None
+    table.find(session.sid, key=attach.key)
+    return session.bring(received=attach.received), without_probes(session, packets)
+
+
+def _received_again(rest: Begun | None, message: Message | None, receive: Receive) -> Receive:
+    first = True
+
+    async def again() -> Message:
+        nonlocal first
+        if not first:
+            return await receive()
+        first = False
+        return await rest if rest is not None else cast("Message", message)
+
+    return again
+
+
 Read = Callable[[], Awaitable[bytearray]]
 
 
-async def _post_plain(table: SessionTable, request: Request, read: Read) -> str:
-    session = await request.session(table)
+async def _post_plain(session: LiveSession, read: Read) -> str:
     with session.posting() as others:
         _admit("post", session, busy=others > 0)
         await _take_plain(session, await read())

@@ -21,6 +21,7 @@ from ..engine.wire.handshake import TRANSPORTS, Attach, decode_attach
 
 __all__ = [
     "ATTACH_HEADER",
+    "HEADER_OVERHEAD",
     "Head",
     "HeaderValues",
     "Request",
@@ -179,7 +180,7 @@ class Request:
 
 
 # What HTTP/2 counts for each header besides its name and its value (RFC 9113, section 6.5.2).
-_HEADER_OVERHEAD = 32
+HEADER_OVERHEAD = 32
 
 
 def check_head(scope: Scope, settings: Settings) -> None:
@@ -189,7 +190,7 @@ def check_head(scope: Scope, settings: Settings) -> None:
         RequestRefused: status 431.
     """
     headers = scope["headers"]
-    size = sum([len(name) + len(value) for name, value in headers]) + _HEADER_OVERHEAD * len(headers)
+    size = sum([len(name) + len(value) for name, value in headers]) + HEADER_OVERHEAD * len(headers)
     size += len(scope.get("query_string", b"")) + len(scope["path"])
     if size > settings.max_header_bytes:
         message = f"Bad request: the head has more than {settings.max_header_bytes} bytes (setting max_header_bytes)"

@@ -50,6 +50,12 @@ class Direct(Protocol):
         ...
 
 
+class Waiting(Protocol):
+    """What can be ended from outside: a cancel scope, or a `Stopper`."""
+
+    def cancel(self) -> object: ...
+
+
 class Attachment:
     """A carrier and the coroutine that serves it.
 
@@ -75,8 +81,8 @@ class Attachment:
         "_left",
         "_limit_bytes",
         "_pen",
-        "_scope",
         "_session",
+        "_waiting",
         "_write_through",
         "_written",
         "busy",
@@ -89,7 +95,7 @@ class Attachment:
 
     def __init__(self, carrier: Carrier, session: Attachable) -> None:
         self.carrier = carrier
-        self._scope: anyio.CancelScope | None = None
+        self._waiting: Waiting | None = None
         self.write: Write | None = None
         self._session = session
         self._bell: Callable[[], object] | None = None
@@ -110,19 +116,16 @@ class Attachment:
         self.fenced = False
         self.is_cut = False
 
-    @property
     def scope(self) -> anyio.CancelScope:
-        """What whoever serves it waits in."""
-        if self._scope is None:
-            self._scope = anyio.CancelScope()
-            if self.is_cut:
-                self._scope.cancel()
-        return self._scope
+        """What whoever serves it waits in from now on."""
+        self._waiting = scope = anyio.CancelScope()
+        if self.is_cut:
+            scope.cancel()
+        return scope
 
-    @scope.setter
-    def scope(self, scope: anyio.CancelScope) -> None:
-        # It goes on in another way, which can be cut again.
-        self._scope, self.is_cut = scope, False
+    def waits_in(self, waiting: Waiting) -> None:
+        """It goes on in another way, which can be cut again."""
+        self._waiting, self.is_cut = waiting, False
 
     @property
     def writes(self) -> bool:
@@ -146,8 +149,8 @@ class Attachment:
 
     def _stop(self) -> None:
         self.is_cut = True
-        if self._scope is not None:
-            self._scope.cancel()
+        if self._waiting is not None:
+            self._waiting.cancel()
 
     def _write_all(self) -> None:
         """Write all that waits; a task goes on with what has to wait itself.
@@ -314,17 +317,16 @@ class Attachment:
             await self._rung()
 
     async def wait_unless(self, gone: Callable[[], Awaitable[None]]) -> bool:
-        """`wait`, unless something else happens first: whether it did not."""
-        if self._is_due():
+        """`wait`, unless something else happens first: whether it did not. One that is cut does not wait."""
+        if self._is_due() or self.is_cut:
             return True
-        with anyio.CancelScope() as scope:
-            self._bell = scope.cancel
-            try:
-                await gone()
-            finally:
-                self._bell = None
-            return False
-        return True
+        self._waiting = stopper = Stopper()
+        self._bell = stopper.stop
+        try:
+            await stopper.run(gone)
+        finally:
+            self._bell = self._waiting = None
+        return stopper.is_stopped
 
     def _is_due(self) -> bool:
         return self.over or (not self.busy and self._session.has_packets(self))

@@ -21,6 +21,10 @@ class Bodies:
         self.used_bytes = 0
         self._limit_bytes = limit_bytes
 
+    def has_room_for(self, size: int) -> bool:
+        """Whether a body of so many bytes may come."""
+        return self.used_bytes + size <= self._limit_bytes
+
     @contextmanager
     def one(self) -> Generator[Callable[[int], None]]:
         """While a body is read and worked on; yields what is to be called with the size of each piece.
@@ -32,7 +36,7 @@ class Bodies:
 
         def add(size: int) -> None:
             nonlocal mine
-            if self.used_bytes + size > self._limit_bytes:
+            if not self.has_room_for(size):
                 message = "the server has too many bodies to read (setting max_bodies)"
                 raise RequestRefused(ErrorCode.FORBIDDEN, message, status=503)
             self.used_bytes += size

@@ -41,6 +41,8 @@ class Stopper:
         elif self._task is not None:
             self._task.cancel()
 
+    cancel = stop
+
     async def run(self, function: Callable[[], Awaitable[None]]) -> None:
         """Run it to its end, or until it is stopped."""
         task = self._task = running_task()

@@ -20,11 +20,9 @@ from ..http import BASE_HEADERS, encode_headers, refusal_body, refusal_of, retry
 from ..polling import (
     TEXT,
     answer_poll,
-    packets_of_counting,
-    packets_of_plain,
     seconds_to_hold,
     take_answer,
-    without_probes,
+    take_body,
 )
 from ..request import Head as RequestHead
 from ..request import check_head, check_origin, cors_headers, host_of
@@ -173,18 +171,10 @@ class Polls:
     # -- a POST
 
     def _bring(self, session: LiveSession, body: bytes, more: list[tuple[bytes, bytes]]) -> bool:
-        if session.counting:
-            attach, packets = packets_of_counting(body)
-            if attach.carrier is not None:
-                return False
-            self.endpoint.table.find(session.sid, key=attach.key)
-            packets, received = without_probes(session, packets), attach.received
-        else:
-            verdict = admit_plain("post", transport=session.transport, busy=session.is_posting)
-            if verdict is not Verdict.ADMIT:
-                return False
-            packets, received = packets_of_plain(session, body), None
-        carrier = session.bring(received=received)
+        brought = take_body(self.endpoint.table, session, body)
+        if brought is None:
+            return False
+        carrier, packets = brought
         if session.receive_now(carrier, packets):
             self.answer_post(session, more)
         else:

@@ -153,7 +153,7 @@ class _Streaming:
         whole = False
         try:
             await self._send(dict(start))
-            with attachment.scope:
+            with attachment.scope():
                 await _send_piece(self._send, self._stream.prelude)
                 attachment.begin(self._write, limit_bytes=min(PIECE_BYTES, self._limit), ends=True)
                 await disconnected(receive, self._be_enough)
@@ -162,10 +162,9 @@ class _Streaming:
                 # The client asks for the next one as soon as it has the end of this.
                 session.poll_answered(attachment)
                 patience = _LAST_WORD if session.life is Life.CLOSED else self._patience
-                with Patience(session.host, patience) as watch:
-                    attachment.scope = watch.scope
-                    await self._send({"type": "http.response.body", "body": b""})
-                    whole = True
+                watch = Patience(session.host, patience)
+                attachment.waits_in(watch)
+                whole = await watch.run(lambda: self._send({"type": "http.response.body", "body": b""}))
         except OSError:
             pass  # The client left before the first byte or the last.
         finally:

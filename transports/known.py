@@ -1,0 +1,115 @@
+"""Requests that go on with a session that is there: nearly all of them, and most are like the one before.
+
+What can be decided at a glance is decided here, as transports/request.py decides it; what is unusual is left to that.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from starlette.types import Scope
+
+from ..engine.errors import RequestRefused
+from ..engine.live import LiveSession
+from ..engine.server import SessionTable
+from .request import ATTACH_HEADER, HEADER_OVERHEAD, Head, check_origin, cors_headers, host_of
+
+__all__ = ["Known", "Visit"]
+
+_ATTACH = ATTACH_HEADER.encode()
+# The headers that decide whether a page may ask, and what it is answered besides.
+_ASKED = frozenset(
+    (b"host", b"origin", b"sec-fetch-site", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto")
+)
+# A server that has met more of them has been made to, or forgets the rare ones.
+_MOST_JUDGED = 1_000
+
+
+class Visit(NamedTuple):
+    """Such a request.
+
+    Attributes:
+        attach: A counting peer's, of a GET.
+        headers: What an answer to its page says besides.
+    """
+
+    session: LiveSession
+    attach: str
+    headers: dict[str, str]
+
+
+class Known:
+    """Knows them, of one endpoint.
+
+    Args:
+        table: The sessions.
+    """
+
+    __slots__ = ("_judged", "_table")
+
+    def __init__(self, table: SessionTable) -> None:
+        self._table = table
+        # What else decides is the settings, which stay. None for what has to be looked at.
+        self._judged: dict[object, dict[str, str] | None] = {}
+
+    def look(self, scope: Scope) -> Visit | None:
+        """The poll or the POST that a request to our own path is; None for all that is not clear."""
+        table = self._table
+        if scope["type"] != "http" or scope["method"] not in ("GET", "POST"):
+            return None
+        query: bytes = scope.get("query_string", b"")
+        session = self._session(query, is_post=scope["method"] == "POST")
+        if session is None or table.is_closing:
+            return None
+        settings = table.settings
+        headers, attach = scope["headers"], b""
+        if headers.__class__ is not list:
+            return None
+        size = len(query) + len(scope["path"])
+        asked: list[bytes] = []
+        for name, value in headers:
+            size += len(name) + len(value) + HEADER_OVERHEAD
+            if name in _ASKED:
+                asked += (name, value)
+            elif name == _ATTACH:
+                attach = value
+        if size > settings.max_header_bytes or (session.counting and scope["method"] == "GET" and not attach):
+            return None
+        client = scope.get("client") if settings.trusted_proxies else None
+        key = (client and client[0], *asked)
+        more = self._judged[key] if key in self._judged else self._judge(key, scope)
+        if more is None:
+            return None
+        session.check_time()
+        if session.sid not in table.sessions:
+            return None
+        return Visit(session, attach.decode("latin-1"), more)
+
+    def _session(self, query: bytes, *, is_post: bool) -> LiveSession | None:
+        if b"%" in query or b"+" in query:
+            return None
+        pairs = [pair.split(b"=", 1) for pair in query.split(b"&")]
+        fields = {pair[0]: pair[-1] for pair in pairs}
+        if fields.get(b"transport") != b"polling" or fields.get(b"EIO") != b"4" or len(fields) != len(pairs):
+            return None
+        session = self._table.sessions.get(fields.get(b"sid", b"").decode("latin-1"))
+        if session is None or session.identity is not None:
+            return None
+        counting = fields.get(b"holdfast") == b"1"
+        if session.counting != counting:
+            return None
+        # A POST of a counting peer brings, whatever carries the session.
+        may = "polling" in self._table.settings.transports or (counting and is_post)
+        return session if may else None
+
+    def _judge(self, key: object, scope: Scope) -> dict[str, str] | None:
+        settings, head = self._table.settings, Head(scope)
+        try:
+            check_origin(head, settings, host=host_of(scope, head, settings))
+            more = cors_headers(head, settings)
+        except RequestRefused:
+            more = None
+        if len(self._judged) >= _MOST_JUDGED:
+            self._judged.clear()
+        self._judged[key] = more
+        return more
