@@ -19,6 +19,7 @@ from ..engine.server import SessionTable
 from ..engine.session import Carrier, CloseReason, Verdict, admit_plain
 from ..engine.settings import Settings
 from ..engine.wire.handshake import Attach, decode_attach
+from ..engine.wire.message import SEPARATOR
 from ..engine.wire.packet import Packet, PacketType
 from ..engine.wire.payload import decode_payload_bytes, encode_payload
 from .http import Patience, disconnected, opening_headers, read_body, send_nothing, send_response
@@ -42,6 +43,9 @@ __all__ = [
 ]
 
 TEXT = "text/plain; charset=UTF-8"
+
+_MESSAGE = PacketType.MESSAGE.value.encode()
+_SEPARATOR = SEPARATOR.encode()
 
 
 async def serve_poll(
@@ -275,13 +279,13 @@ async def go_on_posting(
         or message.get("more_body", False)
         or len(body) > session.max_payload
         or not table.bodies.has_room_for(len(body))
-        or (brought := take_body(table, session, body)) is None
+        or (left := take_body(table, session, body)) is None
     ):
         return _received_again(rest, message, receive)
-    if not session.receive_now(*brought):
+    if left:
         with table.bodies.one() as count, session.posting():
             count(len(body))
-            await session.receive_rest(*brought)
+            await session.receive_rest(*left)
     answer = session.answer_to_post().encode() if session.counting else b"ok"
     await send_response(send, answer, headers=headers, content_type="text/html")
     return None
@@ -289,21 +293,31 @@ async def go_on_posting(
 
 def take_body(
     table: SessionTable, session: LiveSession, body: bytes
-) -> tuple[Carrier, Iterator[Packet]] | None:
-    """What a POST brings, and the carrier for it; None for a counting peer's that attaches something by it.
+) -> tuple[Carrier, Iterator[Packet]] | tuple[()] | None:
+    """Take what a POST brings, as far as there is nothing to wait for.
+
+    Returns:
+        What is left for `LiveSession.receive_rest`; None for a counting peer's that attaches something by it, of which
+        nothing is taken.
 
     Raises:
         RequestRefused, RemoteProtocolError: it may not come, or the session has been closed for it.
     """
     if not session.counting:
         _admit("post", session, busy=session.is_posting)
+        if body[:1] == _MESSAGE and _SEPARATOR not in body and body.isascii():
+            # What most are.
+            carrier = session.bring()
+            return () if session.receive_message(body[1:].decode()) else (carrier, iter(()))
         packets = packets_of_plain(session, body)
-        return session.bring(), packets
-    attach, packets = packets_of_counting(body)
-    if attach.carrier is not None:
-        return None
-    table.find(session.sid, key=attach.key)
-    return session.bring(received=attach.received), without_probes(session, packets)
+        carrier = session.bring()
+    else:
+        attach, packets = packets_of_counting(body)
+        if attach.carrier is not None:
+            return None
+        table.find(session.sid, key=attach.key)
+        carrier, packets = session.bring(received=attach.received), without_probes(session, packets)
+    return () if session.receive_now(carrier, packets) else (carrier, packets)
 
 
 def _received_again(rest: Begun | None, message: Message | None, receive: Receive) -> Receive:

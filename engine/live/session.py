@@ -815,9 +815,12 @@ class LiveSession:
 
     def detach(self, attachment: Attachment, reason: CloseReason = CloseReason.TRANSPORT_CLOSE) -> None:
         """The carrier is over; idempotent. A plain peer that loses a carrier that can write loses its session."""
-        self._attachments.pop(attachment.carrier, None)
+        known = self._attachments.pop(attachment.carrier, None)
         if self._core.detach(attachment.carrier, now=self.host.now(), reason=reason):
             self._lose(reason)
+        elif known is None or self._core.life is _OPEN:
+            # It was not what carries the session, and nobody waits for its end.
+            return
         self._settle()
 
     def poll_answered(self, attachment: Attachment) -> None:

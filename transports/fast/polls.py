@@ -171,15 +171,14 @@ class Polls:
     # -- a POST
 
     def _bring(self, session: LiveSession, body: bytes, more: list[tuple[bytes, bytes]]) -> bool:
-        brought = take_body(self.endpoint.table, session, body)
-        if brought is None:
+        left = take_body(self.endpoint.table, session, body)
+        if left is None:
             return False
-        carrier, packets = brought
-        if session.receive_now(carrier, packets):
-            self.answer_post(session, more)
-        else:
+        if left:
             self._protocol.exchange = post = _Post(self)
-            session.host.begin_aside(post.go_on, session, carrier, packets, more)
+            session.host.begin_aside(post.go_on, session, *left, more)
+        else:
+            self.answer_post(session, more)
         return True
 
     def answer_post(self, session: LiveSession, more: list[tuple[bytes, bytes]]) -> None:
