@@ -93,11 +93,11 @@ class DurableRunner(Runner):
 
     __slots__ = ()
 
-    def push_event(self, event: EventReceived, size_bytes: int) -> None:
+    def push_event(self, event: EventReceived, size_bytes: int, memory_bytes: int) -> None:
         # It has its own type only here: `EventReceived` is made for each event of every session.
         numbered = _Event(*event)
         numbered.delivery = _session_of(self._member).claim()
-        super().push_event(numbered, size_bytes)
+        super().push_event(numbered, size_bytes, memory_bytes)
 
     def _turn(self, task: Task | None) -> Coroutine[Any, Any, None]:
         # Each has its delivery round it.

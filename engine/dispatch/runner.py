@@ -60,6 +60,7 @@ class Connecting(NamedTuple):
 class _Received(NamedTuple):
     event: EventReceived
     size_bytes: int
+    memory_bytes: int
 
 
 class _Disconnect(NamedTuple):
@@ -156,8 +157,14 @@ class Runner:
         self._end_turn()
         return None
 
-    def push_event(self, event: EventReceived, size_bytes: int) -> None:
-        self._push(new_tuple(_Received, (event, size_bytes)))
+    def push_event(self, event: EventReceived, size_bytes: int, memory_bytes: int) -> None:
+        """Let its handler have it in its turn.
+
+        Args:
+            size_bytes: What it came as.
+            memory_bytes: What it takes as long as it waits.
+        """
+        self._push(new_tuple(_Received, (event, size_bytes, memory_bytes)))
 
     def drop_events(self) -> str:
         """See `Backlog`: the events that wait for their turn."""
@@ -167,7 +174,7 @@ class Runner:
             if isinstance(job, _Received):
                 dropped += 1
                 self._dropped(job.event)
-                self._member.session.event_taken(job.size_bytes)
+                self._member.session.event_taken(job.size_bytes, job.memory_bytes)
             else:
                 self._queue.append(job)
         name, namespace = self._member.session.live.name, self._member.registry.name
@@ -209,12 +216,12 @@ class Runner:
             job = queue[0]
             if not isinstance(job, _Received):
                 return self._run()
-            event, size = job
+            event, size, memory = job
             handler = self._simple(event)
             if handler is None:
                 return self._run()
             queue.popleft()
-            self._member.session.event_taken(size)
+            self._member.session.event_taken(size, memory)
             rest = self._try(handler, event, task)
             if rest is not None:
                 return self._run(rest)
@@ -284,7 +291,7 @@ class Runner:
                             self._member.registry.hold()
                             session.live.host.spawn(self._run_beside, handler, job)
                         else:
-                            session.event_taken(job.size_bytes)
+                            session.event_taken(job.size_bytes, job.memory_bytes)
                             await self._handle(handler, job.event)
                 except BaseException as error:
                     await session.live.host.go_on_after(error)
@@ -339,7 +346,7 @@ class Runner:
             await self._handle(handler, job.event)
         finally:
             # Only now: what runs counts as waiting, so that a peer cannot start any number of them.
-            self._member.session.event_taken(job.size_bytes)
+            self._member.session.event_taken(job.size_bytes, job.memory_bytes)
             self._member.registry.release()
 
     # -- connect and disconnect

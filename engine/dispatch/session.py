@@ -15,6 +15,7 @@ from ..subprotocols.socketio import AckReceived, ConnectRequested, EventReceived
 from ..wire.codec import Codec
 from ..wire.message import Message
 from ..wire.socketio import SocketPacket, SocketPacketType
+from .backlog import memory_of
 from .complaints import Complaints
 from .membership import Life, Membership
 from .registry import Registries, Registry
@@ -24,6 +25,9 @@ __all__ = ["EventSession"]
 
 # Bytes in a second that an uplink has at least.
 _SLOWEST = 50_000
+
+# Up to so much of one session, what waits counts as the bytes that came: nearly always it runs in the same moment.
+_LITTLE = 2_000
 
 logger = logging.getLogger("holdfast.dispatch")
 
@@ -55,6 +59,7 @@ class EventSession:
         "_timer",
         "_waiting",
         "_waiting_bytes",
+        "_waiting_memory",
         "awaited_acks",
         "live",
         "protocol",
@@ -86,6 +91,7 @@ class EventSession:
         self._closed = False
         self._waiting = 0
         self._waiting_bytes = 0
+        self._waiting_memory = 0
         self._incoming_bytes = 0
         # More than these wait: it is behind.
         self._many = settings.max_pending_events / 10
@@ -171,15 +177,19 @@ class EventSession:
                 "too many events wait for their handlers (settings max_pending_events and max_pending_event_bytes)"
             )
             return
+        memory = size_bytes
+        if self._waiting_bytes > _LITTLE:
+            memory = max(memory, memory_of(event.args))
         backlog = self._registries.backlog
-        backlog.used_bytes += size_bytes
-        if backlog.used_bytes > backlog.limit_bytes and not backlog.has_room(self._waiting_bytes):
-            backlog.used_bytes -= size_bytes
+        backlog.used_bytes += memory
+        self._waiting_memory += memory
+        if backlog.used_bytes > backlog.limit_bytes and not backlog.has_room(self._waiting_memory):
+            backlog.used_bytes -= memory
             self._fail(
                 "too many events of all clients wait for their handlers (setting total_pending_event_bytes)"
             )
             return
-        runner.push_event(event, size_bytes)
+        runner.push_event(event, size_bytes, memory)
 
     def _is_too_much(self) -> bool:
         settings = self.settings
@@ -229,13 +239,14 @@ class EventSession:
         else:
             self._fail(f"an attachment did not come within {seconds:.3g} s (setting attachment_timeout)")
 
-    def event_taken(self, size_bytes: int) -> None:
+    def event_taken(self, size_bytes: int, memory_bytes: int) -> None:
         """A handler begins with an event that waited, or it is dropped."""
         was_behind = self._waiting > self._many or self._waiting_bytes > self._many_bytes
         self.live.message_taken()
         self._waiting -= 1
         self._waiting_bytes -= size_bytes
-        self._registries.backlog.used_bytes -= size_bytes
+        self._waiting_memory -= memory_bytes
+        self._registries.backlog.used_bytes -= memory_bytes
         if was_behind and not self.is_behind:
             self.live.caught_up()
 

@@ -112,9 +112,9 @@ class Settings:
             is read no faster, and who sends more of what carries no message is ended.
         max_pending_events: Events of one session that may wait for their handlers.
         max_pending_event_bytes: Bytes of those events, as they came.
-        total_pending_event_bytes: Bytes of the events of all sessions that wait for their handlers. Beyond it, what
-            clients have said that have left is dropped, and a session of which more than its share waits is at its own
-            limit.
+        total_pending_event_bytes: Bytes of memory for the events of all sessions that wait for their handlers. Beyond
+            it, what clients have said that have left is dropped, and a session of which more than its share waits is at
+            its own limit.
         max_namespaces_per_session: Namespaces that one session may be connected to.
         max_rooms_per_socket: Rooms that one socket may be in.
         max_pending_acks: Acknowledgements that one session's events may wait for.

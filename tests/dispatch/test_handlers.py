@@ -550,7 +550,7 @@ async def test_binary_answer_of_a_slow_peer_waits_for_room() -> None:
 
 
 async def test_what_waits_for_handlers_is_bounded_for_all_together() -> None:
-    io = Events(Settings(total_pending_event_bytes=10_000))
+    io = Events(Settings(total_pending_event_bytes=11_000))
 
     @io.on("hang")
     async def hang(socket: Socket, *args: object) -> None:
@@ -573,10 +573,30 @@ async def test_what_waits_for_handlers_is_bounded_for_all_together() -> None:
     assert third.session.is_open
 
 
+async def test_what_waits_counts_as_what_it_is_in_memory() -> None:
+    io = Events(Settings(total_pending_event_bytes=1_000_000))
+
+    @io.on("hang")
+    async def hang(socket: Socket, *args: object) -> None:
+        await anyio.sleep_forever()
+
+    # Nine thousand bytes, which become two hundred thousand.
+    said = f'2["hang",[{",".join(["[]"] * 3_000)}]]'
+    first, other = [await Wire(io).connect() for _ in range(2)]
+    first.send(*[said] * 4)
+    # Beyond the bound each session may have half of it.
+    other.send(*[said] * 2)
+    assert (first.session.is_open, other.session.is_open) == (True, True)
+    other.send(*[said] * 2)
+    with pytest.raises(Idle):
+        await other.receive()
+    assert (first.session.is_open, other.session.ended_with()) == (True, CloseReason.BUFFER_FULL)
+
+
 async def test_what_clients_have_said_that_left_makes_way_oldest_first(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    io = Events(Settings(total_pending_event_bytes=10_000))
+    io = Events(Settings(total_pending_event_bytes=11_000))
     gate = anyio.Event()
     handled: list[str] = []
 
