@@ -453,10 +453,13 @@ async def close_unknown(receive: Receive, send: Send) -> None:
 async def refuse(scope: Scope, send: Send, refused: RequestRefused, headers: Mapping[str, str]) -> None:
     """Answer a request, or a WebSocket that was not accepted, with Engine.IO's error object."""
     logger.info("request refused with code %d: %r", refused.code, refused.message)
-    if scope["type"] == "websocket":
-        await _deny(scope, send, refused)
-    else:
-        await send_refusal(send, refused, headers=headers)
+    try:
+        if scope["type"] == "websocket":
+            await _deny(scope, send, refused)
+        else:
+            await send_refusal(send, refused, headers=headers)
+    except OSError:
+        pass  # The client has left.
 
 
 async def _deny(scope: Scope, send: Send, refused: RequestRefused) -> None:

@@ -966,6 +966,9 @@ class LiveSession:
             if self._on_end is not None:
                 self._on_end(self)
             self.candidates.cut()
+            if not self.counting:
+                for arrival in self._arrivals:
+                    arrival.scope.cancel()
             if attachments:
                 self.host.call_later(_LAST_WORDS, self._cut)
         self._schedule()

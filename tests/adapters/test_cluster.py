@@ -252,7 +252,7 @@ async def test_answers_that_come_from_whom_nobody_knew_are_kept() -> None:
     found = await one.fetch_sockets()
     assert ([remote.id for remote in found], found.missing) == ([peer.ids["/"]], {"?"})
     with pytest.raises(AckTimeout) as info:
-        await one.server_side_emit_with_ack("x", timeout=0.1)
+        await one.server_side_emit_with_ack("x", timeout=0.5)
     assert (info.value.answers, info.value.missing) == (["yes"], {"?"})
 
 

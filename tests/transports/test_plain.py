@@ -694,6 +694,22 @@ async def test_requests_after_the_upgrade_are_refused_and_the_session_unharmed()
         assert await socket.receive() == "4hello"
 
 
+async def test_poll_that_is_refused_late_and_has_left_meanwhile_is_nobodys_failure(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with plain_site() as plain:
+        sid = await plain.open()
+        socket = await plain.upgrade(sid)
+        poll = plain.poll(sid)
+        await settled()
+        poll.disconnect()
+        await plain.clock.advance(0.1)
+        await settled()
+        assert not [record for record in caplog.records if record.levelname == "ERROR"]
+        socket.send("4hello")
+        assert await socket.receive() == "4hello"
+
+
 async def test_poll_that_overtook_the_upgrade_is_refused() -> None:
     async with plain_site() as plain:
         sid = await plain.open()
@@ -822,9 +838,10 @@ async def test_session_that_ends_during_the_probe_closes_the_websocket() -> None
         socket = await plain.websocket(sid)
         socket.send("2probe")
         await socket.receive()
+        unproven = await plain.websocket(sid)
         await plain.post(sid, "1").text()
-        socket.send("5")
-        await socket.closed()
+        for late in (socket, unproven):
+            assert await late.closed() == 1002
         assert not plain.site.engine.table.sessions
 
 
