@@ -136,6 +136,17 @@ class Endpoint:
         elif rest:
             await self._serve_file(scope, receive, send, rest)
         else:
+            visit = self._known.look(scope)
+            if visit is not None:
+                try:
+                    left = await self._go_on(visit, scope, receive, send)
+                except (RequestRefused, RemoteProtocolError) as error:
+                    await self._refuse(error, scope, send)
+                    return
+                if left is None:
+                    return
+                # To be looked at more closely, from its beginning.
+                receive = left
             carried = await self.answer(scope, receive, send)
             if carried is not None:
                 # Nothing else of the request stays on the stack for as long as the WebSocket is there.
@@ -286,12 +297,6 @@ class Endpoint:
         self, scope: Scope, receive: Receive, send: Send
     ) -> tuple[LiveSession, Attachment] | None:
         """Serve a request; what comes after it, if it was a WebSocket that carries a session now."""
-        visit = self._known.look(scope)
-        if visit is not None:
-            left = await self._go_on(visit, scope, receive, send)
-            if left is None:
-                return None
-            receive = left
         served = await self._begin(scope, receive, send)
         if served is None or isinstance(served, tuple):
             return served
@@ -305,20 +310,17 @@ class Endpoint:
         self.table.counters.refuse(error)
         await refuse(scope, send, refusal_of(error), cors_headers(Head(scope), self.table.settings))
 
-    async def _go_on(self, visit: Visit, scope: Scope, receive: Receive, send: Send) -> Receive | None:
-        """Answer such a request; what receives it from its beginning, if it is to be looked at more closely."""
+    def _go_on(
+        self, visit: Visit, scope: Scope, receive: Receive, send: Send
+    ) -> Coroutine[Any, Any, Receive | None]:
         session, attach, headers = visit
         table, asked = self.table, None
-        try:
-            if scope["method"] == "POST":
-                return await go_on_posting(table, session, receive, send, headers)
-            if session.counting:
-                asked = decode_attach(attach)
-                table.find(session.sid, key=asked.key)
-            await go_on_polling(session, asked, receive, send, headers, table.settings)
-        except (RequestRefused, RemoteProtocolError) as error:
-            await self._refuse(error, scope, send)
-        return None
+        if scope["method"] == "POST":
+            return go_on_posting(table, session, receive, send, headers)
+        if session.counting:
+            asked = decode_attach(attach)
+            table.find(session.sid, key=asked.key)
+        return go_on_polling(session, asked, receive, send, headers, table.settings)
 
     async def _begin(
         self, scope: Scope, receive: Receive, send: Send
