@@ -4,8 +4,9 @@ from .attachment import Attachment
 from .bodies import Bodies
 from .handshake import Handshake, RequestHeaders, SocketHandshake
 from .identity import Identity
+from .intake import SessionHandler
 from .permission import Allowed, AllowRequest, Permission
-from .session import OVERTAKING, Arrival, LiveSession, SessionHandler, short_hash
+from .session import OVERTAKING, Arrival, LiveSession, short_hash
 from .sockjs import LiveSockJS
 from .stats import Counters, Stats
 from .unused import Unused

@@ -10,9 +10,9 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from typing import Literal, Protocol
+from typing import Literal
 
 import anyio
 from anyio.lowlevel import checkpoint
@@ -21,24 +21,21 @@ from ..errors import (
     ErrorCode,
     LimitExceeded,
     MessageTooLarge,
-    MissingMessages,
     RemoteProtocolError,
     SessionClosed,
     StaleAttach,
 )
-from ..hands import Hands, Turn, whole
 from ..host import Event, Host, Timer, make_event
 from ..session import Budget, Carrier, CloseReason, Life, Role, ServerSession, kept_bytes
 from ..wire.message import Message
-from ..wire.packet import Packet
 from .attachment import Attachment
 from .candidates import Candidates
 from .handshake import Handshake
 from .identity import Identity
-from .rate import Rate
+from .intake import TURN, Intake, SessionHandler
 from .stats import Counters
 
-__all__ = ["LiveSession", "SessionHandler", "short_hash"]
+__all__ = ["Arrival", "LiveSession", "short_hash"]
 
 logger = logging.getLogger("holdfast.session")
 
@@ -57,42 +54,12 @@ _PAUSE = 5.0
 _RENEWAL = 10.0
 # How many volatile events wait where the newest are wanted.
 _MOST_LATEST = 16
-# How many packets are taken before others have their turn, and how many bytes, in powers of two, count as one more.
-_TURN = 100
-_WEIGHT_SHIFT = 10
 _OPEN, _CLOSED = Life.OPEN, Life.CLOSED
-# How long reading may be held up for an application that is behind, and what each message that it takes gives back of
-# that. Pongs, and the acknowledgements that handlers wait for, stand behind what is not read.
-_PACE = 1.0
-_PACE_PER_MESSAGE = 0.0002
 
 
 def short_hash(secret: str) -> str:
     """What stands in logs for a secret."""
     return hashlib.sha256(secret.encode()).hexdigest()[:8]
-
-
-class SessionHandler(Protocol):
-    """What runs above a session. Calls come in order and must not wait."""
-
-    def message_received(self, data: str | bytes) -> None:
-        """One message. `RemoteProtocolError` closes the session with "parse error"."""
-        ...
-
-    def session_closed(self, reason: CloseReason) -> None:
-        """The session is over; called once."""
-        ...
-
-    @property
-    def is_behind(self) -> bool:
-        """Whether much of what it was given still waits. When that ends, it calls `LiveSession.caught_up`, and for each
-        message that it has taken, `LiveSession.message_taken`."""
-        ...
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether what it was given is being worked on, and will come to an end by itself."""
-        ...
 
 
 class Arrival:
@@ -117,7 +84,7 @@ class Arrival:
             yield self
 
 
-class LiveSession:
+class LiveSession(Intake):
     """One peer, as its application sees it.
 
     Attributes:
@@ -126,14 +93,11 @@ class LiveSession:
         counting: Whether positions were negotiated.
         codec: What was negotiated; None for a plain peer, recognised by its first packet.
         request: The request that opened the session.
-        host: What runs tasks and timers for it.
         max_payload: The largest message in bytes that is taken from the peer.
         max_carriers: How many may serve it at once.
         when_full: What `send` does while there is no room.
         end_code: The protocol's error code that the session ended with, if it did.
         close_code: What a plain peer's WebSocket is closed with for it.
-        begins_at_once: Whether what is given to `begin` now runs before anything else does: what is handed on is all
-            that has arrived, and a task is free.
         candidates: The streams that are not to be attached yet.
         identity: Whose it is; None where the application has no word on that.
     """
@@ -143,34 +107,22 @@ class LiveSession:
         "__weakref__",
         "_arrivals",
         "_attachments",
-        "_begins",
-        "_caught_up",
-        "_core",
         "_counters",
         "_ended",
-        "_hands",
         "_is_ended",
         "_is_lost",
-        "_is_receiving",
-        "_is_unsettled",
         "_latest",
         "_on_end",
-        "_pace",
         "_posting",
-        "_rate",
         "_room",
-        "_taken",
         "_through",
         "_timer",
         "_timer_at",
         "_was_open",
-        "begins_at_once",
         "candidates",
         "close_code",
         "codec",
         "end_code",
-        "handler",
-        "host",
         "identity",
         "key",
         "max_carriers",
@@ -197,42 +149,29 @@ class LiveSession:
         counters: Counters | None = None,
         identity: Identity | None = None,
     ) -> None:
+        super().__init__(core, host, max_events_per_second)
         self.sid = sid
         self.key = key
         self.codec = codec
         self.request = request
-        self.host = host
         self.max_payload = max_payload
         self.when_full = when_full
         self.max_carriers = max_carriers
         self.name = short_hash(sid)
-        self.handler: SessionHandler | None = None
         self.end_code: int | None = None
         self.close_code = 1000
         self._ended: Event | None = None
         self._is_ended = False
         self.candidates = Candidates(self)
         self.identity = identity
-        self._core = core
         self._counters = counters or Counters()
         # A counting session that has lost its carrier; between two polls it has not.
         self._is_lost = False
         self._attachments: dict[Carrier, Attachment] = {}
-        # While messages are handed on, nothing is written: all that they lead to at once goes out together.
-        self._is_receiving = False
-        self.begins_at_once = False
-        # Whether anything was changed meanwhile.
-        self._is_unsettled = False
-        self._begins: list[Turn] | None = None
-        self._hands: Hands | None = None
         self._timer: Timer | None = None
         self._timer_at: float | None = None
         self._room: Event | None = None
         self._latest: deque[tuple[Message, ...]] | None = None
-        self._caught_up: Event | None = None
-        self._pace = _PACE
-        self._rate = Rate(max_events_per_second, now=host.now())
-        self._taken = 0
         self._through = 0
         self._was_open = True
         self._arrivals: list[Arrival] = []
@@ -282,10 +221,6 @@ class LiveSession:
         writer = self._core.writer
         attachment = None if writer is None else self._attachments.get(writer)
         return attachment is not None and not attachment.busy and self.has_room
-
-    @property
-    def is_open(self) -> bool:
-        return self._core.life is Life.OPEN
 
     @property
     def life(self) -> Life:
@@ -431,7 +366,7 @@ class LiveSession:
         """
         if self._write_through(messages):
             self._through += 1
-            if not self._through % _TURN:
+            if not self._through % TURN:
                 # Others have their turn, whoever sends without end.
                 await checkpoint()
         else:
@@ -590,195 +525,6 @@ class LiveSession:
         attachment = Attachment(carrier, self)
         self._attachments[carrier] = attachment
         return attachment
-
-    def receive(self, carrier: Carrier, packets: Iterable[Packet]) -> None:
-        """Take what arrived on a carrier, and hand its messages to the application.
-
-        Raises:
-            MissingMessages: end this carrier; the session lives.
-            RemoteProtocolError: the session has been closed with "parse error".
-        """
-        packets = iter(packets)
-        while not self._receive(carrier, packets, stop=False):
-            self._taken = 0
-
-    def receive_now(self, carrier: Carrier, packets: Iterator[Packet]) -> bool:
-        """`receive_at_pace`, as far as there is nothing to wait for.
-
-        Returns:
-            Whether that was all. If not, `receive_rest` of the same packets comes before more are taken.
-
-        Raises:
-            MissingMessages, RemoteProtocolError: as `receive`.
-        """
-        is_all = self._receive(carrier, packets, stop=self._pace > 0)
-        # What a server has queued comes without a pause between, so a turn may be made of many small messages.
-        return is_all and self._taken < _TURN and self._rate.left >= 0
-
-    async def receive_at_pace(self, carrier: Carrier, packets: Iterator[Packet]) -> None:
-        """`receive`, and `pace` wherever the application is behind; others have their turn between many packets.
-
-        Returns only when more may come (setting ``max_events_per_second``).
-
-        Raises:
-            MissingMessages, RemoteProtocolError: as `receive`.
-        """
-        if not self.receive_now(carrier, packets):
-            await self.receive_rest(carrier, packets)
-
-    async def receive_rest(self, carrier: Carrier, packets: Iterator[Packet]) -> None:
-        """What `receive_now` has left, as `receive_at_pace`."""
-        is_all = False
-        while not is_all:
-            if self._rate.left < 0:
-                await self._slow_down()
-            await self.pace()
-            await checkpoint()
-            self._taken = 0
-            is_all = self._receive(carrier, packets, stop=self._pace > 0)
-        if self._rate.left < 0:
-            await self._slow_down()
-
-    def brought_nothing(self) -> None:
-        """Of the message that is being taken nobody has any use."""
-        self._rate.spare -= 1
-
-    async def _slow_down(self) -> None:
-        seconds = self._rate.pause()
-        if seconds and self.is_open:
-            await self.host.sleep(seconds)
-            self._rate.renew(self.host.now())
-
-    def _receive(self, carrier: Carrier, packets: Iterator[Packet], *, stop: bool) -> bool:
-        """Whether these were all, or the session is over. If not, call it again."""
-        core, handler = self._core, self.handler
-        now = self.host.now()
-        taken, idle, weight, more = 0, 0, self._taken, False
-        self._is_receiving = True
-        try:
-            for packet in packets:
-                taken += 1
-                weight += 1 + (len(packet.data) >> _WEIGHT_SHIFT)
-                message = core.receive(carrier, packet, now=now)
-                if message is not None and handler is not None:
-                    handler.message_received(message)
-                    if stop and handler.is_behind:
-                        more = True
-                        break
-                else:
-                    idle += 1
-                # After the end nothing counts, so it is not decoded either.
-                if weight >= _TURN or core.life is _CLOSED:
-                    more = core.life is not _CLOSED
-                    break
-            self._taken = weight
-            rate = self._rate
-            rate.left -= taken
-            rate.spare -= idle
-            if (rate.left < 0 or rate.spare < 0) and core.life is not _CLOSED:
-                rate.renew(now)
-        except RemoteProtocolError as error:
-            self._misreceived(error)
-            raise
-        finally:
-            if self._begins is not None:
-                self._begin_all()
-            self._is_receiving = False
-        self._settle(now=True)
-        return not more
-
-    def receive_message(self, data: str | bytes) -> bool:
-        """`receive_now` of one message of a plain peer, as which it has the fewest steps: nothing is counted, and where
-        it leads to nothing else, nothing has changed.
-
-        Returns:
-            Whether that was all. If not, `receive_rest` of nothing comes before more is taken.
-
-        Raises:
-            RemoteProtocolError: as `receive`.
-        """
-        core, handler, rate = self._core, self.handler, self._rate
-        self._is_receiving, self._is_unsettled = True, False
-        is_all = True
-        try:
-            if handler is not None and core.receive_plain():
-                hands = self._hands
-                self.begins_at_once = hands is not None and hands.is_free
-                handler.message_received(data)
-                is_all = not handler.is_behind or self._pace <= 0
-            else:
-                rate.spare -= 1
-            rate.left -= 1
-            self._taken += 1 + (len(data) >> _WEIGHT_SHIFT)
-            if (rate.left < 0 or rate.spare < 0) and core.life is not _CLOSED:
-                rate.renew(self.host.now())
-        except RemoteProtocolError as error:
-            self._misreceived(error)
-            raise
-        finally:
-            self.begins_at_once = False
-            if self._begins is not None:
-                self._begin_all()
-            self._is_receiving = False
-        if self._is_unsettled or core.life is not _OPEN:
-            self._settle(now=True)
-        return is_all and self._taken < _TURN and rate.left >= 0
-
-    def _misreceived(self, error: RemoteProtocolError) -> None:
-        self._is_receiving = False
-        if isinstance(error, MissingMessages):
-            self._settle()
-        else:
-            self._refuse(error)
-
-    def begin(self, turn: Turn) -> None:
-        """Let the application have its turn: after what is being taken from the peer, or as a task of its own."""
-        if not self._is_receiving:
-            self.host.spawn(whole, turn)
-        elif self._begins is None:
-            self._begins = [turn]
-        else:
-            self._begins.append(turn)
-
-    def _begin_all(self) -> None:
-        # Which event loop runs is known: before Python 3.12 it costs a system call to ask.
-        hands = self._hands
-        if hands is None:
-            hands = self._hands = self.host.hands
-        while begins := self._begins:
-            self._begins = None
-            for turn in begins:
-                self.host.take(turn, hands)
-
-    async def pace(self) -> None:
-        """Before more is read: let an application that is behind catch up, so that a quick peer is no reason to close.
-
-        In all a second, and again as much when messages are taken quickly: a slow handler must not keep from the
-        session what keeps it alive, or what it waits for itself.
-        """
-        handler = self.handler
-        if handler is None or not handler.is_behind or not self.is_open or self._pace <= 0:
-            return
-        if self._caught_up is None:
-            self._caught_up = make_event()
-        since = self.host.now()
-        timer = self.host.call_later(self._pace, self.caught_up)
-        try:
-            await self._caught_up.wait()
-        finally:
-            timer.cancel()
-            self._pace -= self.host.now() - since
-
-    def message_taken(self) -> None:
-        """The application has taken a message that waited."""
-        if self._pace < _PACE:
-            self._pace = min(self._pace + _PACE_PER_MESSAGE, _PACE)
-
-    def caught_up(self) -> None:
-        """The application is not behind any more."""
-        if self._caught_up is not None:
-            self._caught_up.set()
-            self._caught_up = None
 
     def _refuse(self, error: RemoteProtocolError) -> None:
         logger.info("session %s closed: %s", self.name, error)

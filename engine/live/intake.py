@@ -1,0 +1,296 @@
+"""What a session takes from its peer: at once where it can, and no faster than its application.
+
+No task and no queue hop stand between a message and its handler.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+from anyio.lowlevel import checkpoint
+
+from ..errors import MissingMessages, RemoteProtocolError
+from ..hands import Hands, Turn, whole
+from ..host import Event, Host, make_event
+from ..session import Carrier, CloseReason, Life, ServerSession
+from ..wire.packet import Packet
+from .rate import Rate
+
+__all__ = ["Intake", "SessionHandler"]
+
+# How many packets are taken before others have their turn, and how many bytes, in powers of two, count as one more.
+TURN = 100
+_WEIGHT_SHIFT = 10
+_OPEN, _CLOSED = Life.OPEN, Life.CLOSED
+# How long reading may be held up for an application that is behind, and what each message that it takes gives back of
+# that. Pongs, and the acknowledgements that handlers wait for, stand behind what is not read.
+_PACE = 1.0
+_PACE_PER_MESSAGE = 0.0002
+
+
+class SessionHandler(Protocol):
+    """What runs above a session. Calls come in order and must not wait."""
+
+    def message_received(self, data: str | bytes) -> None:
+        """One message. `RemoteProtocolError` closes the session with "parse error"."""
+        ...
+
+    def session_closed(self, reason: CloseReason) -> None:
+        """The session is over; called once."""
+        ...
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether much of what it was given still waits. When that ends, it calls `LiveSession.caught_up`, and for each
+        message that it has taken, `LiveSession.message_taken`."""
+        ...
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether what it was given is being worked on, and will come to an end by itself."""
+        ...
+
+
+class Intake:
+    """What `LiveSession` takes.
+
+    Attributes:
+        handler: What runs above it.
+        host: What runs tasks and timers for it.
+        begins_at_once: Whether what is given to `begin` now runs before anything else does: what is handed on is all
+            that has arrived, and a task is free.
+    """
+
+    __slots__ = (
+        "_begins",
+        "_caught_up",
+        "_core",
+        "_hands",
+        "_is_receiving",
+        "_is_unsettled",
+        "_pace",
+        "_rate",
+        "_taken",
+        "begins_at_once",
+        "handler",
+        "host",
+    )
+
+    def __init__(self, core: ServerSession, host: Host, max_events_per_second: int) -> None:
+        self._core = core
+        self.host = host
+        self.handler: SessionHandler | None = None
+        # While messages are handed on, nothing is written: all that they lead to at once goes out together.
+        self._is_receiving = False
+        self.begins_at_once = False
+        # Whether anything was changed meanwhile.
+        self._is_unsettled = False
+        self._begins: list[Turn] | None = None
+        self._hands: Hands | None = None
+        self._caught_up: Event | None = None
+        self._pace = _PACE
+        self._rate = Rate(max_events_per_second, now=host.now())
+        self._taken = 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether messages count."""
+        return self._core.life is _OPEN
+
+    def _settle(self, *, now: bool = False) -> None:
+        """See to all that follows from a change."""
+        raise NotImplementedError
+
+    def _refuse(self, error: RemoteProtocolError) -> None:
+        """End the session: what its peer sent is wrong."""
+        raise NotImplementedError
+
+    def receive(self, carrier: Carrier, packets: Iterable[Packet]) -> None:
+        """Take what arrived on a carrier, and hand its messages to the application.
+
+        Raises:
+            MissingMessages: end this carrier; the session lives.
+            RemoteProtocolError: the session has been closed with "parse error".
+        """
+        packets = iter(packets)
+        while not self._receive(carrier, packets, stop=False):
+            self._taken = 0
+
+    def receive_now(self, carrier: Carrier, packets: Iterator[Packet]) -> bool:
+        """`receive_at_pace`, as far as there is nothing to wait for.
+
+        Returns:
+            Whether that was all. If not, `receive_rest` of the same packets comes before more are taken.
+
+        Raises:
+            MissingMessages, RemoteProtocolError: as `receive`.
+        """
+        is_all = self._receive(carrier, packets, stop=self._pace > 0)
+        # What a server has queued comes without a pause between, so a turn may be made of many small messages.
+        return is_all and self._taken < TURN and self._rate.left >= 0
+
+    async def receive_at_pace(self, carrier: Carrier, packets: Iterator[Packet]) -> None:
+        """`receive`, and `pace` wherever the application is behind; others have their turn between many packets.
+
+        Returns only when more may come (setting ``max_events_per_second``).
+
+        Raises:
+            MissingMessages, RemoteProtocolError: as `receive`.
+        """
+        if not self.receive_now(carrier, packets):
+            await self.receive_rest(carrier, packets)
+
+    async def receive_rest(self, carrier: Carrier, packets: Iterator[Packet]) -> None:
+        """What `receive_now` has left, as `receive_at_pace`."""
+        is_all = False
+        while not is_all:
+            if self._rate.left < 0:
+                await self._slow_down()
+            await self.pace()
+            await checkpoint()
+            self._taken = 0
+            is_all = self._receive(carrier, packets, stop=self._pace > 0)
+        if self._rate.left < 0:
+            await self._slow_down()
+
+    def brought_nothing(self) -> None:
+        """Of the message that is being taken nobody has any use."""
+        self._rate.spare -= 1
+
+    async def _slow_down(self) -> None:
+        seconds = self._rate.pause()
+        if seconds and self.is_open:
+            await self.host.sleep(seconds)
+            self._rate.renew(self.host.now())
+
+    def _receive(self, carrier: Carrier, packets: Iterator[Packet], *, stop: bool) -> bool:
+        """Whether these were all, or the session is over. If not, call it again."""
+        core, handler = self._core, self.handler
+        now = self.host.now()
+        taken, idle, weight, more = 0, 0, self._taken, False
+        self._is_receiving = True
+        try:
+            for packet in packets:
+                taken += 1
+                weight += 1 + (len(packet.data) >> _WEIGHT_SHIFT)
+                message = core.receive(carrier, packet, now=now)
+                if message is not None and handler is not None:
+                    handler.message_received(message)
+                    if stop and handler.is_behind:
+                        more = True
+                        break
+                else:
+                    idle += 1
+                # After the end nothing counts, so it is not decoded either.
+                if weight >= TURN or core.life is _CLOSED:
+                    more = core.life is not _CLOSED
+                    break
+            self._taken = weight
+            rate = self._rate
+            rate.left -= taken
+            rate.spare -= idle
+            if (rate.left < 0 or rate.spare < 0) and core.life is not _CLOSED:
+                rate.renew(now)
+        except RemoteProtocolError as error:
+            self._misreceived(error)
+            raise
+        finally:
+            if self._begins is not None:
+                self._begin_all()
+            self._is_receiving = False
+        self._settle(now=True)
+        return not more
+
+    def receive_message(self, data: str | bytes) -> bool:
+        """`receive_now` of one message of a plain peer, as which it has the fewest steps: nothing is counted, and where
+        it leads to nothing else, nothing has changed.
+
+        Returns:
+            Whether that was all. If not, `receive_rest` of nothing comes before more is taken.
+
+        Raises:
+            RemoteProtocolError: as `receive`.
+        """
+        core, handler, rate = self._core, self.handler, self._rate
+        self._is_receiving, self._is_unsettled = True, False
+        is_all = True
+        try:
+            if handler is not None and core.receive_plain():
+                hands = self._hands
+                self.begins_at_once = hands is not None and hands.is_free
+                handler.message_received(data)
+                is_all = not handler.is_behind or self._pace <= 0
+            else:
+                rate.spare -= 1
+            rate.left -= 1
+            self._taken += 1 + (len(data) >> _WEIGHT_SHIFT)
+            if (rate.left < 0 or rate.spare < 0) and core.life is not _CLOSED:
+                rate.renew(self.host.now())
+        except RemoteProtocolError as error:
+            self._misreceived(error)
+            raise
+        finally:
+            self.begins_at_once = False
+            if self._begins is not None:
+                self._begin_all()
+            self._is_receiving = False
+        if self._is_unsettled or core.life is not _OPEN:
+            self._settle(now=True)
+        return is_all and self._taken < TURN and rate.left >= 0
+
+    def _misreceived(self, error: RemoteProtocolError) -> None:
+        self._is_receiving = False
+        if isinstance(error, MissingMessages):
+            self._settle()
+        else:
+            self._refuse(error)
+
+    def begin(self, turn: Turn) -> None:
+        """Let the application have its turn: after what is being taken from the peer, or as a task of its own."""
+        if not self._is_receiving:
+            self.host.spawn(whole, turn)
+        elif self._begins is None:
+            self._begins = [turn]
+        else:
+            self._begins.append(turn)
+
+    def _begin_all(self) -> None:
+        # Which event loop runs is known: before Python 3.12 it costs a system call to ask.
+        hands = self._hands
+        if hands is None:
+            hands = self._hands = self.host.hands
+        while begins := self._begins:
+            self._begins = None
+            for turn in begins:
+                self.host.take(turn, hands)
+
+    async def pace(self) -> None:
+        """Before more is read: let an application that is behind catch up, so that a quick peer is no reason to close.
+
+        In all a second, and again as much when messages are taken quickly: a slow handler must not keep from the
+        session what keeps it alive, or what it waits for itself.
+        """
+        handler = self.handler
+        if handler is None or not handler.is_behind or not self.is_open or self._pace <= 0:
+            return
+        if self._caught_up is None:
+            self._caught_up = make_event()
+        since = self.host.now()
+        timer = self.host.call_later(self._pace, self.caught_up)
+        try:
+            await self._caught_up.wait()
+        finally:
+            timer.cancel()
+            self._pace -= self.host.now() - since
+
+    def message_taken(self) -> None:
+        """The application has taken a message that waited."""
+        if self._pace < _PACE:
+            self._pace = min(self._pace + _PACE_PER_MESSAGE, _PACE)
+
+    def caught_up(self) -> None:
+        """The application is not behind any more."""
+        if self._caught_up is not None:
+            self._caught_up.set()
+            self._caught_up = None
