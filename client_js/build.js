@@ -22,8 +22,8 @@ const INTERNAL = `
   allowed asked isOwing isTried progress ended heard kind bring pump fire listener
   drain withdraw prepare undo count wake writer carrying due untold end next number state rounds last current meta write
   phase current slack highest carriers control session give ask ride asking doubt
-  stepSoon blocked bye dismiss isOurs want burden giveUp
-  judge args lacks room oldest isHeld isMute _rtt _carried _stepped _session _sent _told _codec _send _flags _decoder _reconnecting _opened _closed _settle _packet _release
+  answered taker stepSoon blocked bye dismiss isOurs want burden giveUp
+  judge args lacks room oldest isHeld isMute _known _carried _stepped _session _sent _told _codec _send _flags _decoder _reconnecting _opened _closed _settle _packet _release
 `;
 
 /**
