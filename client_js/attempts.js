@@ -6,40 +6,37 @@
 const ATTEMPTS = 30;
 
 /** @typedef {{at: string, transport: string, ms: number, verdict: string}} Attempt `ms`: until it carried, or had failed. */
-/** @typedef {(verdict: string, now: number) => void} Judge The last verdict counts, and the time of the first. */
+/** @typedef {(verdict: string) => void} Judge The last verdict counts, and the time of the first. */
 
 export class Attempts {
   /** The last round trip that was measured, in ms. @type {number | undefined} */
   rtt;
 
   /** @param {import("./options.js").Options} options */
-  constructor({ wall }) {
-    /** The last ones. @type {((now: number) => Attempt)[]} */
+  constructor({ wall, now }) {
+    /** The last ones. @type {(() => Attempt)[]} */
     const attempts = [];
 
     /**
      * Something is tried.
      * @param {string} transport
-     * @param {number} since
      * @returns {Judge}
      */
-    this.note = (transport, since) => {
+    this.note = (transport) => {
+      const since = now();
       const at = new Date(wall()).toISOString();
       let verdict = "trying";
       /** @type {number | undefined} */
       let judged;
-      attempts.push((now) => ({ at, transport, ms: Math.round((judged ?? now) - since), verdict }));
+      attempts.push(() => ({ at, transport, ms: Math.round((judged ?? now()) - since), verdict }));
       attempts.splice(0, attempts.length - ATTEMPTS);
-      return (said, now) => {
-        judged ??= now;
+      return (said) => {
+        judged ??= now();
         verdict = said;
       };
     };
 
-    /**
-     * @param {number} now
-     * @returns {{rtt?: number, attempts: import("./attempts.js").Attempt[]}} What a support person wants to see of it.
-     */
-    this.inspect = (now) => ({ rtt: this.rtt, attempts: attempts.map((tell) => tell(now)) });
+    /** @returns {{rtt?: number, attempts: import("./attempts.js").Attempt[]}} What a support person wants to see of it. */
+    this.inspect = () => ({ rtt: this.rtt, attempts: attempts.map((tell) => tell()) });
   }
 }

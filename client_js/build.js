@@ -8,6 +8,7 @@ import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 import { minify } from "terser";
 import { MARK, choose, minifyNamed } from "./naming/naming.js";
+import { arrange, findRuns } from "./naming/order.js";
 
 const root = dirname(fileURLToPath(import.meta.url));
 
@@ -21,8 +22,8 @@ const INTERNAL = `
   allowed asked isOwing isTried progress ended heard kind bring pump fire listener
   drain withdraw prepare undo count wake writer carrying due untold end next number state rounds last current meta write
   phase current slack highest carriers control session give ask ride asking doubt
-  stepSoon blocked bye dismiss isOurs want burden giveUp
-  judge args lacks room oldest isHeld isMute _rtt _carried _stepped _session _sent _told _codec _send _flags _decoder _reconnecting _opened _closed _settle _packet _release
+  answered taker stepSoon blocked bye dismiss isOurs want burden giveUp
+  judge args lacks room oldest isHeld isMute _known _carried _stepped _session _sent _told _codec _send _flags _decoder _reconnecting _opened _closed _settle _packet _release
 `;
 
 /**
@@ -79,27 +80,33 @@ export const NAMES = `${root}/naming/names.json`;
 
 /** Its tables, and the bundles whose names they have: those of the first bundle as they are best for it, then what the next one has besides. */
 export const TABLES = {
-  whole: ["holdfast.min.js", "holdfast.msgpack.min.js", "holdfast.compat.esm.min.js", "holdfast.socket.esm.min.js"],
+  whole: ["holdfast.esm.min.js", "holdfast.msgpack.min.js", "holdfast.compat.esm.min.js", "holdfast.socket.esm.min.js"],
   websocket: ["holdfast.websocket.esm.min.js"],
 };
 
 /**
  * @param {string} file
- * @returns {(all: import("./naming/naming.js").Named[]) => void}
+ * @returns {import("./naming/naming.js").Choice}
  */
-const renameFor = (file) => (all) => {
+const choiceFor = (file) => {
   const { whole, websocket } = JSON.parse(readFileSync(NAMES, "utf8"));
-  for (const [one, name] of choose(all, file.includes("websocket") ? websocket : whole)) one.rename(name);
+  const { names, orders } = file.includes("websocket") ? websocket : whole;
+  return {
+    rename(all) {
+      for (const [one, name] of choose(all, names)) one.rename(name);
+    },
+    reorder: (toplevel) => arrange(findRuns(toplevel), orders),
+  };
 };
 
 /**
  * esbuild marks the members that are to be renamed; then terser's and UglifyJS's shortening, which find different things; then
  * the names, the same ones everywhere.
  * @param {string} file A global script, or a module (`.esm`).
- * @param {(all: import("./naming/naming.js").Named[]) => void} [naming]
+ * @param {import("./naming/naming.js").Choice} [choice]
  * @returns {Promise<{code: string, map: string}>}
  */
-export const bundle = async (file, naming = renameFor(file)) => {
+export const bundle = async (file, choice = choiceFor(file)) => {
   const { outputFiles } = await build({
     ...BUNDLES[file],
     absWorkingDir: root,
@@ -133,7 +140,7 @@ export const bundle = async (file, naming = renameFor(file)) => {
       output: { preamble: isGlobal ? "(()=>{" : undefined },
       sourceMap: { content: String(shorter.map), filename: file },
     },
-    naming,
+    choice,
   );
   return { code: `${small.code}${isGlobal ? "})()" : ""}\n//# sourceMappingURL=${file}.map`, map: small.map };
 };

@@ -9,7 +9,7 @@ import { createIo } from "./lookup.js";
 
 export { AbortError, DisconnectedError, EventError, HoldfastError, TimeoutError } from "./errors.js";
 /** Names of transports, where socket.io-client has classes: `transports: [Fetch, WebSocket]` means the same. */
-export { POLLING as Fetch, POLLING as NodeXHR, POLLING as XHR, WEBSOCKET as NodeWebSocket, WEBSOCKET as WebSocket } from "./wire/kinds.js";
+export { POLL as Fetch, POLL as NodeXHR, POLL as XHR, WEBSOCKET as NodeWebSocket, WEBSOCKET as WebSocket } from "./wire/kinds.js";
 /** Known, so that a list with it can stay; nothing is carried by it. */
 export const WebTransport = "webtransport";
 

@@ -214,12 +214,11 @@ export class Connector extends Attempts {
 
     const key = () => `holdfast ${place} ${network()}`;
 
-    /** Keep for the next page what counts against a transport in this network. */
+    /** Keep for the next page what counts against transports in this network: when, and which. */
     const remember = () => {
       const suspects = all.filter(isSuspect).map(({ kind }) => kind);
       try {
-        // Quoted: a name that the build shortens.
-        if (suspects.length) storage?.setItem(key(), JSON.stringify({ at: wall(), "failed": suspects }));
+        if (suspects.length) storage?.setItem(key(), [wall(), ...suspects].join());
         else storage?.removeItem(key());
       } catch {
         // A full or a forbidden storage: it is known here at least.
@@ -229,8 +228,8 @@ export class Connector extends Attempts {
     this.offer(KINDS);
     if (!last()) throw new LocalProtocolError("transports: " + transports);
     try {
-      const { at, "failed": suspects } = JSON.parse(storage?.getItem(key()) ?? "{}");
-      if (Math.abs(wall() - at) < REMEMBER_MS) for (const kind of suspects) of(kind).late = true;
+      const [at, ...suspects] = storage?.getItem(key())?.split(",") ?? [];
+      if (Math.abs(wall() - +at) < REMEMBER_MS) for (const kind of suspects) of(kind).late = true;
     } catch {
       // Not what we have written.
     }

@@ -15,13 +15,13 @@ import { Session } from "./session/session.js";
 import { openPoll } from "./transports/polling.js";
 import { openStream } from "./transports/stream.js";
 import { openWebSocket } from "./transports/websocket.js";
-import { POLLING, STREAM, WEBSOCKET } from "./wire/kinds.js";
+import { POLL, STREAM, WEBSOCKET } from "./wire/kinds.js";
 import { SEPARATOR, decodePacket, packet } from "./wire/packet.js";
 
 /** @typedef {import("./wire/packet.js").Data} Data */
 /** @typedef {import("./carrier.js").Carrier} Carrier */
 /** @type {Record<string, import("./transports/http.js").Opener>} */
-const OPENERS = { [WEBSOCKET]: openWebSocket, [STREAM]: openStream, [POLLING]: openPoll };
+const OPENERS = { [WEBSOCKET]: openWebSocket, [STREAM]: openStream, [POLL]: openPoll };
 /** A poll that is answered sooner, with nothing, was not held. */
 const IDLE_MS = 1000;
 /** The pause between polls that are not held: others answer for the server, or other tabs need the connections. */
@@ -183,7 +183,7 @@ export class Live extends Emitter {
     const url = (kind, sid = session.sid) =>
       base + new URLSearchParams({ ...options.query, EIO: "4", transport: kind, holdfast: "1", ...(sid && { sid }) });
 
-    const poster = createPoster(options, session, connector, control, (sid) => url(POLLING, sid));
+    const poster = createPoster(options, session, connector, control, (sid) => url(POLL, sid));
 
     /**
      * Try a transport.
@@ -191,7 +191,7 @@ export class Live extends Emitter {
      */
     const start = (kind) => {
       const now = clock();
-      const carrier = createCarrier(kind, now, connector.note(kind, now));
+      const carrier = createCarrier(kind, now, connector.note(kind));
       carriers.add(carrier);
       // The opening race has the time that the application gives it.
       if (isOpen()) give(carrier, answerMs);
@@ -227,7 +227,7 @@ export class Live extends Emitter {
       const { kind, number } = carrier;
       let attach;
       if (!session.plain && kind != WEBSOCKET) {
-        const probe = (kind == STREAM && current?.kind == POLLING) || undefined;
+        const probe = (kind == STREAM && current?.kind == POLL) || undefined;
         // Polls go on under one number, so that a better carrier that is being probed meanwhile keeps a higher one.
         if (number < 2 || number < highest) {
           const [racing] = current ? [] : asking();
@@ -427,7 +427,7 @@ export class Live extends Emitter {
         // It had less time to answer.
         if (other.heard > carrier.asked) other.isMute = false;
         if (!other.isTried) {
-          other.judge("replaced", now);
+          other.judge("replaced");
           // What it answers now, it answers too late.
           other.ended = other.isOwing = undefined;
           give(other, LINGER_MS);
@@ -439,7 +439,7 @@ export class Live extends Emitter {
       carrier.isTried = false;
       carrier.deadline = limit = Infinity;
       current = carrier;
-      carrier.judge("carries", now);
+      carrier.judge("carries");
       connector.carries(to, now);
       this.transport.name = to;
       if (from != to || change.reason != "better") this.fire("transport", change);
@@ -453,9 +453,8 @@ export class Live extends Emitter {
     const drop = (carrier, why) => {
       carriers.delete(carrier);
       carrier.io.close();
-      const now = clock();
-      connector.dropped(carrier.kind, now, carrier.isMute);
-      carrier.judge(why, now);
+      connector.dropped(carrier.kind, clock(), carrier.isMute);
+      carrier.judge(why);
     };
 
     /**
@@ -469,7 +468,7 @@ export class Live extends Emitter {
       const { kind, number, asked, isTried } = carrier;
       const isCurrent = carrier == current;
       const { code, message = "ended" } = /** @type {any} */ (error ?? {});
-      if (kind == POLLING && isCurrent) {
+      if (kind == POLL && isCurrent) {
         const held = now - asked;
         if (!error) {
           carrier.ended = poll;
@@ -502,7 +501,7 @@ export class Live extends Emitter {
         return;
       }
       carriers.delete(carrier);
-      carrier.judge(message, now);
+      carrier.judge(message);
       if (isCurrent) {
         current = undefined;
         slack = 0;
@@ -553,7 +552,7 @@ export class Live extends Emitter {
       unwatch();
       seat.want(false);
       for (const { io, judge } of carriers) {
-        judge(reason, clock());
+        judge(reason);
         // Where a page goes away, what was to be opened may not have been.
         if (said) said.then(() => io?.close());
         else io?.close();
@@ -580,7 +579,7 @@ export class Live extends Emitter {
     /** There is reason to doubt what carries. */
     const doubt = () => {
       if (!current) return;
-      if (current.kind != POLLING) ask(current);
+      if (current.kind != POLL) ask(current);
       // Numbered higher, it would take over from what is about to carry.
       else if (!session.plain && !asking().length) {
         current.io.close();
@@ -615,7 +614,7 @@ export class Live extends Emitter {
         if (!carrier.ended) giveUp(carrier);
         else if (!asking().length) carrier.ended(carrier);
       }
-      if (current && !current.ended && now >= dueAt(current, 1)) look(current, now);
+      if (current && now >= dueAt(1)) look(current, now);
       if (now >= limit) fail(new HoldfastError("timeout", { cause: failure }));
       const wantsAt = current ? write(current, now) : limit;
       this._stepped?.();
@@ -633,7 +632,7 @@ export class Live extends Emitter {
         limit,
         connector.deadline(now),
         wantsAt,
-        current && !current.ended ? dueAt(current, this.status == "stalled" ? 1 : 0.5) : limit,
+        dueAt(this.status == "stalled" ? 1 : 0.5),
         ...[...carriers].map(({ deadline }) => deadline),
       );
       const ms = Math.max(PAUSE_MS, Math.ceil(next - now));
@@ -643,7 +642,7 @@ export class Live extends Emitter {
 
     const tellStatus = () => {
       const carrier = current;
-      const isStalled = carrier?.isOwing && clock() >= dueAt(carrier, 0.5);
+      const isStalled = carrier?.isOwing && clock() >= dueAt(0.5);
       const status = statusOf(this.readyState, carrier && (isStalled ? "stalled" : "connected"));
       if (status == this.status) return;
       this.status = status;
@@ -656,12 +655,13 @@ export class Live extends Emitter {
     };
 
     /**
-     * @param {Carrier} carrier
-     * @param {number} part Of the patience with it.
+     * @param {number} part Of the patience with what carries.
      * @returns {number} When that is over, if it owes an answer: what comes meanwhile is as good. If not, when there is reason
      *   to ask, or silence has lasted too long.
      */
-    const dueAt = ({ io, heard, asked, isOwing }, part) => {
+    const dueAt = (part) => {
+      if (!current || current.ended) return Infinity;
+      const { io, heard, asked, isOwing } = current;
       const { plain, pingInterval, pingTimeout } = session;
       return isOwing
         ? // Behind what has not left yet, the question has not been asked.
@@ -699,10 +699,10 @@ export class Live extends Emitter {
         start(STREAM);
       }
       // Each poll says by itself how much has arrived.
-      const owedAt = () => (kind == POLLING ? Infinity : inbox.due);
+      const owedAt = () => (kind == POLL ? Infinity : inbox.due);
       if (this._carried(true)) {
         const isSaying = control.length || outbox.last > (io.send ? outbox.written : outbox.acked) || owedAt() <= now;
-        if (isSaying && kind != POLLING && now >= carrier.asked + ASK_MS) ask(carrier);
+        if (isSaying && kind != POLL && now >= carrier.asked + ASK_MS) ask(carrier);
         if (io.send) flush(io);
         else if (isSaying) follow(poster.pump(), carrier);
       }

@@ -4,7 +4,7 @@
 
 /** @param {string} url As people write it: with a scheme, without one, or only a path. */
 export const resolve = (url) =>
-  new URL((/^(\w+:\/)?\//.test(url) ? url : "//" + url).replace(/^ws/, "http"), globalThis.location?.href ?? "https://localhost");
+  new URL(url.replace(/^(?!(\w+:\/)?\/)/, "//").replace(/^ws/, "http"), globalThis.location?.href ?? "https://localhost");
 
 /**
  * @template {import("./manager.js").Manager} One

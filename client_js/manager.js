@@ -73,7 +73,8 @@ export class Manager extends Emitter {
     if (codec.name != "json") opts.query = { codec: codec.name + ",json", ...opts.query };
     /** Of the session, or of the next one as far as is known. @internal */
     this._codec = codec;
-    const known = new Known(opts, url + opts.path);
+    /** Of the network. @internal */
+    const known = (this._known = new Known(opts, url + opts.path));
     let attempts = 0;
     /** When the last session was opened; and how many in a row have not lived for long. */
     let openedAt = 0;
@@ -238,7 +239,7 @@ export class Manager extends Emitter {
       transport: this.transport,
       url,
       userAgent: globalThis.navigator?.userAgent,
-      ...known.inspect(opts.now()),
+      ...known.inspect(),
       ...this.engine?.inspect(),
     });
 
@@ -246,9 +247,6 @@ export class Manager extends Emitter {
     this._release = () => isUsed() || this.close();
 
     const isUsed = () => [...nsps.values()].some(({ active }) => active);
-
-    /** How long the last round trip took that was measured, in ms. @type {() => number | undefined} @internal */
-    this._rtt = () => known.rtt;
 
     if (opts.autoConnect !== false) this.open();
   }
@@ -260,6 +258,6 @@ export class Manager extends Emitter {
 
   /** How long the last round trip took that was measured, in ms. */
   get rtt() {
-    return this._rtt();
+    return this._known.rtt;
   }
 }

@@ -134,7 +134,7 @@ export class Single extends Emitter {
     const connect = () => {
       asked = clock();
       isOwing = true;
-      judge = known.note(WEBSOCKET, asked);
+      judge = known.note(WEBSOCKET);
       /** @type {(handle: (value: any) => void) => (value?: any) => void} */
       const on = (handle) => (value) => {
         // What was dropped may not have heard of it.
@@ -217,7 +217,7 @@ export class Single extends Emitter {
       asked = 0;
       carriedSince = heard;
       limit = Infinity;
-      judge("carries", heard);
+      judge("carries");
       this.transport.name = WEBSOCKET;
       this.fire("transport", { from, to: WEBSOCKET, reason: lostFor });
     };
@@ -242,7 +242,7 @@ export class Single extends Emitter {
     /** @param {string} why What carries, or is tried, is over. */
     const drop = (why) => {
       if (!io) return;
-      judge(why, clock());
+      judge(why);
       io.close();
       session.end(number);
       io = undefined;

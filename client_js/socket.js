@@ -12,7 +12,7 @@ import { ACK, CONNECT, CONNECT_ERROR, DISCONNECT, EVENT, isEvent } from "./wire/
 /** @typedef {import("./wire/socketio.js").SocketPacket} SocketPacket */
 /** @typedef {object | ((done: (auth: object) => void) => void) | (() => object | Promise<object>)} Auth A function is called for each connection. */
 /** @typedef {{volatile?: boolean, timeout?: number, signal?: AbortSignal}} Flags */
-/** @typedef {{nsp: string, args: any[], id?: number, frames: Data[], codec: import("./wire/socketio.js").Codec, length: number, engine?: import("./live.js").Live, done?: (error: Error | null, reply?: any[]) => void}} Emitted `codec`: what `frames` are written in; `engine`: what took it. */
+/** @typedef {{nsp: string, args: any[], id?: number, frames: Data[], codec: import("./wire/socketio.js").Codec, length: number, taker?: import("./live.js").Live, answered?: (error: Error | null, reply?: any[]) => void}} Emitted `codec`: what `frames` are written in; `taker`: the session that took it. */
 
 /** The reason of who has left by itself. */
 const LEFT = "io client disconnect";
@@ -88,13 +88,14 @@ export class Socket extends Emitter {
   /**
    * @param {import("./manager.js").Manager} io
    * @param {string} nsp
-   * @param {{auth?: Auth}} [opts]
+   * @param {{auth?: Auth}} [own]
    */
-  constructor(io, nsp, opts) {
+  constructor(io, nsp, own) {
     super(true);
     this.io = io;
     this.nsp = nsp;
-    this.auth = opts?.auth;
+    this.auth = own?.auth;
+    const { opts } = io;
     /** Of a standard server's recovery. @type {unknown} */
     let pid;
     let offset = "";
@@ -105,7 +106,7 @@ export class Socket extends Emitter {
     let wasHere;
     /** How often it was to be connected; an answer of `auth` to an earlier time counts no more. */
     let round = 0;
-    /** What waits for an answer; `done` is told of it, or that there is none. @type {Map<number | undefined, Emitted>} */
+    /** What waits for an answer; `answered` is told of it, or that there is none. @type {Map<number | undefined, Emitted>} */
     const acks = new Map();
     /** The size of `sendBuffer`; or more, because what leaves it is not taken off at once. */
     let waiting = 0;
@@ -119,12 +120,12 @@ export class Socket extends Emitter {
     const encode = (type, data, id) => io._codec.encode({ type, nsp, data, id });
 
     /**
-     * @param {{frames: Data[], engine?: import("./live.js").Live}} event Comes back if it stays unconfirmed.
+     * @param {{frames: Data[], taker?: import("./live.js").Live}} event Comes back if it stays unconfirmed.
      * @param {number} [bufferSize]
      */
     const send = (event, bufferSize) => {
-      event.engine = io.engine;
-      event.engine?._send(event.frames, event, bufferSize);
+      event.taker = io.engine;
+      event.taker?._send(event.frames, event, bufferSize);
     };
 
     /**
@@ -139,8 +140,8 @@ export class Socket extends Emitter {
       // What is known of the server from before is better than nothing.
       event.frames = io.engine?._session.prepare(event.frames) ?? event.frames;
       waiting += event.length = sizeOf(event.frames);
-      if (waiting > io.opts.bufferSize) waiting = sizeOf([...this.sendBuffer, event]);
-      checkSize(waiting, io.opts.bufferSize, "buffer");
+      if (waiting > opts.bufferSize) waiting = sizeOf([...this.sendBuffer, event]);
+      checkSize(waiting, opts.bufferSize, "buffer");
       this.sendBuffer.push(event);
     };
 
@@ -151,7 +152,7 @@ export class Socket extends Emitter {
      */
     const withdraw = (event) => {
       this.sendBuffer = this.sendBuffer.filter((other) => other != event);
-      return !event.engine || event.engine._session.outbox.withdraw(event) ? "not delivered" : "unknown";
+      return !event.taker || event.taker._session.outbox.withdraw(event) ? "not delivered" : "unknown";
     };
 
     /** @returns {this} */
@@ -235,28 +236,28 @@ export class Socket extends Emitter {
      * @param {boolean} [takesError] Whether its first argument is an error, or null, even without a timeout.
      */
     const emit = (run, args, takesError) => {
-      const { volatile, signal, timeout = io.opts.ackTimeout } = this._flags;
+      const { volatile, signal, timeout = opts.ackTimeout } = this._flags;
       this._flags = {};
-      if (!isEvent(args[0])) throw new LocalProtocolError("no name for an event: " + args[0]);
+      if (!isEvent(args[0])) throw new LocalProtocolError("bad event name: " + args[0]);
       const id = run && nextId++;
       /** @type {Emitted} */
       const event = { nsp, args, id, frames: encode(EVENT, args, id), codec: io._codec, length: 0 };
       // First what can fail: a caller that meets an exception has sent nothing and waits for nothing.
       const isDropped = volatile && !(this.connected && io.engine?._carried(true));
       if (!isDropped) {
-        if (this.connected) send(event, io.opts.bufferSize);
+        if (this.connected) send(event, opts.bufferSize);
         else keep(event);
       }
       if (run) {
         const isTimed = timeout !== undefined;
         /** @type {(Kind: typeof TimeoutError, message: string) => () => void} */
-        const giveUp = (Kind, message) => () => event.done?.(new Kind(message, withdraw(event), signal?.reason));
+        const giveUp = (Kind, message) => () => event.answered?.(new Kind(message, withdraw(event), signal?.reason));
         const abort = giveUp(AbortError, "aborted");
         // What a timer cannot count to is no limit.
-        const timer = /** @type {number} */ (timeout) < 2 ** 31 && io.opts.setTimeout(giveUp(TimeoutError, "timeout"), /** @type {number} */ (timeout));
-        event.done = (error, reply = []) => {
+        const timer = /** @type {number} */ (timeout) < 2 ** 31 && opts.setTimeout(giveUp(TimeoutError, "timeout"), /** @type {number} */ (timeout));
+        event.answered = (error, reply = []) => {
           acks.delete(id);
-          io.opts.clearTimeout(timer);
+          opts.clearTimeout(timer);
           signal?.removeEventListener("abort", abort);
           if (takesError || isTimed || signal) guard(run, [error, ...reply]);
           else if (!error) guard(run, reply);
@@ -318,7 +319,7 @@ export class Socket extends Emitter {
       this.connected = false;
       this.id = undefined;
       // What waits to be sent waits on, if it will be.
-      const lost = [...acks.values()].filter(({ engine }) => engine || !details);
+      const lost = [...acks.values()].filter(({ taker }) => taker || !details);
       return () => {
         if (connected) {
           const unconfirmed = details?.unconfirmed.filter((sent, index, all) => sent.nsp == nsp && sent != all[index + 1]).map(({ args }) => args);
@@ -336,7 +337,7 @@ export class Socket extends Emitter {
      */
     this._settle = (reason, lost = [...acks.values()]) => {
       // What was emitted before leaving goes out before that.
-      for (const event of lost) event.done?.(new DisconnectedError(reason, reason == LEFT && event.engine ? "unknown" : withdraw(event)));
+      for (const event of lost) event.answered?.(new DisconnectedError(reason, reason == LEFT && event.taker ? "unknown" : withdraw(event)));
     };
 
     /**
@@ -354,7 +355,7 @@ export class Socket extends Emitter {
       } else if (this.connected) {
         // What comes after a disconnect was sent before the server heard of it.
         if (type == DISCONNECT) end("io server disconnect");
-        else if (type == ACK) acks.get(id)?.done?.(null, data);
+        else if (type == ACK) acks.get(id)?.answered?.(null, data);
         else hear(data, id);
       }
     };
@@ -378,7 +379,7 @@ export class Socket extends Emitter {
           send(event);
         } catch (error) {
           // Too long for this server, which could not be known before. Whoever emitted it is gone.
-          event.done?.(/** @type {Error} */ (error));
+          event.answered?.(/** @type {Error} */ (error));
           io.fire("error", error);
         }
       }

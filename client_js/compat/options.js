@@ -1,7 +1,7 @@
 /**
  * The options of socket.io-client, as the client has them.
  */
-import { KINDS, POLLING } from "../wire/kinds.js";
+import { KINDS, POLL } from "../wire/kinds.js";
 import { json } from "../wire/socketio.js";
 
 /** @typedef {import("../wire/socketio.js").SocketPacket} SocketPacket */
@@ -31,7 +31,7 @@ export const toOwn = (given, inUrl) => {
     ...given,
     path: given.path || "/socket.io",
     // Quoted, because `upgrade` is also a name that the build shortens.
-    transports: given["upgrade"] === false ? [given.transports?.[0] ?? POLLING] : transports,
+    transports: given["upgrade"] === false ? [given.transports?.[0] ?? POLL] : transports,
     query: Object.fromEntries(new URLSearchParams(given.query ?? inUrl)),
     extraHeaders: { ...transportOptions?.polling?.extraHeaders, ...transportOptions?.websocket?.extraHeaders, ...given.extraHeaders },
     timeout: given.timeout === false ? Infinity : (given.timeout ?? 20000),

@@ -1,7 +1,7 @@
 /**
  * The short names in the bundles. What is written alike most often compresses best, so who gets which letter decides over one
  * byte in twenty. names.json has the letters, `npm run names` looks for better ones, and what the table does not know gets the
- * first letter that is free: with any table a bundle is right, with a good one it is small.
+ * first letter that is free: with any table a bundle is right, with a good one it is small. So with the order (order.js).
  *
  * UglifyJS knows the scopes and writes the source map; only its choice of names is replaced.
  */
@@ -25,10 +25,16 @@ export const SHORT = [...LETTERS, ...LETTERS.flatMap((first) => [...LETTERS, ...
  */
 
 /**
+ * @typedef {object} Choice
+ * @property {(all: Named[]) => void} rename
+ * @property {(toplevel: any) => void} [reorder]
+ */
+
+/**
  * @param {any} toplevel
  * @param {(node: any, parents: any[]) => void} see
  */
-const walk = (toplevel, see) => {
+export const walk = (toplevel, see) => {
   /** @type {any[]} */
   const parents = [];
   toplevel.walk({
@@ -43,8 +49,19 @@ const walk = (toplevel, see) => {
   });
 };
 
+/** @returns {(key: string) => string} What is there for the second time gets a number. */
+export const counter = () => {
+  /** @type {Map<string, number>} */
+  const counts = new Map();
+  return (key) => {
+    const count = (counts.get(key) ?? 0) + 1;
+    counts.set(key, count);
+    return count > 1 ? `${key}#${count}` : key;
+  };
+};
+
 /** What a place is called: the function that is given this name, or the method. @param {any} parent */
-const titleOf = (parent) => {
+export const titleOf = (parent) => {
   const { name, left, key } = parent ?? {};
   const title = parent?.TYPE == "VarDef" ? name.name : parent?.TYPE == "Assign" ? left.property : key;
   return typeof title == "string" ? title.replace(MARK, "") : "";
@@ -57,12 +74,9 @@ const titleOf = (parent) => {
 export const find = (toplevel) => {
   /** @type {Map<any, Named>} */
   const found = new Map();
-  /** @type {Map<string, number>} */
-  const counts = new Map();
+  const unique = counter();
   const add = (/** @type {any} */ id, /** @type {string} */ key, /** @type {Named["rename"]} */ rename) => {
-    const count = (counts.get(key) ?? 0) + 1;
-    counts.set(key, count);
-    found.set(id, { key: count > 1 ? key + "#" + count : key, others: new Set(), taken: new Set(WORDS), rename });
+    found.set(id, { key: unique(key), others: new Set(), taken: new Set(WORDS), rename });
   };
 
   /** @type {Map<any, string>} */
@@ -130,20 +144,22 @@ const joinPairs = (toplevel) =>
   walk(toplevel, (node) => {
     if (node.TYPE != "ObjectKeyVal" || node.value.TYPE != "SymbolRef") return;
     const { name, mangled_name } = node.value.definition();
-    if (node.key == (mangled_name ?? name)) node.print = (/** @type {any} */ output) => node.value.print(output);
+    if (node.key === (mangled_name ?? name)) node.print = (/** @type {any} */ output) => node.value.print(output);
   });
 
 /**
- * `uglify.minify`, with its names chosen by somebody else.
+ * `uglify.minify`, with its names chosen by somebody else, and the order of what may stand in any.
  * @param {string} code
  * @param {uglify.MinifyOptions} options
- * @param {(all: Named[]) => void} rename
+ * @param {Choice} choice
  */
-export const minifyNamed = (code, options, rename) => {
+export const minifyNamed = (code, options, { rename, reorder }) => {
   const Toplevel = Object.getPrototypeOf(/** @type {any} */ (uglify.minify("", { output: { ast: true } })).ast);
   const { mangle_names } = Toplevel;
   Toplevel.mangle_names = function () {
-    rename(find(this));
+    const all = find(this);
+    reorder?.(this);
+    rename(all);
     joinPairs(this);
   };
   try {

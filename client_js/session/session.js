@@ -13,7 +13,7 @@
  */
 import { check, checkSize } from "../errors.js";
 import { SEPARATOR, checkNumber, checkText, decodeObject, encodeText } from "../wire/packet.js";
-import { POLLING, WEBSOCKET } from "../wire/kinds.js";
+import { POLL, WEBSOCKET } from "../wire/kinds.js";
 import { utf8Length } from "../wire/payload.js";
 import { Inbox } from "./inbox.js";
 import { Outbox } from "./outbox.js";
@@ -39,7 +39,7 @@ export class Session {
   /** Whether the server has not confirmed the extension. */
   plain = true;
   /** What the server offers, best first. @type {string[]} */
-  transports = [WEBSOCKET, POLLING];
+  transports = [WEBSOCKET, POLL];
   /** What the server has chosen of the codecs that it was offered. @type {string | undefined} */
   codec;
   /** The number of the highest attach that was answered. */

@@ -3,9 +3,9 @@
  */
 export const WEBSOCKET = "websocket";
 export const STREAM = "stream";
-export const POLLING = "polling";
+export const POLL = "polling";
 
 /** @typedef {"websocket" | "stream" | "polling"} Kind */
 
 /** Best first. @type {Kind[]} */
-export const KINDS = [WEBSOCKET, STREAM, POLLING];
+export const KINDS = [WEBSOCKET, STREAM, POLL];
