@@ -14,7 +14,7 @@ import { KINDS } from "./wire/kinds.js";
  * @property {(run: () => void, ms: number) => any} setTimeout
  * @property {(timer: any) => void} clearTimeout
  * @property {() => number} random
- * @property {Pick<Storage, "getItem" | "setItem" | "removeItem">} [storage] Where is kept what does not work in this network.
+ * @property {Pick<Storage, "getItem" | "setItem" | "removeItem"> | null} [storage] Where is kept what does not work in this network; null for nowhere.
  * @property {() => string} network Something that differs where the network does, as far as the browser tells.
  * @property {any} [locks] The locks of the browser's tabs, where these share six connections to a server.
  */

@@ -352,7 +352,7 @@ row(16, "what failed is known to the next page, for ten minutes, here", () => {
   assert.deepEqual(visit(), ["polling"]);
   assert.deepEqual(visit({}, "https://b.test/socket.io"), ["websocket"], "another server");
   assert.deepEqual(visit({ network: () => "cellular" }), ["websocket"], "another network");
-  assert.deepEqual(visit({ storage: undefined }), ["websocket"]);
+  assert.deepEqual(visit({ storage: null }), ["websocket"]);
   wall += 2000;
   assert.deepEqual(visit(), ["websocket"], "too long ago");
 });
