@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from typing import Any
 
 import pytest
@@ -131,3 +132,82 @@ async def test_what_was_found_is_forgotten_before_it_is_much(monkeypatch: pytest
         for number in range(10):
             assert eye.look(request(session, headers=[(b"host", b"%d.example" % number)])) is not None
             assert len(eye._judged) <= 3
+
+
+ORIGINS = (None, "https://pages.example", "https://other.example", "null", "https://app.example")
+QUERIES = (
+    "EIO=4&transport=polling&sid={sid}",
+    "EIO=4&transport=polling&sid={sid}&t=abc",
+    "sid={sid}&transport=polling&EIO=4",
+    "EIO=4&transport=polling&sid={sid}&holdfast=1",
+    "EIO=4&transport=polling&sid={sid}&sid=x",
+    "EIO=4&transport=polling&sid={sid}%20",
+    "EIO=3&transport=polling&sid={sid}",
+    "EIO=4&transport=websocket&sid={sid}",
+    "EIO=4&transport=stream&sid={sid}&holdfast=1",
+    "EIO=4&&transport=polling&sid={sid}",
+    "EIO=4&transport=polling&sid",
+    "EIO=4&transport=polling&sid={sid}&=",
+)
+BODIES = (
+    "4hello",
+    "4one\x1e4two",
+    "4",
+    "",
+    "3",
+    "1",
+    "5",
+    "bAAEC",
+    "b!",
+    "9",
+    "4\ud83d".encode("utf-16-le", "surrogatepass"),
+    "4grüße",
+    "4" + "x" * 1_000,
+    "4" + "x" * 999,
+    '9{"key":"?"}',
+    "\x1e",
+)
+
+
+async def told(site: Site, session: LiveSession, chance: random.Random) -> tuple[object, ...]:
+    """A request that chance has chosen, and all that became of it."""
+    method = chance.choice(("GET", "POST", "POST", "PUT"))
+    headers = {"host": chance.choice(("app.example", "app.example:80"))}
+    if (origin := chance.choice(ORIGINS)) is not None:
+        headers["origin"] = origin
+    if chance.random() < 0.2:
+        headers["sec-fetch-site"] = chance.choice(("same-origin", "cross-site"))
+    if chance.random() < 0.2:
+        headers["holdfast-attach"] = chance.choice(('{"key":"?","carrier":2}', "{", ""))
+    query = chance.choice(QUERIES).format(sid=session.sid)
+    body = chance.choice(BODIES)
+    url = f"/engine.io/?{query}"
+    exchange = site.client.request(method, url, body=body if method == "POST" else "", headers=headers)
+    await site.clock.advance(0.2)
+    if not exchange.answered():
+        # A poll, until the next ping.
+        await site.clock.advance(30)
+    status = await exchange.start()
+    return (status, sorted(exchange.headers.items()), await exchange.text(), session.is_open)
+
+
+@pytest.mark.parametrize("seed", range(40))
+async def test_what_is_known_at_a_glance_is_answered_as_what_is_looked_at(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[list[object]] = []
+    for is_known in (True, False):
+        chance = random.Random(seed)
+        with monkeypatch.context() as patch:
+            if not is_known:
+                patch.setattr(Known, "look", lambda self, scope: None)
+            asked: list[object] = []
+            async with open_site(origins=["https://pages.example"], max_payload=1_000) as site:
+                session = await opened(site)
+                for _ in range(20):
+                    if not session.is_open:
+                        session = await opened(site)
+                    answer = await told(site, session, chance)
+                    asked.append([str(part).replace(session.sid, "SID") for part in answer])
+            found.append(asked)
+    assert found[0] == found[1]
