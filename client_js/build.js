@@ -20,10 +20,10 @@ const INTERNAL = `
   outbox inbox acked written since append acknowledge calm after take start deadline attachment answer receive frames
   note doubtful attach plain race carries lost dropped failed offer refuse refresh rounds until failures late lives
   allowed asked isOwing isTried progress ended heard kind bring pump fire listener
-  drain withdraw prepare undo count wake writer carrying due untold end next number state rounds last current meta write
-  phase current slack highest carriers control session give ask ride asking doubt
+  drain withdraw prepare undo count _wake writer carrying due untold end next number state rounds last current meta write
+  phase current slack highest carriers control give ask ride asking doubt
   answered taker stepSoon blocked bye dismiss isOurs want burden giveUp
-  judge args lacks room oldest isHeld isMute _known _carried _stepped _session _sent _told _codec _send _flags _decoder _reconnecting _opened _closed _settle _packet _release
+  judge lacks room oldest isHeld isMute _known _carried _stepped _session _sent _told _codec _send _flags _decoder _reconnecting _opened _closed _settle _packet _release
 `;
 
 /**

@@ -114,7 +114,6 @@ export interface Engine extends Listeners<EngineEvents, {}> {
   send(data: string | Uint8Array | ArrayBuffer, options?: object, done?: () => void): this;
   write(data: string | Uint8Array | ArrayBuffer, options?: object, done?: () => void): this;
   close(): void;
-  wake(isNewNetwork?: boolean): void;
 }
 
 export interface SocketOptions {

@@ -137,7 +137,10 @@ export class Connector extends Attempts {
      */
     this.failed = (kind, now, isMute) => {
       const verdict = of(kind);
-      if (carrying || verdict != last()) {
+      const { until } = last() ?? verdict;
+      // The last resort has failed as well, and waits: it was the network.
+      if (!carrying && verdict == first && verdict != last() && until > now && until < Infinity) verdict.until = until;
+      else if (carrying || verdict != last()) {
         verdict.until = now + ((!isMute && laterMs[verdict.failures]) || longest);
         verdict.failures++;
         if (carrying) remember();

@@ -104,7 +104,7 @@ export class Live extends Emitter {
       const now = clock();
       limit = now + options.timeout;
       connector.race(now);
-      unwatch = watchPage(options, this.wake, () => this.close("transport close", undefined, true));
+      unwatch = watchPage(options, this._wake, () => this.close("transport close", undefined, true));
       step();
     };
 
@@ -126,8 +126,9 @@ export class Live extends Emitter {
     /**
      * Look at once whether the network is there.
      * @param {boolean} [isNewNetwork] What was known of it is worth nothing.
+     * @internal
      */
-    this.wake = (isNewNetwork) => {
+    this._wake = (isNewNetwork) => {
       if (isNewNetwork) hold = undefined;
       if (isNewNetwork || !current) connector.refresh(clock(), isNewNetwork);
       doubt();

@@ -118,7 +118,7 @@ export class Manager extends Emitter {
       const engine = (this.engine = new Engine(url, opts, known));
       engine.on("open", () => {
         // A standard server grants nothing: what it speaks is settled elsewhere.
-        this._codec = engine._session.codec == "json" ? json : codec;
+        this._codec = engine._session.codec == "json" && codec.name != "json" ? json : codec;
         this._decoder = new this._codec.Decoder();
         this.fire("open");
         nsps.forEach((socket) => socket._opened());

@@ -78,7 +78,7 @@ export class Single extends Emitter {
     let unwatch = () => {};
 
     this.open = () => {
-      unwatch = watchPage(options, this.wake, () => this.close("transport close"));
+      unwatch = watchPage(options, this._wake, () => this.close("transport close"));
       step();
     };
 
@@ -94,8 +94,8 @@ export class Single extends Emitter {
       stepSoon();
     };
 
-    /** Look at once whether the network is there. */
-    this.wake = () => {
+    /** Look at once whether the network is there. @internal */
+    this._wake = () => {
       until = 0;
       ask();
       step();

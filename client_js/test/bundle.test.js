@@ -132,6 +132,29 @@ test("a bundled HoldfastSocket outlives a cut, and sends what it was given befor
   assert.deepEqual([one.server.heard, heard, socket.readyState], [["a", "b", "c", "d"], ["a", "b", "c", 1000], 3]);
 });
 
+test("what is public is not renamed", () => {
+  const inside = new Set(/const INTERNAL = `([^`]*)`/.exec(readFileSync(new URL("../build.js", import.meta.url), "utf8"))[1].trim().split(/\s+/));
+  for (const name of ["holdfastsocket", "live", "manager", "opensession", "single", "socket", "errors"]) {
+    const types = readFileSync(file(`types/${name}.d.ts`), "utf8");
+    const classes = [...types.matchAll(/^export (?:declare )?class [^]*?^}/gm)].join("");
+    const found = [...classes.matchAll(/^ {4}(?:readonly |get |set )?([a-zA-Z]\w*)\??[:(<]/gm)].map(([, member]) => member);
+    assert.ok(found.length, name);
+    // An emitter's own.
+    assert.deepEqual(found.filter((member) => inside.has(member) && member != "fire"), [], name);
+  }
+});
+
+test("a bundle has the session of a HoldfastSocket, and the arguments of what waits", async () => {
+  const bundled = (await import(file("holdfast.socket.esm.min.js").href)).HoldfastSocket;
+  const world = new World();
+  const socket = new bundled("https://server.test/stomp", [], world.options);
+  assert.equal(socket.session.readyState, "opening");
+  socket.close();
+  const events = bundle.io("http://server.test", { ...world.options, autoConnect: false });
+  events.emit("a", 1);
+  assert.deepEqual(events.sendBuffer.map(({ args }) => args), [["a", 1]]);
+});
+
 test("a bundled HoldfastSocket refuses close codes as its source does", async () => {
   const bundled = (await import(file("holdfast.socket.esm.min.js").href)).HoldfastSocket;
   for (const Socket of [bundled, HoldfastSocket]) {

@@ -482,6 +482,35 @@ for (const [from, library] of [["source", source], ["bundle", bundle]]) {
     }
   }
 
+  check("a parser of one's own, and the event `packet`, with a server that grants JSON", async () => {
+    const world = new World();
+    world.onMessage = (session, data) => world.say(session, data[0] == "0" ? '0{"sid":"s"}' : "3" + data.slice(1).replace('"echo",', ""));
+    const reviver = (key, value) => (/^big:/.test(value) ? BigInt(value.slice(4)) : value);
+    const replacer = (key, value) => (typeof value == "bigint" ? `big:${value}` : value);
+    const parser = {
+      ...jsonParser,
+      Encoder: class extends jsonParser.Encoder {
+        constructor() {
+          super(replacer);
+        }
+      },
+      Decoder: class extends jsonParser.Decoder {
+        constructor() {
+          super(reviver);
+        }
+      },
+    };
+    const socket = inWorld(world, { parser });
+    const packets = [];
+    socket.io.on("packet", ({ type }) => packets.push(type));
+    await world.advance(100);
+    const reply = socket.emitWithAck("echo", 5n);
+    await world.advance(100);
+    assert.equal(await reply, 5n);
+    assert.deepEqual(packets, [0, 3]);
+    socket.disconnect();
+  });
+
   check("transports by the names of classes", async () => {
     const { Fetch, NodeWebSocket, NodeXHR, WebTransport, XHR } = library;
     for (const transports of [[Fetch], [XHR], [NodeXHR], [WebTransport, Fetch]]) {

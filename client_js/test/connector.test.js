@@ -193,6 +193,23 @@ row(7, "when nothing gets through, no verdict is kept, and pauses grow to 0.7 s,
   assert.deepEqual(connector.next(now), ["websocket"], "nothing is held against it");
 });
 
+row(7, "nor where polling has failed first", () => {
+  const connector = make();
+  connector.race(0);
+  assert.deepEqual(connector.next(0), ["websocket"]);
+  assert.deepEqual(connector.next(250), ["polling"]);
+  connector.failed("polling", 260);
+  connector.failed("websocket", 300);
+  assert.deepEqual(connector.next(300), []);
+  assert.equal(connector.deadline(300), 310);
+  assert.deepEqual(connector.next(310), ["websocket"]);
+  connector.failed("websocket", 320);
+  assert.deepEqual(connector.next(320), ["polling"]);
+  connector.failed("polling", 330);
+  connector.race(1000);
+  assert.deepEqual(connector.next(1000), ["websocket"], "nothing is held against it");
+});
+
 row(7, "pauses are jittered", () => {
   const pauses = [0, 0.999].map((value) => {
     const connector = make({ transports: ["polling"], random: () => value });
