@@ -4,10 +4,10 @@
  * more rarely. The best that was seen is written down.
  */
 import { readFileSync, writeFileSync } from "node:fs";
-import { gzipSync } from "node:zlib";
 import { NAMES, TABLES, bundle } from "../build.js";
 import { SHORT, choose } from "./naming.js";
 import { findRuns, isBound, sorted } from "./order.js";
+import { classicSize, nodeSize } from "./size.js";
 
 /** Of the short names, so many are tried; and how often it is rather that of the member which a variable comes from or goes to, or what stands elsewhere in its place, between so many characters. */
 const MOST = 90;
@@ -127,7 +127,7 @@ const measured = async (file, orders) => {
   };
 
   /** @param {ReturnType<typeof layOut>} layout @param {string[]} names */
-  const size = ({ texts, uses, pairs }, names) => {
+  const write = ({ texts, uses, pairs }, names) => {
     /** @type {string[]} */
     const out = [];
     uses.forEach((use, at) => {
@@ -137,7 +137,7 @@ const measured = async (file, orders) => {
       else out.push(pair == name ? texts[at].slice(0, -name.length - 1) : texts[at]);
       out.push(name);
     });
-    return gzipSync(out.join("") + texts.at(-1), { level: 9 }).length;
+    return out.join("") + texts.at(-1);
   };
 
   const order = runs.map(({ key, items }) => sorted(items, orders[key]).map((item) => items.indexOf(item)));
@@ -155,7 +155,7 @@ const measured = async (file, orders) => {
   /** @type {number[][]} */
   const models = all.map(() => []);
   for (const group of alike.values()) if (group.length > 1) for (const use of group) models[use].push(...group);
-  return { all, runs, order, own, models, layOut, size };
+  return { all, runs, order, own, models, layOut, write };
 };
 
 /**
@@ -175,7 +175,7 @@ const joined = (known, here) =>
  * @returns {Promise<Table>}
  */
 const improved = async (file, table, seconds, settled) => {
-  const { all, runs, order, own, models, layOut, size } = await measured(file, table.orders);
+  const { all, runs, order, own, models, layOut, write } = await measured(file, table.orders);
   const index = new Map(all.map((one, at) => [one, at]));
   const others = all.map((one) => [...one.others].map((other) => /** @type {number} */ (index.get(other))));
   const chosen = choose(all, table.names);
@@ -183,11 +183,17 @@ const improved = async (file, table, seconds, settled) => {
   const pool = SHORT.slice(0, MOST);
   /** All that may be moved: its run, and its place there. @type {[run: number, item: number][]} */
   const free = runs.flatMap(({ key, items }, run) => items.flatMap((item, at) => (settled.orders[key]?.includes(item.key) ? [] : [/** @type {[number, number]} */ ([run, at])])));
+  // Of the two sizes it is the larger one, by more than what is gained here; the other one goes down with it.
+  const size = (/** @type {ReturnType<typeof layOut>} */ laid) => classicSize(write(laid, names));
+  const tell = () => {
+    const code = write(layOut(best.order), best.names);
+    console.log(`${file}: ${classicSize(code)} bytes, ${nodeSize(code)} by Node's zlib`);
+  };
   let layout = layOut(order);
-  let now = size(layout, names);
+  let now = size(layout);
   let least = now;
   let best = { names: [...names], order: [...order] };
-  console.log(file, now);
+  tell();
   const begin = Date.now();
   let part = 0;
   const isKept = (/** @type {number} */ next) => next <= now || random() < Math.exp((now - next) / (WARM * (COLD / WARM) ** part));
@@ -203,7 +209,7 @@ const improved = async (file, table, seconds, settled) => {
     if (next.some((one, at) => next.slice(at + 1).some((other) => other < one && isBound(items[other], items[one])))) return;
     order[run] = next;
     const laid = layOut(order);
-    const sized = size(laid, names);
+    const sized = size(laid);
     if (isKept(sized)) [now, layout] = [sized, laid];
     else order[run] = was;
   };
@@ -221,7 +227,7 @@ const improved = async (file, table, seconds, settled) => {
     if (group.length > 4 || isTaken(one, name) || group.some((other) => isTaken(other, was))) return;
     names[one] = name;
     for (const other of group) names[other] = was;
-    const next = size(layout, names);
+    const next = size(layout);
     if (isKept(next)) now = next;
     else {
       names[one] = was;
@@ -237,7 +243,7 @@ const improved = async (file, table, seconds, settled) => {
       best = { names: [...names], order: [...order] };
     }
   }
-  console.log(file, least);
+  tell();
   return {
     names: { ...Object.fromEntries(all.map(({ key }, at) => [key, best.names[at]])), ...settled.names },
     orders: { ...settled.orders, ...Object.fromEntries(runs.map(({ key, items }, run) => [key, joined(settled.orders[key] ?? [], best.order[run].map((item) => items[item].key))])) },

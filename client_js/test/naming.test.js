@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { SHORT, choose, minifyNamed } from "../naming/naming.js";
 import { arrange, findRuns } from "../naming/order.js";
+import { classicSize, gzipSize, nodeSize } from "../naming/size.js";
 
 /** As the build does it, with tables. */
 const named = (code, names, orders = {}) => {
@@ -96,4 +97,12 @@ test("UglifyJS has its own choice of names again afterwards", async () => {
   const { default: uglify } = await import("uglify-js");
   assert.throws(() => minifyNamed("const one = 1;", { module: true }, { rename: () => assert.fail("stop") }), /stop/);
   assert.match(uglify.minify("export const f = (first) => first + 1", { module: true }).code, /(\w)=>\1\+1/);
+});
+
+test("what is measured is what classic zlib leaves, to the byte, or Node's if that is more", () => {
+  const some = Array.from({ length: 900 }, (_, at) => "abcdefgh"[((at * at * 7919) % 10007) % 8]).join("");
+  // gzip.compress(data, 9) in Python, with zlib 1.2.13.
+  assert.equal(classicSize(some), 319);
+  assert.equal(classicSize(Buffer.from(some)), 319);
+  assert.equal(gzipSize(some), Math.max(319, nodeSize(some)));
 });
