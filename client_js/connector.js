@@ -55,6 +55,8 @@ export class Connector extends Attempts {
     let first;
     /** Whether it has failed in this race. */
     let hasFailed = false;
+    /** Until when the last resort waits that has failed. */
+    let waits = 0;
     /** When the last resort joins the race. */
     let joins = 0;
 
@@ -89,7 +91,7 @@ export class Connector extends Attempts {
       carrying = undefined;
       first = choice;
       hasFailed = false;
-      this.rounds = 0;
+      this.rounds = waits = 0;
       stagger(now);
     };
 
@@ -103,7 +105,7 @@ export class Connector extends Attempts {
     this.carries = (kind, now) => {
       carrying = of(kind);
       since = now;
-      carrying.failures = carrying.until = 0;
+      carrying.failures = carrying.until = waits = 0;
       carrying.late = false;
       // First what the application waits for.
       for (const verdict of better()) verdict.until = Math.max(verdict.until, now + SETTLE_MS);
@@ -137,19 +139,20 @@ export class Connector extends Attempts {
      */
     this.failed = (kind, now, isMute) => {
       const verdict = of(kind);
-      const { until } = last() ?? verdict;
-      // The last resort has failed as well, and waits: it was the network.
-      if (!carrying && verdict == first && verdict != last() && until > now && until < Infinity) verdict.until = until;
-      else if (carrying || verdict != last()) {
-        verdict.until = now + ((!isMute && laterMs[verdict.failures]) || longest);
-        verdict.failures++;
-        if (carrying) remember();
-        else hasFailed ||= verdict == first;
+      if (carrying || verdict != last()) {
+        // The last resort has failed as well, and waits: it was the network.
+        if (now < waits) verdict.until = waits;
+        else {
+          verdict.until = now + ((!isMute && laterMs[verdict.failures]) || longest);
+          verdict.failures++;
+          if (carrying) remember();
+          else hasFailed ||= verdict == first;
+        }
       } else {
-        verdict.until = now + pause(this.rounds++, random);
-        stagger(verdict.until);
+        waits = verdict.until = now + pause(this.rounds++, random);
+        stagger(waits);
         if (hasFailed && first) {
-          first.until = verdict.until;
+          first.until = waits;
           first.failures--;
           hasFailed = false;
         }
@@ -185,6 +188,7 @@ export class Connector extends Attempts {
         if (verdict.until < Infinity) verdict.until = 0;
         if (isNewNetwork) verdict.failures = +(verdict.late = false);
       }
+      waits = 0;
       stagger(now);
       remember();
     };

@@ -70,7 +70,8 @@ export class Manager extends Emitter {
     /** @type {Complete} */
     const opts = (this.opts = { reconnection: true, ...given });
     const { codec = json } = opts;
-    if (codec.name != "json") opts.query = { codec: codec.name + ",json", ...opts.query };
+    const isOther = codec.name != "json";
+    if (isOther) opts.query = { codec: codec.name + ",json", ...opts.query };
     /** Of the session, or of the next one as far as is known. @internal */
     this._codec = codec;
     /** Of the network. @internal */
@@ -118,7 +119,7 @@ export class Manager extends Emitter {
       const engine = (this.engine = new Engine(url, opts, known));
       engine.on("open", () => {
         // A standard server grants nothing: what it speaks is settled elsewhere.
-        this._codec = engine._session.codec == "json" && codec.name != "json" ? json : codec;
+        this._codec = isOther && engine._session.codec == "json" ? json : codec;
         this._decoder = new this._codec.Decoder();
         this.fire("open");
         nsps.forEach((socket) => socket._opened());

@@ -238,7 +238,7 @@ export class Socket extends Emitter {
     const emit = (run, args, takesError) => {
       const { volatile, signal, timeout = opts.ackTimeout } = this._flags;
       this._flags = {};
-      if (!isEvent(args[0])) throw new LocalProtocolError("bad event name: " + args[0]);
+      if (!isEvent(args[0])) throw new LocalProtocolError("bad name: " + args[0]);
       const id = run && nextId++;
       /** @type {Emitted} */
       const event = { nsp, args, id, frames: encode(EVENT, args, id), codec: io._codec, length: 0 };
@@ -283,7 +283,7 @@ export class Socket extends Emitter {
       ask(this.auth)
         .then((auth) => {
           if (isOver()) return;
-          if (auth && !isObject(auth)) throw new LocalProtocolError("auth is no object");
+          if (auth && !isObject(auth)) throw new LocalProtocolError("auth: no object");
           write(CONNECT, pid ? { pid, offset, ...auth } : (auth ?? undefined));
           early = [];
         })

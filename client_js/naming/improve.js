@@ -7,7 +7,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { NAMES, TABLES, bundle } from "../build.js";
 import { SHORT, choose } from "./naming.js";
 import { findRuns, isBound, sorted } from "./order.js";
-import { classicSize, nodeSize } from "./size.js";
+import { classicSize, gzipSize, nodeSize } from "./size.js";
 
 /** Of the short names, so many are tried; and how often it is rather that of the member which a variable comes from or goes to, or what stands elsewhere in its place, between so many characters. */
 const MOST = 90;
@@ -184,7 +184,7 @@ const improved = async (file, table, seconds, settled) => {
   /** All that may be moved: its run, and its place there. @type {[run: number, item: number][]} */
   const free = runs.flatMap(({ key, items }, run) => items.flatMap((item, at) => (settled.orders[key]?.includes(item.key) ? [] : [/** @type {[number, number]} */ ([run, at])])));
   // Of the two sizes it is the larger one, by more than what is gained here; the other one goes down with it.
-  const size = (/** @type {ReturnType<typeof layOut>} */ laid) => classicSize(write(laid, names));
+  const size = (/** @type {ReturnType<typeof layOut>} */ laid) => gzipSize(write(laid, names));
   const tell = () => {
     const code = write(layOut(best.order), best.names);
     console.log(`${file}: ${classicSize(code)} bytes, ${nodeSize(code)} by Node's zlib`);

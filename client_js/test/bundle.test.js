@@ -27,10 +27,10 @@ const BUDGETS = {
   "holdfast.min.js": 11_000,
   "holdfast.esm.min.js": 11_000,
   "holdfast.session.esm.min.js": 8_450,
-  "holdfast.socket.esm.min.js": 9_550,
-  "holdfast.websocket.esm.min.js": 7_360,
+  "holdfast.socket.esm.min.js": 9_570,
+  "holdfast.websocket.esm.min.js": 7_380,
   "holdfast.compat.min.js": 12_600,
-  "holdfast.compat.esm.min.js": 12_700,
+  "holdfast.compat.esm.min.js": 12_710,
 };
 /** What the msgpack codec adds. */
 const MSGPACK_BUDGET = 1_120;

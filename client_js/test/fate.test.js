@@ -594,7 +594,7 @@ test("auth may be had with a parameter and a promise, and is an object", async (
   assert.deepEqual(await connect(async (_force) => ({ token: 1 })), ['0{"token":1}']);
   assert.deepEqual(await connect(async (done) => done({ token: 2 })), ['0{"token":2}']);
   assert.deepEqual(await connect(async (_force) => Promise.reject(new Error("no token"))), ["no token"]);
-  for (const auth of ["token", 5, ["token"]]) assert.deepEqual(await connect(auth), ["auth is no object"]);
+  for (const auth of ["token", 5, ["token"]]) assert.deepEqual(await connect(auth), ["auth: no object"]);
   assert.equal(world.sessions.size, 6);
 });
 

@@ -56,7 +56,7 @@ export const encodeSocketPacket = ({ type, nsp, data, id }) => {
     // Not `value`: a Buffer has by then become `{type, data}` by its toJSON.
     const bytes = toBytes(this[key]);
     // Anything that would become an empty object.
-    if (value?.arrayBuffer) throw new LocalProtocolError("a Blob: send its arrayBuffer()");
+    if (value?.arrayBuffer) throw new LocalProtocolError("Blob: send its arrayBuffer()");
     return bytes ? { _placeholder: true, num: out.push(bytes) - 2 } : value;
   });
   const attachments = out.length - 1;
