@@ -45,10 +45,11 @@ class Known:
         table: The sessions.
     """
 
-    __slots__ = ("_judged", "_table")
+    __slots__ = ("_digits", "_judged", "_table")
 
     def __init__(self, table: SessionTable) -> None:
         self._table = table
+        self._digits = len(str(table.settings.max_payload))
         # What else decides is the settings, which stay. None for what has to be looked at.
         self._judged: dict[object, dict[str, str] | None] = {}
 
@@ -73,6 +74,9 @@ class Known:
                 asked += (name, value)
             elif name == _ATTACH:
                 attach = value
+            elif name == b"content-length" and len(value) >= self._digits:
+                # It may be too large.
+                return None
         if size > settings.max_header_bytes or (session.counting and scope["method"] == "GET" and not attach):
             return None
         client = scope.get("client") if settings.trusted_proxies else None

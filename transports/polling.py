@@ -261,7 +261,7 @@ async def serve_post(
 async def go_on_posting(
     table: SessionTable, session: LiveSession, receive: Receive, send: Send, headers: Mapping[str, str]
 ) -> Receive | None:
-    """Take a POST of a session that is there, if all of it is there, too, and no more than may be.
+    """Take a POST of a session that is there, if all of it is there, too, no more than may be, and no other under way.
 
     Returns:
         None if it is answered; what receives it from its beginning if it is not.
@@ -269,7 +269,7 @@ async def go_on_posting(
     Raises:
         RequestRefused, RemoteProtocolError: before anything was answered.
     """
-    if session.host.hands is None:
+    if session.host.hands is None or session.is_posting:
         return receive
     rest, message = begun(receive())
     body: bytes = b"" if message is None else message.get("body", b"")

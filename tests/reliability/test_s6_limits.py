@@ -87,6 +87,20 @@ async def test_s6_posts_of_one_session_beyond_max_carriers_are_refused_with_429(
         assert site.session.is_open
 
 
+async def test_s6_posts_that_wait_for_their_turn_are_among_them() -> None:
+    async with open_site("polling", max_carriers=2, max_events_per_second=100) as site:
+        peer, _ = await site.opened()
+        posts = [peer.post_exchange("91", *["4a"] * number) for number in (300, 1)]
+        await settled()
+        assert not any(post.answered() for post in posts)
+        refused = peer.post_exchange("91", "4a")
+        assert await refused.start() == 429
+        assert "max_carriers" in await refused.text()
+        await site.clock.advance(20)
+        assert [await post.start() for post in posts] == [200, 200]
+        assert site.received == ["a"] * 300
+
+
 @pytest.mark.parametrize("counting", [False, True])
 async def test_s6_websocket_message_over_max_payload_closes_with_1009(counting: bool) -> None:
     async with open_site(max_payload=1_000) as site:

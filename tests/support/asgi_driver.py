@@ -99,6 +99,9 @@ class _Side:
         self.end_error: OSError | None = None
 
     async def receive(self) -> MutableMapping[str, Any]:
+        if sniffio.current_async_library() == "asyncio" and self.untaken():
+            # As uvicorn does it: what is there is had without waiting.
+            return self._to_app.receive_nowait()
         return await self._to_app.receive()
 
     async def send(self, message: MutableMapping[str, Any]) -> None:

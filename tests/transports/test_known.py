@@ -75,6 +75,7 @@ UNUSUAL: list[dict[str, Any]] = [
     {"headers": iter([(b"host", b"app.example")])},
     {"headers": [(b"x", b"y" * 40_000)]},
     {"headers": [(b"x", b"")] * 1_100},
+    {"headers": [(b"host", b"app.example"), (b"content-length", b"1000001")]},
     {"headers": [(b"host", b"app.example"), (b"origin", b"https://other.example")]},
     {"headers": [(b"host", b"app.example"), (b"host", b"other.example")]},
     {"headers": [(b"host", b"app.example"), (b"sec-fetch-site", b"cross-site")]},

@@ -171,7 +171,7 @@ class Polls:
     # -- a POST
 
     def _bring(self, session: LiveSession, body: bytes, more: list[tuple[bytes, bytes]]) -> bool:
-        left = take_body(self.endpoint.table, session, body)
+        left = None if session.is_posting else take_body(self.endpoint.table, session, body)
         if left is None:
             return False
         if left:
