@@ -2,6 +2,7 @@
  * The bundles: how large they are, and that shortening names has broken nothing.
  */
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { SourceMap } from "node:module";
@@ -139,15 +140,18 @@ test("a bundled HoldfastSocket outlives a cut, and sends what it was given befor
 });
 
 test("what is public is not renamed", () => {
+  const made = mkdtempSync(`${tmpdir()}/types-`);
+  execFileSync("npm", ["run", "--silent", "types", "--", "--outDir", made], { cwd: new URL("..", import.meta.url) });
   const inside = new Set(/const INTERNAL = `([^`]*)`/.exec(readFileSync(new URL("../build.js", import.meta.url), "utf8"))[1].trim().split(/\s+/));
   for (const name of ["holdfastsocket", "live", "manager", "opensession", "single", "socket", "errors"]) {
-    const types = readFileSync(file(`types/${name}.d.ts`), "utf8");
+    const types = readFileSync(`${made}/${name}.d.ts`, "utf8");
     const classes = [...types.matchAll(/^export (?:declare )?class [^]*?^}/gm)].join("");
     const found = [...classes.matchAll(/^ {4}(?:readonly |get |set )?([a-zA-Z]\w*)\??[:(<]/gm)].map(([, member]) => member);
     assert.ok(found.length, name);
     // An emitter's own.
     assert.deepEqual(found.filter((member) => inside.has(member) && member != "fire"), [], name);
   }
+  rmSync(made, { recursive: true });
 });
 
 test("a bundle has the session of a HoldfastSocket, and the arguments of what waits", async () => {
