@@ -141,7 +141,7 @@ class Endpoint:
                 try:
                     left = await self._go_on(visit, scope, receive, send)
                 except (RequestRefused, RemoteProtocolError) as error:
-                    await self._refuse(error, scope, send)
+                    await self._refuse(error, scope, send, visit.headers)
                     return
                 if left is None:
                     return
@@ -303,12 +303,18 @@ class Endpoint:
         try:
             await served
         except (RequestRefused, RemoteProtocolError) as error:
-            await self._refuse(error, scope, send)
+            await self._refuse(error, scope, send, cors_headers(Head(scope), self.table.settings))
         return None
 
-    async def _refuse(self, error: RequestRefused | RemoteProtocolError, scope: Scope, send: Send) -> None:
+    async def _refuse(
+        self,
+        error: RequestRefused | RemoteProtocolError,
+        scope: Scope,
+        send: Send,
+        headers: Mapping[str, str],
+    ) -> None:
         self.table.counters.refuse(error)
-        await refuse(scope, send, refusal_of(error), cors_headers(Head(scope), self.table.settings))
+        await refuse(scope, send, refusal_of(error), headers)
 
     def _go_on(
         self, visit: Visit, scope: Scope, receive: Receive, send: Send
@@ -357,8 +363,7 @@ class Endpoint:
             else:
                 return await serve_poll(self.table, request, receive, send, cors)
         except (RequestRefused, RemoteProtocolError) as error:
-            self.table.counters.refuse(error)
-            await refuse(scope, send, refusal_of(error), cors)
+            await self._refuse(error, scope, send, cors)
         return None
 
     async def _is_forwarded(self, request: Request, receive: Receive, send: Send) -> bool:

@@ -14,7 +14,7 @@ from ..engine.live import LiveSession
 from ..engine.server import SessionTable
 from .request import ATTACH_HEADER, HEADER_OVERHEAD, Head, check_origin, cors_headers, host_of
 
-__all__ = ["Known", "Visit"]
+__all__ = ["Known", "Visit", "find_session"]
 
 _ATTACH = ATTACH_HEADER.encode()
 # The headers that decide whether a page may ask, and what it is answered besides.
@@ -59,7 +59,7 @@ class Known:
         if scope["type"] != "http" or scope["method"] not in ("GET", "POST"):
             return None
         query: bytes = scope.get("query_string", b"")
-        session = self._session(query, is_post=scope["method"] == "POST")
+        session = find_session(table, query, is_post=scope["method"] == "POST")
         if session is None or table.is_closing:
             return None
         settings = table.settings
@@ -89,23 +89,6 @@ class Known:
             return None
         return Visit(session, attach.decode("latin-1"), more)
 
-    def _session(self, query: bytes, *, is_post: bool) -> LiveSession | None:
-        if b"%" in query or b"+" in query:
-            return None
-        pairs = [pair.split(b"=", 1) for pair in query.split(b"&")]
-        fields = {pair[0]: pair[-1] for pair in pairs}
-        if fields.get(b"transport") != b"polling" or fields.get(b"EIO") != b"4" or len(fields) != len(pairs):
-            return None
-        session = self._table.sessions.get(fields.get(b"sid", b"").decode("latin-1"))
-        if session is None or session.identity is not None:
-            return None
-        counting = fields.get(b"holdfast") == b"1"
-        if session.counting != counting:
-            return None
-        # A POST of a counting peer brings, whatever carries the session.
-        may = "polling" in self._table.settings.transports or (counting and is_post)
-        return session if may else None
-
     def _judge(self, key: object, scope: Scope) -> dict[str, str] | None:
         settings, head = self._table.settings, Head(scope)
         try:
@@ -117,3 +100,22 @@ class Known:
             self._judged.clear()
         self._judged[key] = more
         return more
+
+
+def find_session(table: SessionTable, query: bytes, *, is_post: bool) -> LiveSession | None:
+    """The session that a poll or a POST with such a query goes on with; None for all that is not clear."""
+    if b"%" in query or b"+" in query:
+        return None
+    pairs = [pair.split(b"=", 1) for pair in query.split(b"&")]
+    fields = {pair[0]: pair[-1] for pair in pairs}
+    if fields.get(b"transport") != b"polling" or fields.get(b"EIO") != b"4" or len(fields) != len(pairs):
+        return None
+    session = table.sessions.get(fields.get(b"sid", b"").decode("latin-1"))
+    if session is None or session.identity is not None:
+        return None
+    counting = fields.get(b"holdfast") == b"1"
+    if session.counting != counting:
+        return None
+    # A POST of a counting peer brings, whatever carries the session.
+    may = "polling" in table.settings.transports or (counting and is_post)
+    return session if may else None

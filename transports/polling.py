@@ -31,15 +31,12 @@ __all__ = [
     "go_on_polling",
     "go_on_posting",
     "hold_poll",
-    "packets_of_counting",
-    "packets_of_plain",
     "seconds_to_hold",
     "send_answer",
     "serve_poll",
     "serve_post",
     "take_answer",
     "take_body",
-    "without_probes",
 ]
 
 TEXT = "text/plain; charset=UTF-8"
@@ -305,18 +302,12 @@ def take_body(
     """
     if not session.counting:
         _admit("post", session, busy=session.is_posting)
-        if body[:1] == _MESSAGE and _SEPARATOR not in body and body.isascii():
-            # What most are.
-            carrier = session.bring()
-            return () if session.receive_message(body[1:].decode()) else (carrier, iter(()))
-        packets = packets_of_plain(session, body)
-        carrier = session.bring()
-    else:
-        attach, packets = packets_of_counting(body)
-        if attach.carrier is not None:
-            return None
-        table.find(session.sid, key=attach.key)
-        carrier, packets = session.bring(received=attach.received), without_probes(session, packets)
+        return _take_plain(session, body)
+    attach, packets = _packets_of_counting(body)
+    if attach.carrier is not None:
+        return None
+    table.find(session.sid, key=attach.key)
+    carrier, packets = session.bring(received=attach.received), _without_probes(session, packets)
     return () if session.receive_now(carrier, packets) else (carrier, packets)
 
 
@@ -339,7 +330,9 @@ Read = Callable[[], Awaitable[bytearray]]
 async def _post_plain(session: LiveSession, read: Read) -> str:
     with session.posting() as others:
         _admit("post", session, busy=others > 0)
-        await _take_plain(session, await read())
+        left = _take_plain(session, await read())
+        if left:
+            await session.receive_rest(*left)
     return "ok"
 
 
@@ -359,26 +352,24 @@ async def _post_counting(table: SessionTable, request: Request, read: Read) -> s
         return await _take_counting(table, request, await read())
 
 
-async def _take_plain(session: LiveSession, body: bytearray) -> None:
-    packets = packets_of_plain(session, body)
-    await session.receive_at_pace(session.bring(), packets)
-
-
-def packets_of_plain(session: LiveSession, body: bytes | bytearray) -> Iterator[Packet]:
-    """What a plain peer's POST brings.
-
-    Raises:
-        RemoteProtocolError: the session has been closed for it.
-    """
+def _take_plain(
+    session: LiveSession, body: bytes | bytearray
+) -> tuple[Carrier, Iterator[Packet]] | tuple[()]:
+    if body[:1] == _MESSAGE and _SEPARATOR not in body and body.isascii():
+        # What most are.
+        carrier = session.bring()
+        return () if session.receive_message(body[1:].decode()) else (carrier, iter(()))
     try:
-        return decode_payload_bytes(body, counting=False)
+        packets = decode_payload_bytes(body, counting=False)
     except RemoteProtocolError as error:
         session.fail(CloseReason.PARSE_ERROR, message=str(error))
         raise
+    carrier = session.bring()
+    return () if session.receive_now(carrier, packets) else (carrier, packets)
 
 
 async def _take_counting(table: SessionTable, request: Request, body: bytearray) -> str:
-    attach, packets = packets_of_counting(body)
+    attach, packets = _packets_of_counting(body)
     session = await request.session(table, key=attach.key)
     stale: StaleAttach | None = None
     if attach.carrier is not None:
@@ -386,14 +377,14 @@ async def _take_counting(table: SessionTable, request: Request, body: bytearray)
             session.attach_candidate(attach.carrier, received=attach.received)
         except StaleAttach as error:
             stale = error
-    await session.receive_at_pace(session.bring(received=attach.received), without_probes(session, packets))
+    await session.receive_at_pace(session.bring(received=attach.received), _without_probes(session, packets))
     if stale is not None:
         # What came with it has counted (rule 6).
         raise stale
     return session.answer_to_post()
 
 
-def packets_of_counting(body: bytes | bytearray) -> tuple[Attach, Iterator[Packet]]:
+def _packets_of_counting(body: bytes | bytearray) -> tuple[Attach, Iterator[Packet]]:
     """Who a counting peer's POST is from, and what it brings. The session is unharmed if it is wrong.
 
     Raises:
@@ -406,7 +397,7 @@ def packets_of_counting(body: bytes | bytearray) -> tuple[Attach, Iterator[Packe
     return decode_attach(first.data), packets
 
 
-def without_probes(session: LiveSession, packets: Iterable[Packet]) -> Iterator[Packet]:
+def _without_probes(session: LiveSession, packets: Iterable[Packet]) -> Iterator[Packet]:
     """Without the answers to what was asked of streams that are being probed."""
     for packet in packets:
         if packet.type is PacketType.PING and session.candidates.pong(str(packet.data)):

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import anyio
 
 from ..hands import Hands
-from ..host import Event, Host, make_event
+from ..host import Event, Host, Timer, make_event
 from ..session import Carrier, Life, Role
 from ..wire.message import Message
 from .stopper import Stopper
@@ -18,6 +18,9 @@ __all__ = ["Attachable", "Attachment"]
 
 # Messages in the time between two heartbeats for which no task is kept.
 _FEW = 8
+
+# How long what a peer sent before it left may take to be read: much of it, where handlers are slow.
+_LAST_WORDS = 10.0
 
 
 # Messages are of the same kind as what a session has to say, and one list of them may be written to many.
@@ -78,6 +81,7 @@ class Attachment:
         "_ended",
         "_ends",
         "_hands",
+        "_last_words",
         "_left",
         "_limit_bytes",
         "_pen",
@@ -112,6 +116,7 @@ class Attachment:
         self._written = carrier.written
         self._ended: Event | None = None
         self._ends = False
+        self._last_words: Timer | None = None
         self.busy = False
         self.fenced = False
         self.is_cut = False
@@ -201,11 +206,15 @@ class Attachment:
 
     @contextmanager
     def _unless_broken(self) -> Generator[None]:
-        """What cannot be written ends this carrier."""
+        """What cannot be written ends this carrier; where it is read too, after what was sent before the peer left."""
         try:
             yield
         except OSError:
-            self._break_off()
+            if self._ends:
+                self._break_off()
+            elif self._last_words is None:
+                self.write = self.write_now = self._write_through = None
+                self._last_words = self._session.host.call_later(_LAST_WORDS, self._stop)
         except BaseException:
             self._break_off()
             raise
@@ -221,7 +230,8 @@ class Attachment:
         """From now on, write what there is to be written.
 
         Args:
-            write: Raises `OSError` where nothing can be written any more; that cuts the carrier.
+            write: Raises `OSError` where nothing can be written any more; that cuts the carrier, or has it read to its
+                end.
             through: Writes messages that are not kept for the peer, likewise.
             limit_bytes: Of what is written at once, as a payload.
             ends: Whether the carrier is cut as soon as it does not write any more, and not read on.
@@ -253,6 +263,8 @@ class Attachment:
     async def end(self) -> None:
         """Nothing is written any more; returns when nobody is at it."""
         self.write = self.write_now = self._write_through = None
+        if self._last_words is not None:
+            self._last_words.cancel()
         if self._awake or self._left is not None:
             self._ended = ended = make_event()
             for pen in (self._pen, self._left):

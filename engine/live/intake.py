@@ -5,6 +5,7 @@ No task and no queue hop stand between a message and its handler.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
@@ -52,7 +53,7 @@ class SessionHandler(Protocol):
         ...
 
 
-class Intake:
+class Intake(ABC):
     """What `LiveSession` takes.
 
     Attributes:
@@ -98,13 +99,13 @@ class Intake:
         """Whether messages count."""
         return self._core.life is _OPEN
 
+    @abstractmethod
     def _settle(self, *, now: bool = False) -> None:
         """See to all that follows from a change."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _refuse(self, error: RemoteProtocolError) -> None:
         """End the session: what its peer sent is wrong."""
-        raise NotImplementedError
 
     def receive(self, carrier: Carrier, packets: Iterable[Packet]) -> None:
         """Take what arrived on a carrier, and hand its messages to the application.

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import pytest
+from asgi_driver import settled
 from counting_peer import Lane, open_site
+from fast_driver import encode_frame
 
-from holdfast import Engine, SockJS
+from holdfast import CloseReason, Engine, SockJS
 from holdfast.fast import FastLane
 
 pytestmark = pytest.mark.anyio
+
+_CLOSE = encode_frame(8, b"\x03\xe8")
 
 
 @pytest.fixture
@@ -28,11 +32,30 @@ async def test_what_is_said_before_a_close_counts_however_much_it_is() -> None:
         await socket.receive()
         wire = socket._side.wire  # pyright: ignore
         said = [f"4{number}" for number in range(350)]
-        frames = b"".join([bytes((0x81, 0x80 | len(text))) + b"\0" * 4 + text.encode() for text in said])
-        wire.bring(frames + b"\x88\x82\0\0\0\0\x03\xe8")
+        wire.bring(b"".join([encode_frame(1, text.encode()) for text in said]) + _CLOSE)
         assert await socket.closed() == 1000
         await socket.finished()
         assert site.received == [text[1:] for text in said]
+
+
+@pytest.mark.parametrize("count", [1, 350])
+async def test_what_is_said_between_the_end_of_an_upgrade_and_a_close_counts(count: int) -> None:
+    async with open_site("polling") as site:
+        opened = await site.client.get("/engine.io/?EIO=4&transport=polling").text()
+        socket = site.client.websocket(
+            f"/engine.io/?EIO=4&transport=websocket&sid={opened.split(chr(34))[3]}"
+        )
+        await socket.accept()
+        socket.send("2probe")
+        assert await socket.receive() == "3probe"
+        wire = socket._side.wire  # pyright: ignore
+        said = [f"4{number}" for number in range(count)]
+        # As an official client that is disconnected in the moment of its upgrade.
+        wire.bring(b"".join([encode_frame(1, text.encode()) for text in ("5", *said)]) + _CLOSE)
+        await socket.finished()
+        await settled()
+        assert site.received == [text[1:] for text in said]
+        assert site.application.ended == [CloseReason.TRANSPORT_CLOSE]
 
 
 @pytest.mark.parametrize("lengths", [("2", "0"), ("2", "2"), ("0", "2")])

@@ -43,8 +43,9 @@ async def begun_host() -> Host:
     return host
 
 
+@pytest.mark.parametrize("ends", [False, True])
 @pytest.mark.parametrize("waits", [False, True])
-async def test_after_a_write_that_failed_nothing_more_is_written_through(waits: bool) -> None:
+async def test_after_a_write_that_failed_nothing_more_is_written_through(waits: bool, ends: bool) -> None:
     host, wire = await begun_host(), list[str]()
     attachment = Attachment(Carrier("websocket", Role.WRITER), Talker(host))
 
@@ -57,12 +58,13 @@ async def test_after_a_write_that_failed_nothing_more_is_written_through(waits: 
             raise OSError("the peer has left")
         wire.extend(str(message.data) for message in messages)
 
-    attachment.begin(write, through=through)
+    attachment.begin(write, through=through, ends=ends)
     for text in ("first", "second"):
         write_now = attachment.write_now
         assert write_now is not None
         write_now([Message(text)])
         await settled()
     assert wire == ["first"]
-    assert attachment.is_cut
+    # What has come of the peer before is still read where it is read at all.
+    assert attachment.is_cut == ends
     assert attachment.write_now is None

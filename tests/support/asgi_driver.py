@@ -93,6 +93,7 @@ class _Side:
         self._given, self._to_app = anyio.create_memory_object_stream[MutableMapping[str, Any]](float("inf"))
         self.finished = anyio.Event()
         self.hung = False
+        self.left = False
         self.stalled = False
         self.turns: anyio.Semaphore | None = None
         self.end_gate: anyio.Event | None = None
@@ -109,6 +110,8 @@ class _Side:
             await anyio.sleep_forever()
         if self.turns is not None:
             await self.turns.acquire()
+        if self.left:
+            raise OSError("the peer has left")
         self._sent.send_nowait(message)
         if message["type"] == "http.response.body" and not message.get("more_body", False):
             if self.end_gate is not None:
@@ -258,6 +261,11 @@ class WebSocketExchange:
 
     def close(self, code: int = 1005) -> None:
         self._side.give({"type": "websocket.disconnect", "code": code})
+
+    def leave(self) -> None:
+        """`close`, and as with uvicorn, a send of the application fails from now on."""
+        self._side.left = True
+        self.close()
 
     def hang(self) -> None:
         """From now on the peer takes nothing: a send of the application waits for ever."""

@@ -44,6 +44,7 @@ class _Wire(asyncio.Transport):
         self._is_closing = False
         self._is_reading = True
         self._given = b""
+        self._is_ended = False
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         self._protocol = protocol
@@ -73,6 +74,13 @@ class _Wire(asyncio.Transport):
         if self._given and self._is_reading and not self._is_closing:
             data, self._given = self._given, b""
             self._protocol.data_received(data)
+        if self._is_ended and self._is_reading and not self._given:
+            self.abort()
+
+    def end(self) -> None:
+        """The client has left: that is seen behind what it has written."""
+        self._is_ended = True
+        self._bring()
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         if not self._is_closing:
@@ -126,7 +134,7 @@ class _FastSide(_Side):
             )
         else:
             # It leaves without a word.
-            self.wire.abort()
+            self.wire.end()
 
     def _request(self, more: list[tuple[str, str]]) -> bytes:
         scope = self._scope

@@ -112,6 +112,37 @@ async def test_peer_that_is_quicker_than_the_application_is_read_at_its_pace(car
         assert live.is_open
 
 
+async def test_what_a_peer_has_said_before_it_left_counts_however_late_it_is_taken() -> None:
+    messages = [str(n).ljust(800, "x") for n in range(30)]
+    heard: list[str | bytes] = []
+    go, ended = anyio.Event(), list[CloseReason | None]()
+
+    async def late(session: Session) -> None:
+        await go.wait()
+        async for message in session:
+            heard.append(message)
+        ended.append(session.reason)
+
+    async with plain_site(max_payload=1000) as plain:
+        plain.site.application.handle = late
+        socket = await plain.open_websocket()
+        for message in messages:
+            socket.send("4" + message)
+        await settled()
+        (live,) = plain.site.engine.table.sessions.values()
+        assert live.received < 10
+        socket.leave()
+        await settled()
+        # Nobody takes it.
+        plain.site.say("news")
+        await settled()
+        go.set()
+        await settled()
+        assert heard == messages
+        assert ended == [CloseReason.TRANSPORT_CLOSE]
+        await socket.finished()
+
+
 # -- opening
 
 

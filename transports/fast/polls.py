@@ -17,6 +17,7 @@ from ...engine.session import Carrier, Verdict, admit_plain
 from ...engine.wire.handshake import decode_attach
 from ...engine.wire.packet import Packet
 from ..http import BASE_HEADERS, encode_headers, refusal_body, refusal_of, retry_headers
+from ..known import find_session
 from ..polling import (
     TEXT,
     answer_poll,
@@ -80,18 +81,8 @@ class Polls:
         query = data[len(self._post if is_post else self._get) : line_end - len(_END)]
         if _QUERY.fullmatch(query) is None:
             return False
-        pairs = [pair.split(b"=", 1) for pair in query.split(b"&")]
-        fields = {pair[0]: pair[-1] for pair in pairs}
-        if len(fields) != len(pairs) or fields.get(b"EIO") != b"4" or fields.get(b"transport") != b"polling":
-            return False
-        if "polling" not in self.endpoint.table.settings.transports:
-            return False
-        sid = fields.get(b"sid")
-        session = None if sid is None else self.endpoint.table.sessions.get(sid.decode())
-        counting = fields.get(b"holdfast") == b"1"
-        if session is None or session.identity is not None or session.counting != counting:
-            return False
-        return self._go_on(session, data, line_end, end, is_post=is_post)
+        session = find_session(self.endpoint.table, query, is_post=is_post)
+        return session is not None and self._go_on(session, data, line_end, end, is_post=is_post)
 
     def _go_on(self, session: LiveSession, data: bytes, line_end: int, end: int, *, is_post: bool) -> bool:
         block, length, attach = data[line_end:end], 0, b""

@@ -227,21 +227,20 @@ class FastWebSocket(asyncio.Protocol):
         self._session, self._attachment = session, attachment
         events, self._events = self._events, None
         attachment.begin_direct(self, self.write)
-        attachment.busy = self._is_paused
-        if self._is_gone:
-            self._end(0)
-            return
+        attachment.busy = self._is_paused or self._is_gone
         self.flush()
         self._read_on()
         waiting = [event for event in events or () if event["type"] == "websocket.receive"]
         self._take([event["text"] if "text" in event else event["bytes"] for event in waiting])
+        if self._is_gone:
+            self._gone()
 
     def flush(self) -> None:
         """Write what there is to be written."""
         attachment, session = self._attachment, self._session
         if attachment is None or session is None:
             return
-        if not self._is_paused and not self._close_sent:
+        if not self._is_paused and not self._close_sent and not self._is_gone:
             packets = attachment.take()
             if packets:
                 self._transport.write(_encode(packets, counting=session.counting))
@@ -312,7 +311,10 @@ class FastWebSocket(asyncio.Protocol):
             self._is_held = False
         ahead, self._ahead = self._ahead, None
         self._take(ahead or ())
-        if self._is_held or self._is_gone:
+        if self._is_held:
+            return
+        if self._is_gone:
+            self._gone()
             return
         last, self._last = self._last, None
         if isinstance(last, FrameError):
@@ -390,7 +392,12 @@ class FastWebSocket(asyncio.Protocol):
 
     def _gone(self) -> None:
         self._is_gone = True
-        self._end(0)
+        if self._is_held:
+            # What came before counts first.
+            if self._attachment is not None:
+                self._attachment.busy = True
+        else:
+            self._end(0)
         self._wake()
 
     def eof_received(self) -> None:
@@ -410,7 +417,7 @@ class FastWebSocket(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._is_paused = False
         self._wake()
-        if self._attachment is not None:
+        if self._attachment is not None and not self._is_gone:
             self._attachment.busy = False
             self.flush()
 
