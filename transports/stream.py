@@ -80,7 +80,7 @@ async def _serve(
         await send(
             {"type": "http.response.start", "status": 200, "headers": encode_headers({**_HEADERS, **headers})}
         )
-        with attachment.scope():
+        async with attachment.serving():
             await send({"type": "http.response.body", "body": PRELUDE, "more_body": True})
             write = _writer(attachment, send, table.settings.stream_limit)
             attachment.begin(write, limit_bytes=min(PIECE_BYTES, table.settings.max_payload), ends=True)

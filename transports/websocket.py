@@ -335,7 +335,7 @@ async def carry(speech: Speech, attachment: Attachment, receive: Receive, send: 
     message: Message | None = None
     try:
         try:
-            with attachment.scope():
+            async with attachment.serving():
                 attachment.begin(speech.write, through=speech.write_messages)
                 while session.life is not _CLOSED:
                     message = await receive()

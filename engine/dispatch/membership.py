@@ -55,6 +55,8 @@ class Life(Enum):
 
 
 _CONNECTED = Life.CONNECTED
+# Since Python 3.10 each empty one is an object of its own.
+_NO_ROOMS: frozenset[str] = frozenset()
 
 
 class Membership:
@@ -114,7 +116,7 @@ class Membership:
         self._missed: list[Message] | None = None
         self._acks: dict[int, PendingAck] | None = None
         self._left: CloseReason | None = None
-        self._last_rooms: frozenset[str] = frozenset()
+        self._last_rooms = _NO_ROOMS
         registry.hold()
 
     @property

@@ -121,12 +121,12 @@ class Attachment:
         self.fenced = False
         self.is_cut = False
 
-    def scope(self) -> anyio.CancelScope:
+    def serving(self) -> Stopper:
         """What whoever serves it waits in from now on."""
-        self._waiting = scope = anyio.CancelScope()
+        self._waiting = stopper = Stopper()
         if self.is_cut:
-            scope.cancel()
-        return scope
+            stopper.stop()
+        return stopper
 
     def waits_in(self, waiting: Waiting) -> None:
         """It goes on in another way, which can be cut again."""

@@ -332,7 +332,7 @@ class DurableLive(LiveSession):
         for attachment in attachments:
             attachment.carrier.role = Role.DETACHED
             attachment.cut()
-        self.candidates.cut()
+        self._cut_candidates()
         # Its life stays as it is: to a client its carriers end as if others had taken their place.
         self._durable.outbox.clear()
         self._durable.budget.sessions -= 1

@@ -98,7 +98,6 @@ class LiveSession(Intake):
         when_full: What `send` does while there is no room.
         end_code: The protocol's error code that the session ended with, if it did.
         close_code: What a plain peer's WebSocket is closed with for it.
-        candidates: The streams that are not to be attached yet.
         identity: Whose it is; None where the application has no word on that.
     """
 
@@ -107,6 +106,7 @@ class LiveSession(Intake):
         "__weakref__",
         "_arrivals",
         "_attachments",
+        "_candidates",
         "_counters",
         "_ended",
         "_is_ended",
@@ -119,7 +119,6 @@ class LiveSession(Intake):
         "_timer",
         "_timer_at",
         "_was_open",
-        "candidates",
         "close_code",
         "codec",
         "end_code",
@@ -162,7 +161,7 @@ class LiveSession(Intake):
         self.close_code = 1000
         self._ended: Event | None = None
         self._is_ended = False
-        self.candidates = Candidates(self)
+        self._candidates: Candidates | None = None
         self.identity = identity
         self._counters = counters or Counters()
         # A counting session that has lost its carrier; between two polls it has not.
@@ -174,7 +173,7 @@ class LiveSession(Intake):
         self._latest: deque[tuple[Message, ...]] | None = None
         self._through = 0
         self._was_open = True
-        self._arrivals: list[Arrival] = []
+        self._arrivals: tuple[Arrival, ...] = ()
         self._posting = 0
         self._on_end: Callable[[LiveSession], None] | None = None
 
@@ -494,7 +493,7 @@ class LiveSession(Intake):
         logger.info("session %s: its credentials have expired; it is to attach again", self.name)
         if self.attached:
             self.host.call_later(_RENEWAL, self._end_unless_renewed)
-        self.candidates.cut()
+        self._cut_candidates()
         self._cut()
 
     def _end_unless_renewed(self) -> None:
@@ -594,6 +593,13 @@ class LiveSession(Intake):
     # -- probes: not carriers yet, so the session core has not heard of them
 
     @property
+    def candidates(self) -> Candidates:
+        """The streams that are not to be attached yet."""
+        if self._candidates is None:
+            self._candidates = Candidates(self)
+        return self._candidates
+
+    @property
     def is_upgrading(self) -> bool:
         """Whether a WebSocket of a plain peer is on its way to carry the session."""
         return bool(self._arrivals)
@@ -608,17 +614,17 @@ class LiveSession(Intake):
         """While a WebSocket is not a carrier yet; cancelled when a plain peer's other one has become it, and as the
         oldest of too many."""
         if len(self._arrivals) >= self.max_carriers:
-            oldest = self._arrivals.pop(0)
+            oldest, *newer = self._arrivals
+            self._arrivals = tuple(newer)
             oldest.crowded_out = True
             oldest.scope.cancel()
         arrival = Arrival(self._core.writer)
-        self._arrivals.append(arrival)
+        self._arrivals += (arrival,)
         try:
             with arrival.scope:
                 yield arrival
         finally:
-            if arrival in self._arrivals:
-                self._arrivals.remove(arrival)
+            self._arrivals = tuple(other for other in self._arrivals if other is not arrival)
 
     def prove(self, arrival: Arrival) -> None:
         """Such a WebSocket has answered its probe. The poll that is held is let go: its client waits for that before it
@@ -711,13 +717,17 @@ class LiveSession(Intake):
                 self._timer.cancel()
             if self._on_end is not None:
                 self._on_end(self)
-            self.candidates.cut()
+            self._cut_candidates()
             if not self.counting:
                 for arrival in self._arrivals:
                     arrival.scope.cancel()
             if attachments:
                 self.host.call_later(_LAST_WORDS, self._cut)
         self._schedule()
+
+    def _cut_candidates(self) -> None:
+        if self._candidates is not None:
+            self._candidates.cut()
 
     def _cut(self) -> None:
         for attachment in list(self._attachments.values()):

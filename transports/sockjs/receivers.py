@@ -153,7 +153,7 @@ class _Streaming:
         whole = False
         try:
             await self._send(dict(start))
-            with attachment.scope():
+            async with attachment.serving():
                 await _send_piece(self._send, self._stream.prelude)
                 attachment.begin(self._write, limit_bytes=min(PIECE_BYTES, self._limit), ends=True)
                 await disconnected(receive, self._be_enough)
