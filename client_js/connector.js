@@ -13,6 +13,8 @@ const RACE_MS = 250;
 const SLOW_RACE_MS = 1000;
 /** The same, where the first choice has carried until it was cut off. */
 const PROVEN_RACE_MS = 2000;
+/** So soon after a WebSocket was opened the server's first word is here: they leave it together. */
+const MUTE_MS = 50;
 /** What carries has so long for itself before something better is probed. */
 const SETTLE_MS = 100;
 /** How long a verdict counts when the next page begins. */
@@ -72,6 +74,11 @@ export class Connector extends Attempts {
     /** @param {number} now */
     const stagger = (now) => {
       joins = now + Math.min(Math.max(RACE_MS, 4 * (this.rtt ?? 0)), SLOW_RACE_MS);
+    };
+
+    /** @param {number} now What is to bring a session was opened. */
+    this.opened = (now) => {
+      joins = now + MUTE_MS;
     };
 
     /** @param {string[]} kinds What this server offers. */

@@ -262,13 +262,14 @@ export class Live extends Emitter {
     const asking = () => [...carriers].filter(({ isTried, isOwing }) => isTried && isOwing);
 
     /** What has been asked for is attached by now, if it gets through at all: its answer should be here soon. */
-    const hurryAll = () => asking().forEach((carrier) => (carrier.deadline = Math.min(carrier.deadline, clock() + HURRY_MS)));
+    const hurryAll = () => asking().forEach((carrier) => give(carrier, HURRY_MS));
 
     /** @param {Carrier} carrier */
     const opened = (carrier) => {
       carrier.isMute = carrier.kind == WEBSOCKET;
       carrier.heard = clock();
-      if (!isOpen() || carrier.isOwing) return;
+      if (!isOpen()) return connector.opened(carrier.heard);
+      if (carrier.isOwing) return;
       give(carrier, probeMs + slack);
       if (carrier.kind == STREAM) bring(carrier, true);
       else if (current) carrier.io.send?.("2probe");

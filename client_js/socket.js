@@ -394,12 +394,11 @@ export class Socket extends Emitter {
     const hear = (args, id) => {
       if (pid && typeof args.at(-1) == "string") offset = args.at(-1);
       if (id !== undefined) {
-        const { id: own } = this;
-        let isAnswered = false;
+        let { id: own } = this;
         const answer = (/** @type {any[]} */ ...data) => {
-          // Nobody waits for it after another connect.
-          if (!isAnswered && this.id === own) write(ACK, data, id);
-          isAnswered = true;
+          // Nobody waits for it after another connect, nor for a second one.
+          if (this.id === own) write(ACK, data, id);
+          own = "";
         };
         args.push(answer);
         if (args[0] == REAUTHENTICATE && !this.listeners(/** @type {any} */ (REAUTHENTICATE)).length) {

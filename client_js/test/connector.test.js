@@ -65,6 +65,25 @@ for (const [rtt, joins] of [[undefined, 250], [10, 250], [100, 400], [2000, 1000
   });
 }
 
+row(20, "50 ms after the WebSocket was opened polling joins, unless its first word is here", () => {
+  for (const opened of [20, 180, 300]) {
+    const connector = make();
+    connector.race(0);
+    connector.next(0);
+    connector.opened(opened);
+    assert.equal(connector.deadline(opened), opened + 50);
+    assert.deepEqual(connector.next(opened + 49), []);
+    assert.deepEqual(connector.next(opened + 50), ["polling"]);
+    assert.deepEqual(connector.next(opened + 1000), []);
+  }
+  const connector = make();
+  connector.race(0);
+  connector.next(0);
+  connector.opened(100);
+  connector.carries("websocket", 101);
+  assert.deepEqual(connector.next(1e6), []);
+});
+
 row(3, "polling starts at once when the WebSocket has failed", () => {
   const connector = make();
   connector.race(0);
