@@ -27,8 +27,8 @@ import { World } from "./world.js";
 const BUDGETS = {
   "holdfast.min.js": 11_000,
   "holdfast.esm.min.js": 11_000,
-  "holdfast.session.esm.min.js": 8_450,
-  "holdfast.socket.esm.min.js": 9_570,
+  "holdfast.session.esm.min.js": 8_460,
+  "holdfast.socket.esm.min.js": 9_580,
   "holdfast.websocket.esm.min.js": 7_380,
   "holdfast.compat.min.js": 12_600,
   "holdfast.compat.esm.min.js": 12_710,
