@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 from asgi_driver import settled
+from carried import MemoryCourier
 from counting_peer import Lane, open_site
-from fast_driver import encode_frame
+from fast_driver import FastClient, encode_frame
 
 from holdfast import CloseReason, Engine, SockJS
 from holdfast.fast import FastLane
@@ -56,6 +57,26 @@ async def test_what_is_said_between_the_end_of_an_upgrade_and_a_close_counts(cou
         await settled()
         assert site.received == [text[1:] for text in said]
         assert site.application.ended == [CloseReason.TRANSPORT_CLOSE]
+
+
+@pytest.mark.parametrize("place", ["/elsewhere", "/behind/engine.io"])
+async def test_a_request_for_another_node_is_answered_there_wherever_the_lane_is(place: str) -> None:
+    async with open_site("polling") as site:
+        opened = await site.client.get("/engine.io/?EIO=4&transport=polling").text()
+        query = f"/?EIO=4&sid={opened.split(chr(34))[3]}&transport="
+        edge = Engine(site.application)
+        others: dict[str, MemoryCourier] = {}
+        for endpoint in (site.engine, edge):
+            endpoint.carry_by(MemoryCourier(str(endpoint.table.node), others))
+        client = FastClient(FastLane(edge, place), edge, site.client.tasks)
+        assert await client.post(f"{place}{query}polling", "4by another").text() == "ok"
+        socket = client.websocket(f"{place}{query}websocket")
+        await socket.accept()
+        socket.send("2probe")
+        assert await socket.receive() == "3probe"
+        await client.leave()
+        client.close()
+        assert site.received == ["by another"]
 
 
 @pytest.mark.parametrize("lengths", [("2", "0"), ("2", "2"), ("0", "2")])

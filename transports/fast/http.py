@@ -11,7 +11,7 @@ import asyncio
 from contextlib import suppress
 from contextvars import copy_context
 from time import monotonic
-from typing import Any, ClassVar, Protocol, cast
+from typing import Any, ClassVar, NamedTuple, Protocol, cast
 from urllib.parse import unquote
 
 import httptools
@@ -25,7 +25,7 @@ from .head import Head, read_head
 from .polls import Polls
 from .websocket import FastWebSocket
 
-__all__ = ["FastHttp"]
+__all__ = ["FastHttp", "Place"]
 
 _EMPTY_LINE = b"\r\n\r\n"
 # How many seconds an answer may lie there untaken.
@@ -78,6 +78,17 @@ class _Pipeline(list[Any]):
         self.insert(0, request)
 
 
+class Place(NamedTuple):
+    """Where an application has an endpoint.
+
+    Attributes:
+        root: The mount point, by which whoever answers, perhaps another node, knows that the path is its own.
+    """
+
+    endpoint: Endpoint
+    root: str
+
+
 class FastHttp(HttpToolsProtocol):
     """See the module. A subclass names the endpoints, by their paths.
 
@@ -97,7 +108,7 @@ class FastHttp(HttpToolsProtocol):
         "exchange",
     )
 
-    places: ClassVar[dict[bytes, Endpoint]]
+    places: ClassVar[dict[bytes, Place]]
 
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
@@ -163,7 +174,7 @@ class FastHttp(HttpToolsProtocol):
 
     def _take(self, path: bytes, data: bytes) -> bool:
         """Answer a request, if it is plain and whole."""
-        endpoint, polls = self.places[path], self._polls
+        (endpoint, root), polls = self.places[path], self._polls
         if not self.access_log:
             if polls is None or polls.endpoint is not endpoint:
                 polls = self._polls = Polls(self, endpoint, path)
@@ -175,11 +186,11 @@ class FastHttp(HttpToolsProtocol):
         if head is None or head.path.rstrip(b"/") != path:
             return False
         if head.upgrade:
-            return self._upgrade(endpoint, head, data[end:])
+            return self._upgrade(endpoint, self.scope_of(head, "websocket", root), head, data[end:])
         if len(data) - end != head.length:
             return False
         exchange = self.exchange_of(keeps=head.keeps, body=data[end:])
-        endpoint.table.host.begin_aside(exchange.run, endpoint, self.scope_of(head, "http"))
+        endpoint.table.host.begin_aside(exchange.run, endpoint, self.scope_of(head, "http", root))
         return True
 
     def exchange_of(self, *, keeps: bool, body: bytes = b"") -> Exchange:
@@ -187,8 +198,8 @@ class FastHttp(HttpToolsProtocol):
         self.exchange = exchange = Exchange(self, body, keeps=keeps)
         return exchange
 
-    def scope_of(self, head: Head, kind: str) -> Scope:
-        """As uvicorn makes it."""
+    def scope_of(self, head: Head, kind: str, root: str = "") -> Scope:
+        """As uvicorn makes it, and who has mounted the endpoint hands it on."""
         path = head.path.decode()
         return {
             "type": kind,
@@ -198,7 +209,7 @@ class FastHttp(HttpToolsProtocol):
             "scheme": self.scheme if kind == "http" else "wss" if self.scheme == "https" else "ws",
             "server": self.server,
             "client": self.client,
-            "root_path": self.root_path,
+            "root_path": root,
             "path": unquote(path) if "%" in path else path,
             "raw_path": head.path,
             "query_string": head.query,
@@ -207,7 +218,7 @@ class FastHttp(HttpToolsProtocol):
             "extensions": {},
         }
 
-    def _upgrade(self, endpoint: Endpoint, head: Head, rest: bytes) -> bool:
+    def _upgrade(self, endpoint: Endpoint, scope: Scope, head: Head, rest: bytes) -> bool:
         if head.upgrade != b"websocket" or head.method != "GET" or head.length:
             return False
         headers = dict(head.headers)
@@ -216,7 +227,6 @@ class FastHttp(HttpToolsProtocol):
             return False
         self._unset_keepalive_if_required()
         self.connections.discard(self)
-        scope = self.scope_of(head, "websocket")
         scope["extensions"] = {"websocket.http.response": {}}
         offered = b",".join([value for name, value in head.headers if name == b"sec-websocket-protocol"])
         scope["subprotocols"] = (

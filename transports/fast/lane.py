@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..endpoint import Endpoint
-from .http import FastHttp
+from .http import FastHttp, Place
 
 __all__ = ["FastLane"]
 
@@ -38,7 +38,7 @@ class FastLane:
 
     def __init__(self, endpoint: Endpoint, path: str = "/socket.io") -> None:
         self.endpoint = endpoint
-        self._places: dict[bytes, Endpoint] = {}
+        self._places: dict[bytes, Place] = {}
         names: dict[str, Any] = {"places": self._places, "__doc__": FastHttp.__doc__, "__slots__": ()}
         self.http: type[FastHttp] = type("Http", (FastHttp,), names)
         self.add(endpoint, path)
@@ -51,7 +51,10 @@ class FastLane:
         """
         if type(endpoint).__call__ is not Endpoint.__call__:
             raise TypeError(f"the fast lane serves a Server or an Engine, not {type(endpoint).__name__}")
-        self._places[b"/" + path.strip("/").encode()] = endpoint
+        place = "/" + path.strip("/")
+        # At its own path it may be the application itself; elsewhere it is mounted.
+        root = place.removesuffix(endpoint.path) if endpoint.path else place
+        self._places[place.encode()] = Place(endpoint, root)
 
     def run(self, app: Any, **options: Any) -> None:
         """``uvicorn.run`` with this lane; the options are uvicorn's."""
