@@ -25,6 +25,7 @@ from .http import (
     refusal_body,
     refusal_of,
     retry_headers,
+    safely,
     send_refusal,
     send_response,
 )
@@ -136,6 +137,7 @@ class Endpoint:
         elif rest:
             await self._serve_file(scope, receive, send, rest)
         else:
+            send = safely(send, self.table.host)
             visit = self._known.look(scope)
             if visit is not None:
                 try:

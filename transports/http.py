@@ -8,7 +8,7 @@ from math import ceil
 
 import anyio
 from starlette.requests import ClientDisconnect
-from starlette.types import Receive, Send
+from starlette.types import Message, Receive, Send
 
 from ..engine.errors import ErrorCode, RemoteProtocolError, RequestRefused
 from ..engine.hands import begun
@@ -29,6 +29,7 @@ __all__ = [
     "refusal_body",
     "refusal_of",
     "retry_headers",
+    "safely",
     "send_nothing",
     "send_refusal",
     "send_response",
@@ -105,6 +106,23 @@ class Patience:
 
 def _nothing() -> None:
     pass
+
+
+def safely(send: Send, host: Host) -> Send:
+    """A server's ``send`` that raises `OSError` where the client has left, whatever server it is."""
+    if host.hands is not None:
+        return send
+
+    async def send_safely(message: Message) -> None:
+        try:
+            await send(message)
+        except Exception as error:
+            # hypercorn closes a connection beside us, and on Trio has no turn for two: what we say then is lost.
+            if type(error).__name__ != "BusyResourceError":
+                raise
+            raise OSError("the client has left") from error
+
+    return send_safely
 
 
 async def send_response(

@@ -77,8 +77,7 @@ def _means_closed(error: Exception) -> bool:
     if isinstance(error, RuntimeError):
         # uvicorn says of a WebSocket that it has closed by itself that we did.
         return "websocket.close" in str(error)
-    # hypercorn answers a client's close beside us, and on trio has no turn for two: what we say then is lost.
-    return isinstance(error, OSError) or type(error).__name__ == "BusyResourceError"
+    return isinstance(error, OSError)
 
 
 def _cut(reason: str) -> str:

@@ -210,7 +210,7 @@ class Attachment:
         try:
             yield
         except OSError:
-            if self._ends:
+            if self._ends or self._session.life is not Life.OPEN:
                 self._break_off()
             elif self._last_words is None:
                 self.write = self.write_now = self._write_through = None
@@ -289,7 +289,7 @@ class Attachment:
         while self.write is not None:
             await self._flush()
             if self.over:
-                if self._ends or self._session.life is Life.CLOSED:
+                if self._ends or self._session.life is not Life.OPEN:
                     self.cut()
                 return
             if self._is_due():
@@ -374,6 +374,9 @@ class Attachment:
             else:
                 self._awake = True
                 host.soon(self._write_soon)
+        elif self._last_words is not None and self._session.life is not Life.OPEN:
+            # Nobody takes any more of what is read.
+            self._stop()
 
     def _write_soon(self) -> None:
         self._awake = False

@@ -93,7 +93,7 @@ class _Side:
         self._given, self._to_app = anyio.create_memory_object_stream[MutableMapping[str, Any]](float("inf"))
         self.finished = anyio.Event()
         self.hung = False
-        self.left = False
+        self.left: Exception | None = None
         self.stalled = False
         self.turns: anyio.Semaphore | None = None
         self.end_gate: anyio.Event | None = None
@@ -110,8 +110,8 @@ class _Side:
             await anyio.sleep_forever()
         if self.turns is not None:
             await self.turns.acquire()
-        if self.left:
-            raise OSError("the peer has left")
+        if self.left is not None:
+            raise self.left
         self._sent.send_nowait(message)
         if message["type"] == "http.response.body" and not message.get("more_body", False):
             if self.end_gate is not None:
@@ -264,8 +264,12 @@ class WebSocketExchange:
 
     def leave(self) -> None:
         """`close`, and as with uvicorn, a send of the application fails from now on."""
-        self._side.left = True
+        self.fail(OSError("the peer has left"))
         self.close()
+
+    def fail(self, error: Exception) -> None:
+        """A send of the application raises this from now on."""
+        self._side.left = error
 
     def hang(self) -> None:
         """From now on the peer takes nothing: a send of the application waits for ever."""
@@ -275,6 +279,10 @@ class WebSocketExchange:
         """From now on the peer takes one frame for each release."""
         self._side.turns = anyio.Semaphore(0)
         return self._side.turns
+
+    def is_over(self) -> bool:
+        """Whether the application has returned."""
+        return self._side.finished.is_set()
 
     async def finished(self) -> None:
         await self._side.over()

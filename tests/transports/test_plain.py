@@ -12,6 +12,8 @@ from typing import Any
 
 import anyio
 import pytest
+import sniffio
+import trio
 from asgi_driver import Exchange, WebSocketExchange, settled
 from counting_peer import Site, open_site
 
@@ -140,6 +142,29 @@ async def test_what_a_peer_has_said_before_it_left_counts_however_late_it_is_tak
         await settled()
         assert heard == messages
         assert ended == [CloseReason.TRANSPORT_CLOSE]
+        await socket.finished()
+
+
+async def test_a_server_that_closes_beside_us_is_one_whose_client_has_left() -> None:
+    # hypercorn, which on Trio has no turn for two.
+    on_trio = sniffio.current_async_library() == "trio"
+    async with plain_site() as plain:
+        socket = await plain.open_websocket()
+        socket.send("4x")
+        assert await socket.receive() == "4x"
+        socket.fail(trio.BusyResourceError("another task is sending") if on_trio else OSError("closed"))
+        plain.site.session.close()
+        await socket.finished()
+
+
+async def test_what_came_before_a_client_left_is_not_read_any_more_when_its_session_ends() -> None:
+    async with plain_site() as plain:
+        socket = await plain.open_websocket()
+        socket.fail(OSError("the peer has left"))
+        plain.site.say("news")
+        await settled()
+        assert not socket.is_over()
+        plain.site.session.close()
         await socket.finished()
 
 

@@ -20,7 +20,7 @@ from ...engine.settings import Settings, SockJSSettings
 from ...engine.sockjs import SockJSTable
 from ...engine.wire.sockjs import is_callback, wrap_jsonp, wrap_xhr
 from ..endpoint import Endpoint, close_unknown, refuse, route_of
-from ..http import refusal_of
+from ..http import refusal_of, safely
 from ..request import Head, check_head, handshake_of, subprotocol_of
 from ..workers import Finder
 from .answers import NOT_CACHED, answer, answer_options, cookie_of
@@ -84,6 +84,7 @@ class SockJSEndpoint(Endpoint):
         if route is None:
             await self._elsewhere(scope, receive, send)
         else:
+            send = safely(send, self.table.host)
             carried = await self._visit(scope, receive, send, route)
             if carried is not None:
                 # Nothing else of the request stays on the stack for as long as the WebSocket is there.
