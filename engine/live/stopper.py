@@ -81,7 +81,8 @@ class Stopper:
             try:
                 await asyncio.sleep(0)
             except asyncio.CancelledError:
-                if left:
+                # Another one may have come meanwhile, and both are told of once.
+                if task.cancelling() > self._before:
                     raise
             return False
         finally:
