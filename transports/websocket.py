@@ -354,6 +354,9 @@ async def carry(speech: Speech, attachment: Attachment, receive: Receive, send: 
                         if code is not None and session.ended_with() is None:
                             break
                     packets = None
+                    if attachment.is_cut:
+                        # Told once: before Python 3.12 a wait_for of a middleware around `receive` may swallow it.
+                        break
                 else:
                     # The writer says why and ends this. What a peer still sends to a session that is over stays on the
                     # network.

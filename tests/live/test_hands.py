@@ -10,7 +10,11 @@ from contextvars import ContextVar
 
 import anyio
 import pytest
+from asgi_driver import ManualClock, settled
+from counting_peer import Application, client_of
+from starlette.types import Message, Receive, Scope, Send
 
+from holdfast import CloseReason, Engine
 from holdfast.engine.host import Host
 from holdfast.engine.live.stopper import Stopper
 
@@ -270,6 +274,50 @@ async def test_another_cancellation_is_not_swallowed_by_a_stopper() -> None:
     task = asyncio.create_task(run())
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_another_cancellation_that_comes_with_one_that_was_too_late_is_not_swallowed() -> None:
+    stopper, order = Stopper(), list[str]()
+
+    async def work() -> None:
+        stopper.stop()
+        # It has come to its end when this is called, and waits to hear of it.
+        asyncio.get_running_loop().call_soon(task.cancel)
+
+    async def run() -> None:
+        await stopper.run(work)
+        order.append("goes on")
+        await asyncio.sleep(0)
+        order.append("went on")
+
+    task = asyncio.create_task(run())
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert order == []
+
+
+async def test_a_websocket_ends_though_who_stands_before_it_has_swallowed_that_it_is_cut() -> None:
+    clock, application = ManualClock(), Application()
+    engine = Engine(application, clock=clock)
+
+    async def middleware(scope: Scope, receive: Receive, send: Send) -> None:
+        async def patient() -> Message:
+            try:
+                return await receive()
+            except asyncio.CancelledError:
+                # As `asyncio.wait_for` of Python 3.11, if a message has come in the same moment.
+                return {"type": "websocket.receive", "text": "4late"}
+
+        await engine(scope, patient, send)
+
+    async with client_of(middleware) as client:
+        socket = client.websocket("/engine.io/?EIO=4&transport=websocket")
+        await socket.accept()
+        await clock.advance(100)
+        await settled()
+        assert application.ended == [CloseReason.PING_TIMEOUT]
+        with anyio.fail_after(5):
+            await socket.finished()
 
 
 async def test_what_is_thrown_away_does_not_go_on(caplog: pytest.LogCaptureFixture) -> None:
