@@ -434,8 +434,9 @@ export class Live extends Emitter {
           other.ended = other.isOwing = undefined;
           give(other, LINGER_MS);
           // In the opening race a request cannot be taken back: its answer is, when it comes.
-        } else if (from ? other.number && other.number < carrier.number : other.kind == WEBSOCKET) drop(other, "overtaken");
-        else give(other, answerMs);
+          // What was opened may only be late.
+        } else if (from ? other.number && other.number < carrier.number : other.kind == WEBSOCKET && !other.isMute) drop(other, "overtaken");
+        else give(other, other.isMute ? HURRY_MS : answerMs);
       }
       answered(carrier);
       carrier.isTried = false;

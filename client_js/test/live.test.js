@@ -68,6 +68,18 @@ test("a WebSocket that opens and says nothing is not taken for one that works, a
   assertLevel(all);
 });
 
+test("a WebSocket whose first word is late once does not rest for a minute", async () => {
+  const world = new World();
+  world.random = () => 1;
+  const all = await start({ world, weather: { stallMs: 150 }, ms: 100 });
+  world.weather.stallMs = 0;
+  assert.deepEqual(all.log.transports, ["polling"]);
+  await world.advance(1000);
+  assert.deepEqual(all.log.transports, ["polling", "websocket"]);
+  // The session that nobody has use of is ended.
+  assert.equal([...world.sessions.values()].filter(({ server }) => !server.over).length, 1);
+});
+
 test("a WebSocket that is probed, and closed by the server because nothing came, costs a try and not the session", async () => {
   const all = await start({ weather: { noSockets: true }, ms: 1000 });
   all.world.weather.noSockets = false;
