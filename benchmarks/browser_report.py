@@ -182,6 +182,6 @@ def verdicts(table: Table) -> Iterator[tuple[bool, str]]:
 
 
 def _factor(row: str, client: str) -> float:
-    if row in ("swallowed", "hang"):
+    if row == "swallowed":
         return 5.0 if client in WEBSOCKET_FIRST else 0.0
     return {"blackhole": 5.0, "blackhole-down": 5.0, "idle": 2.5}.get(row, 0.0)
