@@ -436,7 +436,7 @@ export class Live extends Emitter {
           // In the opening race a request cannot be taken back: its answer is, when it comes.
           // What was opened may only be late.
         } else if (from ? other.number && other.number < carrier.number : other.kind == WEBSOCKET && !other.isMute) drop(other, "overtaken");
-        else give(other, other.isMute ? HURRY_MS : answerMs);
+        else give(other, from ? answerMs : HURRY_MS);
       }
       answered(carrier);
       carrier.isTried = false;
