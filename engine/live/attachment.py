@@ -20,7 +20,7 @@ __all__ = ["Attachable", "Attachment"]
 _FEW = 8
 
 # How long what a peer sent before it left may take to be read: much of it, where handlers are slow.
-_LAST_WORDS = 10.0
+_UNREAD_SECONDS = 10.0
 
 
 # Messages are of the same kind as what a session has to say, and one list of them may be written to many.
@@ -149,8 +149,11 @@ class Attachment:
 
     def _break_off(self) -> None:
         # At once: until the coroutine that serves this carrier has ended, others may have something to write.
-        self.write = self.write_now = self._write_through = None
+        self._write_no_more()
         self._stop()
+
+    def _write_no_more(self) -> None:
+        self.write = self.write_now = self._write_through = None
 
     def _stop(self) -> None:
         self.is_cut = True
@@ -213,8 +216,8 @@ class Attachment:
             if self._ends or self._session.life is not Life.OPEN:
                 self._break_off()
             elif self._last_words is None:
-                self.write = self.write_now = self._write_through = None
-                self._last_words = self._session.host.call_later(_LAST_WORDS, self._stop)
+                self._write_no_more()
+                self._last_words = self._session.host.call_later(_UNREAD_SECONDS, self._stop)
         except BaseException:
             self._break_off()
             raise
@@ -262,7 +265,7 @@ class Attachment:
 
     async def end(self) -> None:
         """Nothing is written any more; returns when nobody is at it."""
-        self.write = self.write_now = self._write_through = None
+        self._write_no_more()
         if self._last_words is not None:
             self._last_words.cancel()
         if self._awake or self._left is not None:
