@@ -90,8 +90,10 @@ async def test_s6_posts_of_one_session_beyond_max_carriers_are_refused_with_429(
 async def test_s6_posts_that_wait_for_their_turn_are_among_them() -> None:
     async with open_site("polling", max_carriers=2, max_events_per_second=100) as site:
         peer, _ = await site.opened()
-        posts = [peer.post_exchange("91", *["4a"] * number) for number in (300, 1)]
-        await settled()
+        posts = []
+        for number in (300, 1):
+            posts.append(peer.post_exchange("91", *["4a"] * number))
+            await settled()
         assert not any(post.answered() for post in posts)
         refused = peer.post_exchange("91", "4a")
         assert await refused.start() == 429
