@@ -93,18 +93,18 @@ class ClusterAdapter(MemoryAdapter):
             return
         data: dict[str, object] = {"packet": encode_packet(packet), "opts": encode_target(target)}
         turns = self._turns
-        if not turns.are_taken:
-            members = self.members(target)
-            if len(members) <= SLICE:
-                encoded = encode_for(members, packet)
-                self._exchange.publish(MessageType.BROADCAST, data)
-                if self.chronicle is not None:
-                    self.chronicle.say(packet, target)
-                hand_over(members, encoded, packet, target)
-                await self._bus.flush()
-                return
+        members = None if turns.are_taken else self.members(target)
+        if members is not None and len(members) <= SLICE:
+            encoded = encode_for(members, packet)
+            self._exchange.publish(MessageType.BROADCAST, data)
+            if self.chronicle is not None:
+                self.chronicle.say(packet, target)
+            hand_over(members, encoded, packet, target)
+            await self._bus.flush()
+            return
         async with turns:
-            members = self.members(target)
+            if members is None:
+                members = self.members(target)
             encoded = encode_for(members, packet)
             self._exchange.publish(MessageType.BROADCAST, data)
             with nullcontext() if self.chronicle is None else self.chronicle.saying(packet, target):
@@ -294,15 +294,15 @@ class ClusterAdapter(MemoryAdapter):
             return
         entry, origin = received.entry, (received.uid, received.number)
         chronicle = self.chronicle if entry else None
-        if not self._turns.are_taken:
-            members = self.members(target)
-            if len(members) <= SLICE:
-                encoded = encode_for(members, packet)
-                with nullcontext() if chronicle is None else chronicle.hearing(packet, entry, origin):
-                    hand_over(members, encoded, packet, target)
-                return
+        members = None if self._turns.are_taken else self.members(target)
+        if members is not None and len(members) <= SLICE:
+            encoded = encode_for(members, packet)
+            with nullcontext() if chronicle is None else chronicle.hearing(packet, entry, origin):
+                hand_over(members, encoded, packet, target)
+            return
         async with self._turns:
-            members = self.members(target)
+            if members is None:
+                members = self.members(target)
             encoded = encode_for(members, packet)
             with nullcontext() if chronicle is None else chronicle.hearing(packet, entry, origin):
                 await hand_over_in_slices(members, encoded, packet, target)

@@ -33,8 +33,8 @@ logger = logging.getLogger("holdfast.adapters")
 
 R = TypeVar("R", bound=Recipient)
 
-SLICE = 128
-"""How many members are served before others have their turn: with what writes to them, two milliseconds or three."""
+SLICE = 64
+"""How many members are served before others have their turn: with what writes to them, one millisecond or two."""
 
 
 class MemoryHub:
@@ -184,21 +184,31 @@ class MemoryAdapter:
         return found
 
     def members(self, target: Target) -> list[Recipient]:
-        found = self._everyone.copy() if target.rooms is None else {}
-        for room in target.rooms or ():
-            if room in self._at_home:
-                found[room] = self._at_home[room]
-            found.update(self._rooms.get(room, {}))
+        found = self._everyone if target.rooms is None else self._in_any(target)
+        left_out = set[str]()
+        if target.except_:
+            left_out.update(self._at_home.keys() & target.except_)
+            left_out.update(*(self._rooms[room] for room in target.except_ if room in self._rooms))
+        if target.volatile:
+            return [member for id, member in found.items() if id not in left_out and member.writable]
+        if left_out:
+            return [member for id, member in found.items() if id not in left_out]
+        return list(found.values())
+
+    def _in_any(self, target: Target) -> dict[str, Recipient]:
+        """Who is in any of the rooms. It may be a room itself: it is copied once and no more, which counts with many
+        members, because the collector of garbage looks through each copy.
+        """
+        asked = target.rooms or ()
+        rooms = [self._rooms[room] for room in asked if room in self._rooms]
+        found = {room: self._at_home[room] for room in asked if room in self._at_home}
+        if len(rooms) == 1 and not found and not self._guests:
+            return rooms[0]
+        for room in rooms:
+            found.update(room)
         if self._guests:
             self._add_guests(found, target)
-        for room in target.except_:
-            if room in self._at_home:
-                found.pop(room, None)
-            for id in self._rooms.get(room, ()):
-                found.pop(id, None)
-        if target.volatile:
-            return [member for member in found.values() if member.writable]
-        return list(found.values())
+        return found
 
     def _add_guests(self, found: dict[str, Recipient], target: Target) -> None:
         for room in (target.rooms or frozenset[str]()) - target.except_:
@@ -221,15 +231,15 @@ class MemoryAdapter:
 
     async def broadcast(self, packet: SocketPacket, target: Target) -> None:
         turns = self._turns
-        if not turns.are_taken:
-            members = self._everywhere(target)
-            if len(members) <= SLICE:
-                hand_over(members, encode_for(members, packet), packet, target)
-                # It waits for no member, but those who write to them must have their turn between two broadcasts.
-                await checkpoint()
-                return
+        members = None if turns.are_taken else self._everywhere(target)
+        if members is not None and len(members) <= SLICE:
+            hand_over(members, encode_for(members, packet), packet, target)
+            # It waits for no member, but those who write to them must have their turn between two broadcasts.
+            await checkpoint()
+            return
         async with turns:
-            members = self._everywhere(target)
+            if members is None:
+                members = self._everywhere(target)
             await hand_over_in_slices(members, encode_for(members, packet), packet, target)
 
     async def ask(
