@@ -7,6 +7,9 @@ Figures are microseconds of the server's CPU time, medians of several runs with 
 deliveries to a room what the event costs that asks for them is taken off, so that small rooms are compared with large
 ones. The room that is joined and left is one of all. "blocked" is the longest time, in milliseconds, for which a
 broadcast to all keeps the server's loop from anything else, by its thread's CPU clock.
+
+A server without a protocol ("bare-asgi", "bare-ws") has no rooms; there one of all tells all. How much its figures
+grow is what the machine's caches and the kernel make of more connections.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ from bench_peers import Peer, hang_up
 from bench_report import machine, markdown, rounded
 from bench_servers import SERVERS, Running, available, cores, running
 from bench_sessions import crowd, expect, leave, websocket
-from bench_websocket import in_order
+from bench_websocket import cast, in_order
 from bench_wire import WrongAnswer, client_frame, server_frame
 from bench_work import Meter, payload
 from load_servers import raise_file_limit
@@ -64,8 +67,7 @@ class Growth:
 
     async def grow(self, sessions: int) -> Found:
         """Have so many sessions, and measure."""
-        new = await crowd(sessions - len(self.peers), lambda: websocket(self.server.host))
-        self.peers += new
+        new = await self._more(sessions)
         await self._enter(new, ALL)
         found: Found = {}
         for size in (size for size in ROOMS if size <= sessions):
@@ -77,6 +79,11 @@ class Growth:
         found["disconnect"] = await self._runs(self._disconnect)
         found["blocked, ms"] = await self._runs(self._blocked)
         return found
+
+    async def _more(self, sessions: int, path: str = "") -> list[Peer]:
+        new = await crowd(sessions - len(self.peers), lambda: websocket(self.server.host, path=path))
+        self.peers += new
+        return new
 
     async def _runs(self, work: Callable[[], Awaitable[float]]) -> list[float]:
         # The first does not count.
@@ -92,8 +99,11 @@ class Growth:
     async def _enter(self, peers: Sequence[Peer], room: str) -> None:
         await asyncio.gather(*(ask(peer, f'["join","{room}"]') for peer in peers))
 
+    def _casts(self, size: int) -> int:
+        return max(2, int(min(CASTS, DELIVERIES // size) * self.share))
+
     async def _delivery(self, size: int) -> float:
-        casts = max(2, int(min(CASTS, DELIVERIES // size) * self.share))
+        casts = self._casts(size)
         base = await self._spent(self._cast("nobody", [], casts))
         return (await self._spent(self._cast(f"room of {size}", self.peers[:size], casts)) - base) / (
             casts * size
@@ -146,6 +156,24 @@ class Growth:
         return seconds * 1e3
 
 
+class BareGrowth(Growth):
+    """Of a server without a protocol: no more than a delivery to all."""
+
+    async def begin(self) -> None:
+        pass
+
+    async def end(self) -> None:
+        await leave(self.peers, bare=True)
+
+    async def grow(self, sessions: int) -> Found:
+        await self._more(sessions, "/cast")
+        return {"delivery to all": await self._runs(self._delivery_to_all)}
+
+    async def _delivery_to_all(self) -> float:
+        casts = self._casts(len(self.peers))
+        return await self._spent(cast(self.peers, casts, bare=True)) / (casts * len(self.peers))
+
+
 async def ask(peer: Peer, event: str) -> str:
     """Send an event; the arguments of its answer."""
     peer.expected = b""
@@ -164,7 +192,8 @@ def growth(server: Running, sessions: Sequence[int], rounds: int, share: float =
     """
 
     async def work() -> dict[int, Found]:
-        steps = Growth(server, rounds, share)
+        kind = BareGrowth if server.subject.protocol == "bare" else Growth
+        steps = kind(server, rounds, share)
         await steps.begin()
         found: dict[int, Found] = {}
         for count in sessions:
@@ -204,7 +233,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--servers", default="holdfast,holdfast-fast", help="by commas: ours (default: %(default)s)")
+    add("--servers", default="holdfast,holdfast-fast,bare-asgi", help="by commas (default: %(default)s)")
     add("--sessions", default="100,1000,10000", help="how many, by commas, ascending (default: %(default)s)")
     add("--rounds", type=int, default=5, help="that count (default: 5)")
     add("--quick", action="store_true", help="a tenth of the deliveries and one round, for a look")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from bench_peers import Peer
 from bench_sessions import crowd, expect, leave, websocket
 from bench_wire import SEPARATOR, client_frame, server_frame
 from bench_work import SOCKETS, Meter, Work, all_finished, complain, events, payload
 
-__all__ = ["broadcast", "connect", "echo", "in_order", "load", "one_way"]
+__all__ = ["broadcast", "cast", "connect", "echo", "in_order", "load", "one_way"]
 
 MEMBERS = 1_000
 WINDOW = 20
@@ -123,12 +123,20 @@ async def broadcast(meter: Meter, operations: int) -> int:
     members = meter.clients(MEMBERS)
     bare = server.subject.protocol == "bare"
     rounds = max(1, operations // members)
+    peers = await crowd(members, lambda: websocket(server.host, path="/cast" if bare else ""))
+    with meter:
+        await cast(peers, rounds, bare=bare)
+    await leave(peers, bare=bare)
+    return rounds * members
+
+
+async def cast(peers: Sequence[Peer], rounds: int, *, bare: bool) -> None:
+    """Let the first have all told something, itself too, and each wait for the one before."""
     texts = [payload(number, 64) for number in range(rounds)]
     asked = texts if bare else [f'42["cast","{text}"]' for text in texts]
     news = texts if bare else [f'42["news","{text}"]' for text in texts]
-    peers = await crowd(members, lambda: websocket(server.host, path="/cast" if bare else ""))
     frames, expected = [*map(client_frame, asked)], [*map(server_frame, news)]
-    left = members
+    left = 0
 
     def delivered() -> None:
         nonlocal left
@@ -139,14 +147,11 @@ async def broadcast(meter: Meter, operations: int) -> int:
     taking = [in_order(peer, expected, news, delivered) for peer in peers]
     for peer in peers[1:]:
         peer.partner = peers[0]
-    with meter:
-        for frame in frames:
-            left = members
-            peers[0].transport.write(frame)
-            await peers[0].finished()
-    await leave(peers, bare=bare)
+    for frame in frames:
+        left = len(peers)
+        peers[0].transport.write(frame)
+        await peers[0].finished()
     expect(all(count() == rounds for count in taking), "a member that has not heard all")
-    return rounds * members
 
 
 def in_order(
