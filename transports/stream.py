@@ -49,7 +49,7 @@ async def serve_stream(
         if attach.carrier is None:
             raise RemoteProtocolError("an attach that writes needs a carrier number")
         if attach.probe:
-            attachment = session.candidates.add(attach.carrier)
+            attachment = session.candidates.add(session, attach.carrier)
             give_up = session.host.call_later(table.settings.upgrade_timeout, lambda: _give_up(attachment))
         else:
             give_up = None

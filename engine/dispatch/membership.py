@@ -15,6 +15,7 @@ import secrets
 from collections.abc import Iterable
 from enum import Enum
 from typing import TYPE_CHECKING, cast
+from weakref import ProxyType, proxy
 
 from anyio.lowlevel import checkpoint
 
@@ -541,6 +542,21 @@ class Membership:
         if was_connected:
             self.push_disconnect()
         self.registry.release()
+        if was_connected:
+            self.runner.let_go()
+
+    def let_go(self) -> Membership:
+        """Nobody here needs it any more; who holds its socket holds it.
+
+        Returns:
+            What its runner refers to it by from now on.
+        """
+        if self.log is not None:
+            # It may come back.
+            return self
+        if type(self.socket) is not ProxyType:
+            self.socket = proxy(self.socket)
+        return proxy(self)
 
     def _fail_acks(self) -> None:
         acks, self._acks = self._acks or {}, None

@@ -68,13 +68,14 @@ class Judge:
 async def reauthenticate(member: Membership, judge: Judge, timeout: float) -> dict[str, object]:
     """See `Socket.reauthenticate`."""
     handlers = judge.handlers()
+    socket = member.socket
     try:
-        auth = await _ask(member.socket, timeout)
+        auth = await _ask(socket, timeout)
     except AuthenticationFailed:
         member.put_out(CloseReason.AUTHENTICATION_EXPIRED)
         raise
     try:
-        await _judge(member.socket, auth, handlers)
+        await _judge(socket, auth, handlers)
     except ConnectionRefusedError as error:
         member.put_out(CloseReason.AUTHENTICATION_EXPIRED)
         raise AuthenticationFailed(f"the fresh auth was refused: {error.message}") from error
@@ -84,7 +85,7 @@ async def reauthenticate(member: Membership, judge: Judge, timeout: float) -> di
         raise
     if member.is_gone:
         raise Disconnected("the socket left before its fresh auth was accepted")
-    member.socket._accept(auth)  # pyright: ignore[reportPrivateUsage]
+    socket._accept(auth)  # pyright: ignore[reportPrivateUsage]
     return auth
 
 

@@ -88,10 +88,12 @@ class _Course:
 class Runner:
     """See the module."""
 
-    __slots__ = ("_before", "_idle", "_member", "_queue", "_running")
+    __slots__ = ("_before", "_beside", "_idle", "_member", "_queue", "_running")
 
     def __init__(self, member: Membership) -> None:
         self._member = member
+        # How many concurrent handlers run.
+        self._beside = 0
         # Only while there is something in it, or something runs.
         self._queue: deque[Connecting | _Received | _Disconnect] | None = None
         self._running = False
@@ -289,6 +291,7 @@ class Runner:
                         handler = self._handler(job.event.name)
                         if handler is not None and handler.concurrent:
                             self._member.registry.hold()
+                            self._beside += 1
                             session.live.host.spawn(self._run_beside, handler, job)
                         else:
                             session.event_taken(job.size_bytes, job.memory_bytes)
@@ -305,12 +308,21 @@ class Runner:
         self._running = False
         if not self._queue:
             self._queue = None
-        if self._member.is_gone:
-            self._member.session.ran_out(self)
+        member = self._member
         if self._idle is not None:
             self._idle.set()
             self._idle = None
-        self._member.registry.release()
+        member.registry.release()
+        if member.is_gone:
+            member.session.ran_out(self)
+            self.let_go()
+
+    def let_go(self) -> None:
+        """Its socket is gone. When nothing is left to run, what belongs to it is not held by itself any more: memory
+        comes back at once, not when the collector of garbage comes, which with ten thousand sessions takes a second.
+        """
+        if not (self._running or self._beside):
+            self._member = self._member.let_go()
 
     async def _change(self, job: Connecting | _Disconnect) -> None:
         try:
@@ -346,8 +358,12 @@ class Runner:
             await self._handle(handler, job.event)
         finally:
             # Only now: what runs counts as waiting, so that a peer cannot start any number of them.
-            self._member.session.event_taken(job.size_bytes, job.memory_bytes)
-            self._member.registry.release()
+            member = self._member
+            member.session.event_taken(job.size_bytes, job.memory_bytes)
+            member.registry.release()
+            self._beside -= 1
+            if member.is_gone:
+                self.let_go()
 
     # -- connect and disconnect
 

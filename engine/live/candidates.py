@@ -14,15 +14,14 @@ _MAX_CANDIDATES = 4
 class Candidates:
     """The candidates of one session, by the numbers they would be attached with."""
 
-    __slots__ = ("_by_number", "_session")
+    __slots__ = ("_by_number",)
 
-    def __init__(self, session: Attachable) -> None:
-        self._session = session
+    def __init__(self) -> None:
         self._by_number: dict[int, Attachment] = {}
 
-    def add(self, number: int) -> Attachment:
-        """A new one. It ends an older one of that number, or the oldest when there are too many."""
-        candidate = Attachment(Carrier("stream", Role.BRINGER, number=number), self._session)
+    def add(self, session: Attachable, number: int) -> Attachment:
+        """A new one of the session. It ends an older one of that number, or the oldest when there are too many."""
+        candidate = Attachment(Carrier("stream", Role.BRINGER, number=number), session)
         old = self._by_number.pop(number, None)
         # One that was attached stays listed and does not count: it is the carrier now.
         waiting = [other for other in self._by_number.values() if other.is_candidate]

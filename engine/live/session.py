@@ -596,7 +596,7 @@ class LiveSession(Intake):
     def candidates(self) -> Candidates:
         """The streams that are not to be attached yet."""
         if self._candidates is None:
-            self._candidates = Candidates(self)
+            self._candidates = Candidates()
         return self._candidates
 
     @property
@@ -717,6 +717,7 @@ class LiveSession(Intake):
                 self._timer.cancel()
             if self._on_end is not None:
                 self._on_end(self)
+            self._let_go()
             self._cut_candidates()
             if not self.counting:
                 for arrival in self._arrivals:
@@ -724,6 +725,11 @@ class LiveSession(Intake):
             if attachments:
                 self.host.call_later(_LAST_WORDS, self._cut)
         self._schedule()
+
+    def _let_go(self) -> None:
+        """It is over. What stands above refers to it; if it referred to that too, the memory of both would wait for
+        the collector of garbage."""
+        self.handler = self._on_end = None
 
     def _cut_candidates(self) -> None:
         if self._candidates is not None:

@@ -125,7 +125,7 @@ async def test_nothing_is_left_of_peers_that_come_and_go_at_random(
     for _ in range(400):
         game.step()
         await game._pause()
-    sessions = [session for wire in game.wires for session in wire.table.sessions.values()]
+    handlers = [session.handler for wire in game.wires for session in wire.table.sessions.values()]
     for peer, _ in game.peers:
         if peer.session.is_open:
             peer.lose()
@@ -138,5 +138,5 @@ async def test_nothing_is_left_of_peers_that_come_and_go_at_random(
     assert game.connects == game.disconnects > 0
     assert [parent.children for parents in game.parents for parent in parents] == [frozenset()] * 4  # type: ignore[attr-defined]
     assert set(game.hub._adapters) == {"/"}
-    assert all(session.handler._waiting == 0 for session in sessions)  # type: ignore[union-attr]
+    assert all(handler._waiting == 0 for handler in handlers)  # type: ignore[union-attr]
     assert "background task failed" not in caplog.text

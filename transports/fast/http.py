@@ -236,6 +236,8 @@ class FastHttp(HttpToolsProtocol):
             endpoint, self.transport, key, self.server_state.default_headers, self.connections
         )
         self.transport.set_protocol(socket)
+        # It refers to us.
+        self._polls = None
         if self.is_paused:
             socket.pause_writing()
         endpoint.table.host.begin_aside(socket.serve, scope)
@@ -305,6 +307,7 @@ class FastHttp(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._unset_keepalive_if_required()
+        self._polls = None
         if self.exchange is not None:
             self.exchange.gone()
 
