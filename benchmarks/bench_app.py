@@ -7,6 +7,7 @@ Those of `bench_growth.py` are here alone.
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import time
 
@@ -18,6 +19,10 @@ ADAPTERS = {"pubsub": RedisAdapter, "streams": RedisStreamsAdapter}
 # Of `cluster.py` alone.
 kind = ADAPTERS.get(os.environ.get("CLUSTER", ""))
 app = Server() if kind is None else Server(adapter=kind(os.environ["REDIS_URL"]))
+
+# Of `bench_growth.py --gc`.
+if thresholds := os.environ.get("BENCH_GC"):
+    gc.set_threshold(*map(int, thresholds.split(",")))
 
 # How many events of each socket have come, in order.
 seen: dict[str, int] = {}

@@ -5,8 +5,10 @@
 
 Figures are microseconds of the server's CPU time, medians of several runs with the lowest and the highest. Of
 deliveries to a room what the event costs that asks for them is taken off, so that small rooms are compared with large
-ones. The room that is joined and left is one of all. "blocked" is the longest time, in milliseconds, for which a
-broadcast to all keeps the server's loop from anything else, by its thread's CPU clock.
+ones. The room that is joined and left is one of all. "blocked" is the longest time, in milliseconds, for which the
+server's loop is kept from anything else, by its thread's CPU clock: by a broadcast to all; and while a tenth of all
+leave and others come, of which "leave and come" is the cost. `--gc 700,10,1000` shows what Python's collector of
+garbage has to do with that.
 
 A server without a protocol ("bare-asgi", "bare-ws") has no rooms; there one of all tells all. How much its figures
 grow is what the machine's caches and the kernel make of more connections.
@@ -21,6 +23,8 @@ import os
 import statistics
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import uvloop
@@ -77,7 +81,9 @@ class Growth:
             found[f"delivery, room of {size:,}"] = await self._runs(lambda size=size: self._delivery(size))
         found["join and leave"] = await self._runs(self._join_and_leave)
         found["disconnect"] = await self._runs(self._disconnect)
-        found["blocked, ms"] = await self._runs(self._blocked)
+        found["blocked by a broadcast, ms"] = await self._runs(partial(self._blocked, self._cast_to_all))
+        found["leave and come"] = await self._runs(self._leave_and_come)
+        found["blocked by that, ms"] = await self._runs(partial(self._blocked, self._change))
         return found
 
     async def _more(self, sessions: int, path: str = "") -> list[Peer]:
@@ -149,9 +155,27 @@ class Growth:
             await self._enter(self.peers[at:size], f"room of {size}")
         return spent / GOING
 
-    async def _blocked(self) -> float:
-        await ask(self.asker, '["watch"]')
+    async def _cast_to_all(self) -> None:
         await self._cast(ALL, self.peers, 1)
+
+    def _share(self) -> int:
+        return max(GOING, len(self.peers) // 10)
+
+    async def _leave_and_come(self) -> float:
+        return await self._spent(self._change()) / self._share()
+
+    async def _change(self) -> None:
+        # The oldest, so that in the end all have gone.
+        count = self._share()
+        await leave(self.peers[:count])
+        self.peers[:count] = await crowd(count, lambda: websocket(self.server.host))
+        await self._enter(self.peers[:count], ALL)
+        for size in self._filled:
+            await self._enter(self.peers[: min(count, size)], f"room of {size}")
+
+    async def _blocked(self, work: Callable[[], Awaitable[None]]) -> float:
+        await ask(self.asker, '["watch"]')
+        await work()
         seconds: float = json.loads(await ask(self.asker, '["watched"]'))[0]
         return seconds * 1e3
 
@@ -237,6 +261,7 @@ def main() -> None:
     add("--sessions", default="100,1000,10000", help="how many, by commas, ascending (default: %(default)s)")
     add("--rounds", type=int, default=5, help="that count (default: 5)")
     add("--quick", action="store_true", help="a tenth of the deliveries and one round, for a look")
+    add("--gc", default="", help="the server's gc.set_threshold (default: Python's own)")
     add("--json", type=Path, help="write all figures there")
     options = parser.parse_args()
     limit = raise_file_limit()
@@ -251,6 +276,7 @@ def main() -> None:
         if not available(subject):
             print(f"not installed here: {subject.name}", file=sys.stderr)
             continue
+        subject = replace(subject, environment={**subject.environment, "BENCH_GC": options.gc})
         with running(subject, core=pair and pair[0]) as server:
             rounds, share = (1, 0.1) if options.quick else (options.rounds, 1.0)
             found = growth(server, sessions, rounds, share)

@@ -87,4 +87,11 @@ def test_growth_is_measured_for_rooms_changes_and_the_loop(tmp_path: Path) -> No
     assert done.returncode == 0, done.stderr
     found = json.loads(figures.read_text())["holdfast"]["100"]
     assert found.keys() >= {"delivery, room of 10", "delivery, room of 100", "join and leave", "disconnect"}
-    assert all(run > 0 for name in ("join and leave", "disconnect", "blocked, ms") for run in found[name])
+    costs = (
+        "join and leave",
+        "disconnect",
+        "leave and come",
+        "blocked by a broadcast, ms",
+        "blocked by that, ms",
+    )
+    assert all(run > 0 for name in costs for run in found[name])
