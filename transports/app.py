@@ -93,6 +93,7 @@ class Server(Events, Endpoint):
             table = SessionTable(settings, host, self.session_opened, codecs=self.codec_names, node=node)
         Endpoint.__init__(self, table, path=path, app=app, allow_request=allow_request, siblings=siblings)
         self._courier: RedisCourier | None = None
+        self._redis = adapter if isinstance(adapter, RedisAdapterBase) else None
         if isinstance(adapter, RedisAdapterBase):
             self._courier = adapter.courier(node)
             self.carry_by(self._courier)
@@ -111,6 +112,9 @@ class Server(Events, Endpoint):
         self.leave_adapters()
         if self._courier is not None:
             self._courier.close()
+        if self._redis is not None:
+            # The event loop may end now, and with it what is still to be said.
+            await self._redis.over()
 
 
 def _check_adapter(adapter: object) -> None:

@@ -7,6 +7,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection
 from functools import partial
 
+import anyio
+
 from ..host import Host
 from ..node import NodeName
 from ..redis import RedisAddress, RedisConnection
@@ -22,6 +24,8 @@ __all__ = ["OUTBOX_LIMIT", "RedisAdapterBase", "RedisBus"]
 
 OUTBOX_LIMIT = 16_000_000
 _INBOX_LIMIT = 64_000_000
+# How long a shutdown waits for them.
+_LAST_WORDS_SECONDS = 2.0
 
 
 class RedisAdapterBase:
@@ -97,6 +101,15 @@ class RedisAdapterBase:
     def _channels(self) -> str:
         """What the channels begin with that each server listens to alone."""
         return f"{self._prefix}-node#"
+
+    async def over(self) -> None:
+        """Return when of servers that have been shut down nothing is left to be published, and no connection."""
+        with anyio.move_on_after(_LAST_WORDS_SECONDS):
+            await self._over()
+
+    async def _over(self) -> None:
+        for node, _ in self._nodes:
+            await node.over()
 
     @property
     def health(self) -> BrokerHealth:

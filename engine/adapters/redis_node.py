@@ -13,7 +13,7 @@ from typing import Protocol, cast
 import anyio
 
 from ..errors import BrokerRefused, BrokerUnavailable
-from ..host import Host, in_event_loop
+from ..host import Event, Host, in_event_loop, make_event
 from ..redis import RedisAddress, RedisConnection, RedisOutbox, RedisSubscriber, Told, Word
 
 __all__ = ["BrokerHealth", "Nodes", "RedisNode", "escape_pattern"]
@@ -80,6 +80,7 @@ class RedisNode:
         self._on_lost: dict[object, Callable[[], None]] = {}
         self._users: dict[object, Callable[[], None]] = {}
         self._is_open = False
+        self._ended: Event | None = None
 
     @property
     def uid(self) -> str:
@@ -107,7 +108,8 @@ class RedisNode:
         if self._users.pop(user, None) is not None and not self._users and self._is_open:
             self._is_open = False
             if in_event_loop():
-                self.host.spawn_aside(self._end)
+                self._ended = make_event()
+                self.host.spawn_aside(self._end, self._ended)
             else:
                 self._close()
 
@@ -121,10 +123,20 @@ class RedisNode:
         for started in self._users.values():
             started()
 
-    async def _end(self) -> None:
-        await self.outbox.empty(_LAST_WORDS_SECONDS)
-        if not self._is_open:
-            self._close()
+    async def _end(self, ended: Event) -> None:
+        try:
+            await self.outbox.empty(_LAST_WORDS_SECONDS)
+            if not self._is_open:
+                self._close()
+                await self.subscriber.connection.over()
+                await self.commands.over()
+        finally:
+            ended.set()
+
+    async def over(self) -> None:
+        """Return when the last words are published and the connections have ended; at once while it is needed."""
+        if self._ended is not None and not self._is_open:
+            await self._ended.wait()
 
     def _close(self) -> None:
         self.subscriber.close()

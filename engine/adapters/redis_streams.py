@@ -80,6 +80,11 @@ class RedisStreamsAdapter(RedisAdapterBase):
         self._timeout = timeout
         self._streams: dict[RedisNode, _Streams] = {}
 
+    async def _over(self) -> None:
+        await super()._over()
+        for streams in self._streams.values():
+            await streams.reader.connection.over()
+
     def __call__(self, node: Node) -> ClusterAdapter:
         """The adapter of one namespace of one server."""
         redis, names = self._node_for(node.name)

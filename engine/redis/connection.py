@@ -150,6 +150,11 @@ class RedisConnection:
             if raw is not None:
                 raw.invalidate("it is closed")
 
+    async def over(self) -> None:
+        """Return when it is closed and nothing of it runs any more, or it is opened again."""
+        while self._kept and self._stop is None:
+            await self._changed.wait()
+
     def reset(self, why: str) -> None:
         """Give up the connection that there is, and make another."""
         if self._raw is not None:
@@ -277,6 +282,7 @@ class RedisConnection:
             await self._supervise(stop)
         finally:
             self._kept -= 1
+            self._tell()
 
     async def _supervise(self, stop: anyio.Event) -> None:
         pause = 0.0

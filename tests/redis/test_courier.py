@@ -11,7 +11,7 @@ import httpx
 import pytest
 from real_redis import Redis, redis_server, until
 
-from holdfast import BrokerUnavailable, RedisAdapter, Server
+from holdfast import BrokerUnavailable, RedisAdapter, RedisStreamsAdapter, Server
 from holdfast.engine.adapters import RedisCourier
 from holdfast.engine.adapters.redis_node import RedisNode
 from holdfast.engine.errors import RemoteProtocolError
@@ -179,3 +179,18 @@ async def test_a_session_goes_on_when_the_way_to_its_server_is_there_again() -> 
 def redis_of(server: Server) -> RedisNode:
     assert server._courier is not None
     return server._courier._redis
+
+
+@pytest.mark.parametrize("kind", [RedisAdapter, RedisStreamsAdapter])
+async def test_shutdown_leaves_nothing_for_an_event_loop_that_ends_right_after_it(
+    kind: type[RedisAdapter | RedisStreamsAdapter], shared_redis: Redis
+) -> None:
+    adapter = kind(shared_redis.url)
+    io = Server(adapter=adapter)
+    for _ in range(2):
+        async with io.lifespan():
+            await io.emit("x")
+            await until(lambda: adapter.is_up)
+        connections = [redis_of(io).commands, redis_of(io).subscriber.connection]
+        connections += [streams.reader.connection for streams in getattr(adapter, "_streams", {}).values()]
+        assert all(connection.is_over for connection in connections)
