@@ -6,35 +6,18 @@ With ten thousand sessions the collector takes a second for all of them; who com
 from __future__ import annotations
 
 import gc
-from collections import Counter
-from collections.abc import Iterator
 
 import pytest
 from anyio.lowlevel import checkpoint
 from asgi_driver import ManualClock, settled
 from counting_peer import CountingPeer, client_of, open_site
+from garbage import left, uncollected
 
 from holdfast import Server, Session, Socket
 
+__all__ = ["uncollected"]
+
 TRANSPORTS = ["websocket", "stream", "polling"]
-
-
-@pytest.fixture
-def uncollected() -> Iterator[None]:
-    gc.collect()
-    gc.disable()
-    yield
-    gc.set_debug(0)
-    gc.garbage.clear()
-    gc.enable()
-
-
-def left() -> Counter[str]:
-    """Of what classes of ours the collector finds something."""
-    gc.set_debug(gc.DEBUG_SAVEALL)
-    gc.collect()
-    names = [f"{type(found).__module__}.{type(found).__qualname__}" for found in gc.garbage]
-    return Counter(name for name in names if name.startswith("holdfast."))
 
 
 def server() -> tuple[Server, ManualClock, list[str]]:
