@@ -97,6 +97,8 @@ def test_what_is_said_without_a_network_arrives_once(visitors: Visitors, client:
         expect(people(grace)).to_have_text(["Ada", "Grace"])
         say(ada, "before")
         expect(messages(grace)).to_have_text(["before"])
+        # It has its time when the server has answered.
+        expect(ada.locator(".mine .who")).to_have_text(re.compile(r"\d"))
 
         tunnel.close()
         for text in ("in the tunnel", "still in it"):
