@@ -108,7 +108,11 @@ class _Rest:
 
 async def failed(error: BaseException) -> Any:
     """What has ended already, in an exception."""
-    raise error
+    try:
+        raise error
+    finally:
+        # By its traceback it would hold itself.
+        del error
 
 
 async def ended(value: T) -> T:

@@ -185,7 +185,7 @@ class MemoryAdapter:
 
     def members(self, target: Target) -> list[Recipient]:
         found = self._everyone if target.rooms is None else self._in_any(target)
-        left_out = set[str]()
+        left_out: set[str] = set()
         if target.except_:
             left_out.update(self._at_home.keys() & target.except_)
             left_out.update(*(self._rooms[room] for room in target.except_ if room in self._rooms))

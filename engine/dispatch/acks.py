@@ -175,9 +175,14 @@ class AckWaiter:
 
     async def wait(self) -> object:
         await self._done.wait()
-        if self._error is not None:
-            raise self._error
-        return value_of(self._args)
+        error, self._error = self._error, None
+        if error is None:
+            return value_of(self._args)
+        try:
+            raise error
+        finally:
+            # By its traceback it would hold itself.
+            del error
 
 
 class AckCollector:

@@ -71,7 +71,7 @@ class Membership:
         id: Public; not the session's.
         codec: The session's.
         life: Rule 1.
-        socket: What handlers receive.
+        socket: What handlers receive. Once it is gone and nothing of it runs, only whoever has kept it holds it.
         runner: Runs its handlers.
         recovered: Whether it has come back.
     """
@@ -440,6 +440,7 @@ class Membership:
         if self.life is not Life.GONE:
             self._depart(None)
             self._fail_acks()
+            self.runner.let_go()
 
     def begin(self) -> None:
         """Let `connect` and its middleware decide, if there is any."""
@@ -551,7 +552,8 @@ class Membership:
         Returns:
             What its runner refers to it by from now on.
         """
-        if self.log is not None:
+        log = self.log
+        if log is not None and log.member is self and not log.is_over:
             # It may come back.
             return self
         if type(self.socket) is not ProxyType:
@@ -580,6 +582,7 @@ class Membership:
         self.life = Life.GONE
         if self._expiry is not None:
             self._expiry.cancel()
+            self._expiry = None
         self._held = self._missed = None
         if registry.members.get(self.id) is self:
             del registry.members[self.id]

@@ -68,6 +68,8 @@ class Judge:
 async def reauthenticate(member: Membership, judge: Judge, timeout: float) -> dict[str, object]:
     """See `Socket.reauthenticate`."""
     handlers = judge.handlers()
+    if member.is_gone:
+        raise Disconnected("the socket is not connected any more")
     socket = member.socket
     try:
         auth = await _ask(socket, timeout)

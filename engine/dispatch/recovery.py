@@ -195,7 +195,8 @@ class Log:
             adapter.add(member, room)
         if not rooms:
             adapter.remove_all(self)
-        self.member = member
+        before, self.member = self.member, member
+        before.runner.let_go()
         member.registry.release()
 
     def expire(self) -> None:
@@ -206,6 +207,9 @@ class Log:
             self.member.registry.adapter.remove_all(self)
             self.member.registry.release()
         self._recovery.forget(self)
+        self.member.log = None
+        if self.member.is_gone:
+            self.member.runner.let_go()
 
     # -- as a recipient
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 from collections import Counter
 from collections.abc import Iterator
 
@@ -13,9 +14,12 @@ __all__ = ["left", "uncollected"]
 
 @pytest.fixture
 def uncollected() -> Iterator[None]:
+    # What is logged is kept, with all frames of its traceback.
+    logging.disable(logging.CRITICAL)
     gc.collect()
     gc.disable()
     yield
+    logging.disable(logging.NOTSET)
     gc.set_debug(0)
     gc.garbage.clear()
     gc.enable()

@@ -6,6 +6,8 @@ With ten thousand sessions the collector takes a second for all of them; who com
 from __future__ import annotations
 
 import gc
+import json
+import weakref
 
 import pytest
 from anyio.lowlevel import checkpoint
@@ -14,6 +16,7 @@ from counting_peer import CountingPeer, client_of, open_site
 from garbage import left, uncollected
 
 from holdfast import Server, Session, Socket
+from holdfast.engine.live import LiveSession
 
 __all__ = ["uncollected"]
 
@@ -100,6 +103,32 @@ async def test_session_of_an_engine_is_freed(transport: str, uncollected: None) 
             await site.clock.advance(200)
             site.application.sessions.clear()
         assert site.engine.session_count == 0
+        assert left() == {}
+
+
+async def test_session_of_a_plain_peer_that_leaves_while_its_poll_is_held_is_freed(uncollected: None) -> None:
+    io, clock, _ = server()
+    url = "/engine.io/?EIO=4&transport=polling"
+    sessions: list[weakref.ref[LiveSession]] = []
+    async with client_of(io) as client:
+
+        async def visit() -> None:
+            opened = await client.get(url).text()
+            own = f"{url}&sid={json.loads(opened[1:])['sid']}"
+            assert await client.post(own, "40").text() == "ok"
+            assert (await client.get(own).text()).startswith("40")
+            sessions.extend(weakref.ref(session) for session in io.table.sessions.values())
+            poll = client.get(own)
+            await settled()
+            poll.disconnect()
+            await settled()
+            await clock.advance(200)
+
+        await visit()
+        gc.collect()
+        await visit()
+        assert io.session_count == 0
+        assert [session() for session in sessions] == [None, None]
         assert left() == {}
 
 

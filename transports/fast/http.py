@@ -308,8 +308,9 @@ class FastHttp(HttpToolsProtocol):
         super().connection_lost(exc)
         self._unset_keepalive_if_required()
         self._polls = None
-        if self.exchange is not None:
-            self.exchange.gone()
+        exchange, self.exchange = self.exchange, None
+        if exchange is not None:
+            exchange.gone()
 
     @property
     def is_paused(self) -> bool:
