@@ -1,4 +1,5 @@
-"""What more sessions and larger rooms change: per delivery, per change of rooms and per disconnection, nothing.
+"""What more sessions and larger rooms change: per change of rooms and per disconnection nothing, per delivery as much
+as on a server without a protocol.
 
     make bench-growth                                     100, 1,000 and 10,000 sessions; some minutes
     make bench-growth ARGS="--servers holdfast-fast --sessions 100,1000"
@@ -7,7 +8,7 @@ Figures are microseconds of the server's CPU time, medians of several runs with 
 deliveries to a room what the event costs that asks for them is taken off, so that small rooms are compared with large
 ones. The room that is joined and left is one of all. "blocked" is the longest time, in milliseconds, for which the
 server's loop is kept from anything else, by its thread's CPU clock: by a broadcast to all; and while a tenth of all
-leave and others come, of which "leave and come" is the cost. `--gc 700,10,1000` shows what Python's collector of
+leave and others come, of which "leave and come" is the cost. `--gc 700,10,100` shows what Python's collector of
 garbage has to do with that.
 
 A server without a protocol ("bare-asgi", "bare-ws") has no rooms; there one of all tells all. How much its figures

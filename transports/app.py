@@ -107,7 +107,8 @@ class Server(Events, Endpoint):
             self._courier.open()
 
     async def shutdown(self) -> None:
-        """See `Endpoint.shutdown`. Other servers that share its adapter do not ask this one any more."""
+        """See `Endpoint.shutdown`. Other servers that share its adapter do not ask this one any more. With Redis it
+        returns when what was said last is published and the connections there have ended, within two seconds more."""
         await super().shutdown()
         self.leave_adapters()
         if self._courier is not None:

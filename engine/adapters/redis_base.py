@@ -24,8 +24,8 @@ __all__ = ["OUTBOX_LIMIT", "RedisAdapterBase", "RedisBus"]
 
 OUTBOX_LIMIT = 16_000_000
 _INBOX_LIMIT = 64_000_000
-# How long a shutdown waits for them.
-_LAST_WORDS_SECONDS = 2.0
+# For the last words, and for the ends of the connections.
+_SHUTDOWN_SECONDS = 2.0
 
 
 class RedisAdapterBase:
@@ -104,11 +104,11 @@ class RedisAdapterBase:
 
     async def over(self) -> None:
         """Return when of servers that have been shut down nothing is left to be published, and no connection."""
-        with anyio.move_on_after(_LAST_WORDS_SECONDS):
+        with anyio.move_on_after(_SHUTDOWN_SECONDS):
             await self._over()
 
     async def _over(self) -> None:
-        for node, _ in self._nodes:
+        for node, _ in list(self._nodes):
             await node.over()
 
     @property

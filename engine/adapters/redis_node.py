@@ -126,7 +126,8 @@ class RedisNode:
     async def _end(self, ended: Event) -> None:
         try:
             await self.outbox.empty(_LAST_WORDS_SECONDS)
-            if not self._is_open:
+            # The words of a later end are not ours to cut off.
+            if not self._is_open and self._ended is ended:
                 self._close()
                 await self.subscriber.connection.over()
                 await self.commands.over()

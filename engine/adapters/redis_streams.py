@@ -82,7 +82,7 @@ class RedisStreamsAdapter(RedisAdapterBase):
 
     async def _over(self) -> None:
         await super()._over()
-        for streams in self._streams.values():
+        for streams in list(self._streams.values()):
             await streams.reader.connection.over()
 
     def __call__(self, node: Node) -> ClusterAdapter:
