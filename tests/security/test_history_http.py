@@ -210,7 +210,7 @@ def test_cve_2020_8823_cve_2014_4671_nothing_is_echoed_and_no_answer_is_a_script
         assert "x-content-type-options: nosniff" in start.lower()
         assert re.search(r"content-type: (text/plain|application/json)", start.lower())
         assert "script" not in body
-        assert "CWS" not in body
+        assert "CWSMIKI" not in body
         assert not body.startswith("___eio")
 
 

@@ -34,7 +34,7 @@ def command(server: str, port: int, workers: int) -> list[str]:
     module, *options = {
         "uvicorn": ["uvicorn", "--log-level=warning", "--timeout-graceful-shutdown=2"],
         "uvicorn-fast": ["uvicorn", "--log-level=warning", "--no-access-log", "--http=workers_app:lane.http"],
-        "hypercorn": ["hypercorn", "--worker-class=trio"],
+        "hypercorn": ["hypercorn_on_trio", "--worker-class=trio"],
         "granian": ["granian", "--interface=asgi", "--log-level=warning", f"--host={HOST}"],
         "gunicorn": ["gunicorn", "--worker-class=uvicorn_worker.UvicornWorker"],
     }[server]

@@ -40,7 +40,7 @@ SERVERS: dict[str, list[str]] = {
     # Below ASGI, by `lane` of the same module.
     "uvicorn-fast": ["uvicorn", "--timeout-graceful-shutdown=2", "--log-level=warning", "--no-access-log"],
     "hypercorn-asyncio": ["hypercorn", "--worker-class=asyncio", "--graceful-timeout=2"],
-    "hypercorn-trio": ["hypercorn", "--worker-class=trio", "--graceful-timeout=2"],
+    "hypercorn-trio": ["hypercorn_on_trio", "--worker-class=trio", "--graceful-timeout=2"],
 }
 
 # Besides "auto", which is one of them.
