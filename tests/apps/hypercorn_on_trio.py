@@ -1,4 +1,4 @@
-"""hypercorn on Trio without a fault of its own (0.18): ``python -m hypercorn_on_trio`` in the place of ``-m hypercorn``.
+"""hypercorn on Trio without a fault of its own (0.18): ``python -m hypercorn_on_trio`` in place of ``-m hypercorn``.
 
 Where it ends a connection in the moment in which the client closes it, one of the two finds the other writing, and what
 is raised then ends the server with all its connections. Its workers import this, too, and so are without it as well.
