@@ -110,7 +110,7 @@ def running(
     command: Sequence[str], port: int, *, folder: Path | None = None, **environment: str
 ) -> Iterator[Running]:
     """A server that accepts connections on ``port``, started in a folder."""
-    paths = [str(APPS), os.environ.get("PYTHONPATH", "")]
+    paths = [environment.pop("PYTHONPATH", ""), str(APPS), os.environ.get("PYTHONPATH", "")]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), **environment}
     with tempfile.TemporaryDirectory() as place:
         log = Path(place) / "log"
