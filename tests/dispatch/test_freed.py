@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 
 import anyio
 import pytest
-from event_peer import EventPeer, Wire
-from garbage import left, uncollected
+from event_peer import Wire
+from garbage import left_by_another, uncollected
 
 from holdfast import Disconnected, Settings, Socket
 from holdfast.engine.dispatch import Events
@@ -71,22 +70,13 @@ async def test_socket_is_freed_however_it_has_ended(
         await let_run()
         peer.send(event)
         await let_run()
-        lose(peer)
+        peer.lose()
         for _ in range(3):
             await let_run()
             wire.clock.move(1_000)
         await let_run()
 
-    await visit()
-    gc.collect()
-    await visit()
-    assert left() == {}
-
-
-def lose(peer: EventPeer) -> None:
-    peer.session.fail(CloseReason.TRANSPORT_CLOSE)
-    peer.session.detach(peer._attachment)
-    peer._attachment = None  # type: ignore[assignment]
+    assert await left_by_another(visit) == {}
 
 
 async def test_fresh_auth_that_is_due_when_the_peer_leaves_is_not_asked_for(

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import gc
-
 import pytest
 from asgi_driver import settled
-from garbage import left, uncollected
+from garbage import left_by_another, uncollected
 from sockjs_site import open_site
 
 __all__ = ["uncollected"]
@@ -36,7 +34,4 @@ async def test_session_is_freed(transport: str, uncollected: None) -> None:
             await site.clock.advance(200)
             site.sessions.clear()
 
-        await visit()
-        gc.collect()
-        await visit()
-        assert left() == {}
+        assert await left_by_another(visit) == {}

@@ -13,7 +13,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 from asgi_driver import ManualClock, settled
 from counting_peer import CountingPeer, client_of, open_site
-from garbage import left, uncollected
+from garbage import left, left_by_another, uncollected
 
 from holdfast import Server, Session, Socket
 from holdfast.engine.live import LiveSession
@@ -75,13 +75,9 @@ async def test_session_of_sockets_is_freed(transport: str, end: str, uncollected
             await settled()
             await clock.advance(200)
 
-        # What is made once is made by the first.
-        await visit()
-        gc.collect()
-        await visit()
+        assert await left_by_another(visit) == {}
         assert io.session_count == 0
         assert sorted(log) == ["beside", "beside", "left", "left"]
-        assert left() == {}
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
@@ -124,12 +120,9 @@ async def test_session_of_a_plain_peer_that_leaves_while_its_poll_is_held_is_fre
             await settled()
             await clock.advance(200)
 
-        await visit()
-        gc.collect()
-        await visit()
+        assert await left_by_another(visit) == {}
         assert io.session_count == 0
         assert [session() for session in sessions] == [None, None]
-        assert left() == {}
 
 
 async def test_socket_that_somebody_keeps_says_what_it_was(uncollected: None) -> None:
