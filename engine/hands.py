@@ -57,6 +57,8 @@ class _Hand(asyncio.Task[None]):
     rest: _Rest | None = None
     wanted: asyncio.Future[None]
     is_watched = False
+    # What a turn has left behind (`Hands.end_turn`); None while there is no turn.
+    last: Any = None
 
     def add_done_callback(self, *args: Any, **more: Any) -> None:
         self.is_watched = True
@@ -239,7 +241,13 @@ class Hands:
         rest = failure = None
         try:
             if turn is not None:
+                hand.last = _FRESH
                 coroutine = context.run(turn, hand)
+                if hand.last is not _FRESH:
+                    rest = _Rest(*hand.last, context)
+                    if coroutine is not None:
+                        self.start(coroutine, finish)
+                    return coroutine is None
             if coroutine is not None:
                 rest = _Rest(coroutine, finish, context.run(coroutine.send, None), context)
         except StopIteration:
@@ -250,6 +258,7 @@ class Hands:
             failure = error
         finally:
             self._depth -= 1
+            hand.last = None
             _leave(loop, hand)
             if before is not None:
                 _enter(loop, before)
@@ -263,6 +272,28 @@ class Hands:
             # To ``finish``, on a task of its own.
             self.start(failed(failure), finish)
         return rest is None and failure is None
+
+    def end_turn(
+        self, task: asyncio.Task[Any], coroutine: Coroutine[Any, Any, None], finish: Finish
+    ) -> bool:
+        """`run` a coroutine as the last thing that a turn does: in its place, where that is possible.
+
+        Args:
+            task: As which the turn runs. It goes on with what is left of the coroutine.
+        """
+        if not isinstance(task, _Hand) or task.last is not _FRESH:
+            return self.run(coroutine, finish)
+        try:
+            waits_for = coroutine.send(None)
+        except StopIteration:
+            return True
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            self.start(failed(error), finish)
+        else:
+            task.last = coroutine, finish, waits_for
+        return False
 
     def start(self, coroutine: Coroutine[Any, Any, None], finish: Finish) -> asyncio.Task[None]:
         """Let a task run a coroutine from its beginning, when its turn comes."""

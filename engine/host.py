@@ -208,7 +208,10 @@ class Host:
         if hands is None:
             self._start(self._finish, whole(turn))
         elif hands.run(None, self._finish, turn):
-            self._ended()
+            # `_ended`.
+            self._running -= 1
+            if self._idle is not None and not self._running:
+                self._idle.set()
 
     def begin_aside(self, function: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> None:
         """`spawn_aside`, as `begin`."""

@@ -265,6 +265,17 @@ class Speech:
         except RuntimeError as error:
             raise _gone(error) from None
 
+    async def write_text(self, text: str) -> None:
+        """Write the text of a message to a plain peer.
+
+        Raises:
+            OSError: the client has left.
+        """
+        try:
+            await self._send({"type": "websocket.send", "text": "4" + text})
+        except RuntimeError as error:
+            raise _gone(error) from None
+
     def frames(self, packets: list[str | SessionMessage]) -> Iterable[str | bytes]:
         """The WebSocket messages that carry them."""
         return encode_frames(packets, counting=self.session.counting)
@@ -336,7 +347,7 @@ async def carry(speech: Speech, attachment: Attachment, receive: Receive, send: 
     try:
         try:
             async with attachment.serving():
-                attachment.begin(speech.write, through=speech.write_messages)
+                attachment.begin(speech.write, through=speech.write_messages, answer=speech.write_text)
                 while session.life is not _CLOSED:
                     message = await receive()
                     if message["type"] == "websocket.disconnect":

@@ -122,6 +122,16 @@ class Listeners:
         found = self._handlers.get(event)
         return self.handler(event) or self.handler(ANY_EVENT) if found is None else found
 
+    def simple(self, event: str, number: int) -> Handler | None:
+        """`handler_or_any`, if it is called with so many arguments, and nothing else has to be done for the event."""
+        handler = self._handlers.get(event) or self.handler_or_any(event)
+        if handler is None or not handler.is_simple or self._any or "event" in self._middleware:
+            return None
+        if self.parent is not None and not self.parent.are_alone:
+            return None
+        most = handler.most
+        return handler if handler.least <= number and (most is None or number <= most) else None
+
     def own(self, event: str) -> Handler | None:
         """Of exactly this event, and registered exactly here."""
         return self._handlers.get(event)

@@ -21,12 +21,13 @@ from anyio.lowlevel import checkpoint
 
 from ..adapters import SocketInfo
 from ..errors import Disconnected, LocalProtocolError, SessionClosed
+from ..host import Task
 from ..session.budget import kept_bytes
 from ..session.reason import CloseReason
-from ..wire.codec import Codec
+from ..wire.codec import Codec, JsonCodec
 from ..wire.message import Message
 from ..wire.packet import new_tuple
-from ..wire.socketio import SocketPacket, SocketPacketType
+from ..wire.socketio import SocketPacket, SocketPacketType, encode_ack
 from .acks import PendingAck
 from .handlers import Handler
 from .listeners import Listeners
@@ -358,6 +359,13 @@ class Membership:
             return self.session.live.answer_now(messages, more=more)
         except SessionClosed:
             return True
+
+    def answer_at_once(self, id: int, args: tuple[object, ...], task: Task) -> bool:
+        """`send_ack_now` as the last thing that a turn does, if all that there is to it is to write a text: whether it
+        was."""
+        if self.life is not _CONNECTED or self.codec.__class__ is not JsonCodec:
+            return False
+        return self.session.live.answer_at_once(task, encode_ack, self.registry.name, id, args)
 
     def _hold(self, messages: list[Message]) -> None:
         if self._held is None:

@@ -112,7 +112,8 @@ class Registry:
     def release(self) -> None:
         """It is gone."""
         self._users -= 1
-        self.end_if_unused()
+        if not self._users:
+            self.end_if_unused()
 
     def end_if_unused(self) -> None:
         """Nobody holds it, perhaps because the peer that it was made for has left before it could: it may end."""

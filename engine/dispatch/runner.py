@@ -127,30 +127,20 @@ class Runner:
         so. What is only looked up in its turn is in its turn now (rule 3)."""
         if self._running or self._before is not None:
             return False
-        handler = self._simple(event)
+        member = self._member
+        handler = member.listeners.simple(event.name, len(event.args) + 1)
         if handler is None:
             return False
         self._running = True
-        self._member.registry.hold()
-        self._member.session.live.begin(partial(self._first, handler, event))
+        member.registry.hold()
+        member.session.live.begin_at_once(partial(self._first, handler, event))
         return True
-
-    def _simple(self, event: EventReceived) -> Handler | None:
-        """Its handler, if that is called with what the event carries, and nothing else has to be done."""
-        listeners = self._member.listeners
-        handler = listeners.handler_or_any(event.name)
-        if handler is None or not handler.is_simple or not listeners.are_alone:
-            return None
-        number = len(event.args) + 1
-        most = handler.most
-        return handler if handler.least <= number and (most is None or number <= most) else None
 
     def _first(
         self, handler: Handler, event: EventReceived, task: Task | None
     ) -> Coroutine[Any, Any, None] | None:
         """`_turn`, with an event that was never queued before what is."""
         assert task is not None
-        self._member.session.live.message_taken()
         rest = self._try(handler, event, task)
         if rest is not None:
             return self._run(rest)
@@ -219,7 +209,7 @@ class Runner:
             if not isinstance(job, _Received):
                 return self._run()
             event, size, memory = job
-            handler = self._simple(event)
+            handler = self._member.listeners.simple(event.name, len(event.args) + 1)
             if handler is None:
                 return self._run()
             queue.popleft()
@@ -253,7 +243,10 @@ class Runner:
         if event.ack_id is None:
             return None
         try:
-            messages = member.encode_ack(event.ack_id, _answer(result))
+            answer = _answer(result)
+            if not self._queue and member.answer_at_once(event.ack_id, answer, task):
+                return None
+            messages = member.encode_ack(event.ack_id, answer)
             if member.send_ack_now(messages, more=bool(self._queue)):
                 return None
         except LocalProtocolError:

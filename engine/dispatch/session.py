@@ -133,6 +133,10 @@ class EventSession:
         if self._closed:
             return
         received = self.protocol.receive(data)
+        if received.__class__ is EventReceived and not self._incoming_bytes:
+            # What most are.
+            self._event(received, len(data))
+            return
         if received is None:
             self._incoming_bytes += len(data)
             if self.protocol.is_incomplete:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -70,11 +71,13 @@ class Attachment:
     Attributes:
         busy: Whether something is being written to it at this moment.
         write_now: What writes messages at once, unless it is busy.
+        answer_now: What writes the text of one at once, unless it is busy, as the last thing that a turn does.
         is_cut: Whether it has been told to end.
         fenced: Whether another carrier has taken its place, and it will be cut if it does not end by itself.
     """
 
     __slots__ = (
+        "_answer_through",
         "_awake",
         "_bell",
         "_direct",
@@ -89,6 +92,7 @@ class Attachment:
         "_waiting",
         "_write_through",
         "_written",
+        "answer_now",
         "busy",
         "carrier",
         "fenced",
@@ -107,6 +111,8 @@ class Attachment:
         self._hands: Hands | None = None
         self._write_through: Write | None = None
         self.write_now: Callable[[Sequence[Message]], object] | None = None
+        self._answer_through: Write | None = None
+        self.answer_now: Callable[[str, asyncio.Task[Any]], object] | None = None
         self._pen: Stopper | None = None
         # Of a write that has begun and waits.
         self._left: Stopper | None = None
@@ -154,6 +160,7 @@ class Attachment:
 
     def _write_no_more(self) -> None:
         self.write = self.write_now = self._write_through = None
+        self.answer_now = self._answer_through = None
 
     def _stop(self) -> None:
         self.is_cut = True
@@ -187,6 +194,15 @@ class Attachment:
         assert self._hands is not None
         self.busy = True
         if self._hands.run(self._write_through(messages), self._go_on):
+            self.busy = False
+        else:
+            self._left = Stopper()
+
+    def _answer_now(self, text: str, task: asyncio.Task[Any]) -> None:
+        assert self._answer_through is not None
+        assert self._hands is not None
+        self.busy = True
+        if self._hands.end_turn(task, self._answer_through(text), self._go_on):
             self.busy = False
         else:
             self._left = Stopper()
@@ -227,6 +243,7 @@ class Attachment:
         write: Write,
         *,
         through: Write | None = None,
+        answer: Write | None = None,
         limit_bytes: int | None = None,
         ends: bool = False,
     ) -> None:
@@ -236,6 +253,7 @@ class Attachment:
             write: Raises `OSError` where nothing can be written any more; that cuts the carrier, or has it read to its
                 end.
             through: Writes messages that are not kept for the peer, likewise.
+            answer: Writes the text of one such message.
             limit_bytes: Of what is written at once, as a payload.
             ends: Whether the carrier is cut as soon as it does not write any more, and not read on.
         """
@@ -245,10 +263,15 @@ class Attachment:
         self._hands = self._session.host.hands
         if self._hands is not None and through is not None:
             self._write_through, self.write_now = through, self._write_now
+            if answer is not None:
+                self._answer_through, self.answer_now = answer, self._answer_now
         self.ring()
 
     def begin_direct(
-        self, direct: Direct, through: Callable[[Sequence[Message]], object] | None = None
+        self,
+        direct: Direct,
+        through: Callable[[Sequence[Message]], object] | None = None,
+        answer: Callable[[str, asyncio.Task[Any]], object] | None = None,
     ) -> None:
         """`begin`, where writing never waits and takes no coroutine.
 
@@ -256,12 +279,13 @@ class Attachment:
 
         Args:
             through: Writes messages that are not kept for the peer; not called while it is held up.
+            answer: Writes the text of one, likewise.
         """
-        self._direct, self.write_now = direct, through
+        self._direct, self.write_now, self.answer_now = direct, through, answer
 
     def end_direct(self) -> None:
         """Nothing is written any more."""
-        self._direct = self.write_now = None
+        self._direct = self.write_now = self.answer_now = None
 
     async def end(self) -> None:
         """Nothing is written any more; returns when nobody is at it."""

@@ -59,8 +59,8 @@ class Intake(ABC):
     Attributes:
         handler: What runs above it.
         host: What runs tasks and timers for it.
-        begins_at_once: Whether what is given to `begin` now runs before anything else does: what is handed on is all
-            that has arrived, and a task is free.
+        begins_at_once: Whether what is given to `begin_at_once` may run before anything else does: what is handed on is
+            all that has arrived, and a task is free.
     """
 
     __slots__ = (
@@ -219,15 +219,18 @@ class Intake(ABC):
         try:
             if handler is not None and core.receive_plain():
                 hands = self._hands
-                self.begins_at_once = hands is not None and hands.is_free
+                at_once = self.begins_at_once = hands is not None and hands.is_free
                 handler.message_received(data)
-                is_all = not handler.is_behind or self._pace <= 0
+                if not at_once or self.begins_at_once:
+                    is_all = not handler.is_behind or self._pace <= 0
             else:
                 rate.spare -= 1
-            rate.left -= 1
-            self._taken += 1 + (len(data) >> _WEIGHT_SHIFT)
-            if (rate.left < 0 or rate.spare < 0) and core.life is not _CLOSED:
-                rate.renew(self.host.now())
+            left = rate.left = rate.left - 1
+            taken = self._taken = self._taken + 1 + (len(data) >> _WEIGHT_SHIFT)
+            if left < 0 or rate.spare < 0:
+                if core.life is not _CLOSED:
+                    rate.renew(self.host.now())
+                left = rate.left
         except RemoteProtocolError as error:
             self._misreceived(error)
             raise
@@ -238,7 +241,7 @@ class Intake(ABC):
             self._is_receiving = False
         if self._is_unsettled or core.life is not _OPEN:
             self._settle(now=True)
-        return is_all and self._taken < TURN and rate.left >= 0
+        return is_all and taken < TURN and left >= 0
 
     def _misreceived(self, error: RemoteProtocolError) -> None:
         self._is_receiving = False
@@ -246,6 +249,13 @@ class Intake(ABC):
             self._settle()
         else:
             self._refuse(error)
+
+    def begin_at_once(self, turn: Turn) -> None:
+        """`begin`, where `begins_at_once`, what takes the message that is being handed on."""
+        self.begins_at_once = False
+        if self._pace < _PACE:
+            self.message_taken()
+        self.host.take(turn, self._hands)
 
     def begin(self, turn: Turn) -> None:
         """Let the application have its turn: after what is being taken from the peer, or as a task of its own."""

@@ -7,12 +7,13 @@ task and no queue hop per message.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from typing import Literal
+from typing import Any, Literal
 
 import anyio
 from anyio.lowlevel import checkpoint
@@ -27,7 +28,7 @@ from ..errors import (
 )
 from ..host import Event, Host, Timer, make_event
 from ..session import Budget, Carrier, CloseReason, Life, Role, ServerSession, kept_bytes
-from ..wire.message import Message
+from ..wire.message import MESSAGE_OVERHEAD, Message
 from .attachment import Attachment
 from .candidates import Candidates
 from .handshake import Handshake
@@ -395,6 +396,32 @@ class LiveSession(Intake):
             return False
         self._put(messages, size)
         self._settle(now=True)
+        return True
+
+    def answer_at_once(
+        self, task: asyncio.Task[Any], encode: Callable[..., str | None], *args: object
+    ) -> bool:
+        """`answer` by one text as the last thing that a turn does, where it need not be kept: whether it was written.
+
+        Args:
+            task: As which the turn runs.
+            encode: Makes the text of ``args``; None where it is not just that.
+        """
+        core = self._core
+        attachment = None if core.writer is None else self._attachments.get(core.writer)
+        if attachment is None or (answer := attachment.answer_now) is None or core.counting:
+            return False
+        text = encode(*args)
+        if (
+            text is None
+            or attachment.busy
+            or self._latest
+            # No letter takes more.
+            or 4 * len(text) + MESSAGE_OVERHEAD > core.limit_bytes
+            or not core.write_through()
+        ):
+            return False
+        answer(text, task)
         return True
 
     def close(

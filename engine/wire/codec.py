@@ -25,6 +25,7 @@ from .socketio import (
     SocketPacket,
     SocketPacketType,
     check_data,
+    decode_event,
     decode_socket_packet,
     encode_socket_packet,
     is_namespace,
@@ -107,6 +108,10 @@ class JsonCodec:
 
     def decode(self, data: str | bytes) -> SocketPacket | BinaryHeader:
         if isinstance(data, str):
+            if data[:1] == "2":
+                event = decode_event(data, self._max_depth, self._max_containers)
+                if event is not None:
+                    return event
             return decode_socket_packet(
                 data,
                 max_attachments=self._max_attachments,

@@ -29,7 +29,9 @@ __all__ = [
     "SocketPacketType",
     "check_data",
     "check_event_name",
+    "decode_event",
     "decode_socket_packet",
+    "encode_ack",
     "encode_socket_packet",
     "is_namespace",
 ]
@@ -232,6 +234,30 @@ def decode_socket_packet(
     return new_tuple(SocketPacket, (type, namespace, data, id))
 
 
+def decode_event(text: str, max_depth: int, max_containers: int) -> SocketPacket | None:
+    """`decode_socket_packet` of what most texts are, an event of the namespace ``/`` without bytes; None where it may be
+    something else.
+
+    Raises:
+        RemoteProtocolError: as there.
+    """
+    at = text.find("[", 1, 18)
+    id: int | None = None
+    if at != 1:
+        digits = text[1:at]
+        if at < 0 or not (digits.isdigit() and digits.isascii()) or (id := int(digits)) > HIGHEST_NUMBER:
+            return None
+    if len(text) > 2 * max_depth or max_containers < max_depth:
+        check_structure(text, max_depth, max_containers)
+    try:
+        data = cast("list[object]", decode_json(text, at))
+    except (ValueError, RecursionError) as error:
+        raise RemoteProtocolError(_NO_JSON) from error
+    if not data or data[0].__class__ is not str or data[0] in RESERVED_EVENTS:
+        return None
+    return new_tuple(SocketPacket, (_EVENT, "/", data, id))
+
+
 def _decode_attachments(text: str, limit: int) -> tuple[int, int]:
     dash = text.find("-", 1, 5)
     digits = text[1:dash]
@@ -317,6 +343,17 @@ def encode_socket_packet(
     if namespace != "/":
         prefix += namespace + ","
     return f"{prefix}{body}" if id is None else f"{prefix}{id}{body}", attachments
+
+
+def encode_ack(namespace: str, id: int, args: Sequence[object]) -> str | None:
+    """`encode_socket_packet` of an acknowledgement; None for one that has to be looked at more closely, as bytes are."""
+    try:
+        body = encode_json(args)
+    except Exception:
+        return None
+    if not body.isascii():
+        body = _escape_surrogates(body)
+    return f"3{id}{body}" if namespace == "/" else f"3{namespace},{id}{body}"
 
 
 def _escape_surrogates(text: str) -> str:

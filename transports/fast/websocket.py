@@ -226,7 +226,7 @@ class FastWebSocket(asyncio.Protocol):
     def _carry(self, session: LiveSession, attachment: Attachment) -> None:
         self._session, self._attachment = session, attachment
         events, self._events = self._events, None
-        attachment.begin_direct(self, self.write)
+        attachment.begin_direct(self, self.write, self.answer)
         attachment.busy = self._is_paused or self._is_gone
         self.flush()
         self._read_on()
@@ -252,6 +252,10 @@ class FastWebSocket(asyncio.Protocol):
         """Write what does not go through the session's buffer."""
         for message in messages:
             self._transport.write(message.frame())
+
+    def answer(self, text: str, task: object) -> None:
+        """`write` a message of one text."""
+        self._transport.write(encode_frame("4" + text))
 
     def cut(self) -> None:
         """Nothing more is to be written, nor taken."""
