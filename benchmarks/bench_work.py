@@ -16,6 +16,45 @@ __all__ = ["SOCKETS", "Meter", "Work", "all_finished", "complain", "events", "pa
 SOCKETS = 100
 
 
+# A turn of the event loop that takes no longer than this many of the quickest has had nothing to do.
+_IDLE = 3
+
+
+class _Awake:
+    """Keeps the clients awake: their event loop asks without a pause whether something has come.
+
+    The kernel wakes a process that sleeps in the time of the one that has something for it. A server that is quick
+    keeps its clients busy, and one that is slower would pay for waking them with each message, some 4 us; over a
+    network nobody does that.
+    """
+
+    def __init__(self) -> None:
+        self._is_on = False
+        self._before = 0.0
+        self._quickest = 1.0
+        self._idle = 0.0
+
+    def begin(self) -> None:
+        self._is_on = True
+        self._idle, self._before = 0.0, time.perf_counter()
+        asyncio.get_running_loop().call_soon(self._turn)
+
+    def _turn(self) -> None:
+        if not self._is_on:
+            return
+        now = time.perf_counter()
+        took, self._before = now - self._before, now
+        self._quickest = min(took, self._quickest)
+        if took <= _IDLE * self._quickest:
+            self._idle += took
+        asyncio.get_running_loop().call_soon(self._turn)
+
+    def end(self) -> float:
+        """For how many seconds there was nothing to do."""
+        self._is_on = False
+        return self._idle
+
+
 @dataclass
 class Meter:
     """Between ``with`` and its end: what the server spent, what the clients spent, and how long it took, in seconds.
@@ -29,12 +68,14 @@ class Meter:
     cpu: float = field(default=0.0, init=False)
     own_cpu: float = field(default=0.0, init=False)
     wall: float = field(default=0.0, init=False)
+    _awake: _Awake = field(default_factory=lambda: _Awake(), init=False)
 
     def clients(self, usual: int) -> int:
         """How many of them."""
         return max(2, int(usual * self.scale))
 
     def __enter__(self) -> None:
+        self._awake.begin()
         self.wall -= time.monotonic()
         self.own_cpu -= time.process_time()
         self.cpu -= self.server.cpu_seconds()
@@ -43,6 +84,7 @@ class Meter:
         self.cpu += self.server.cpu_seconds()
         self.own_cpu += time.process_time()
         self.wall += time.monotonic()
+        self.own_cpu -= self._awake.end()
 
 
 # Takes the number of operations, and returns how many there were.

@@ -159,7 +159,8 @@ def begun(awaitable: Awaitable[T]) -> tuple[Begun | None, T | None]:
     Returns:
         What is left of it; or None, and its result.
     """
-    coroutine = cast("Coroutine[Any, Any, T]", awaitable)
+    # Any: a `cast` takes as long as a quick coroutine.
+    coroutine: Any = awaitable
     if coroutine.__class__ is not CoroutineType:
         coroutine = _awaited(awaitable)
     try:
@@ -244,7 +245,8 @@ class Hands:
                 hand.last = _FRESH
                 coroutine = context.run(turn, hand)
                 if hand.last is not _FRESH:
-                    rest = _Rest(*hand.last, context)
+                    last, last_finish, waits_for = hand.last
+                    rest = _Rest(last, last_finish, waits_for, context)
                     if coroutine is not None:
                         self.start(coroutine, finish)
                     return coroutine is None
@@ -273,9 +275,7 @@ class Hands:
             self.start(failed(failure), finish)
         return rest is None and failure is None
 
-    def end_turn(
-        self, task: asyncio.Task[Any], coroutine: Coroutine[Any, Any, None], finish: Finish
-    ) -> bool:
+    def end_turn(self, task: asyncio.Task[Any], coroutine: Coroutine[Any, Any, None], finish: Finish) -> bool:
         """`run` a coroutine as the last thing that a turn does: in its place, where that is possible.
 
         Args:

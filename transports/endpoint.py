@@ -107,6 +107,8 @@ class Endpoint:
             self.carry_by(siblings.courier)
             siblings.mesh.begin_if_running()
         self.path = ("/" + path.strip("/")).rstrip("/")
+        # As nearly all ask for it.
+        self._own_path = self.path + "/"
         self.app = app
         self._permission = Permission(allow_request)
         self._known = Known(table)
@@ -156,6 +158,8 @@ class Endpoint:
 
     def _rest(self, scope: Scope) -> str | None:
         """What stands behind our own path; None for a path that is not ours."""
+        if scope["path"] == self._own_path and not scope.get("root_path"):
+            return ""
         route = route_of(scope)
         if self.path and (route == self.path or route.startswith(self.path + "/")):
             return route[len(self.path) :].strip("/")

@@ -20,7 +20,10 @@ from .request import HeaderValues
 
 __all__ = [
     "BASE_HEADERS",
+    "HTML",
     "HURRY",
+    "PIECE",
+    "TEXT",
     "Patience",
     "disconnected",
     "encode_headers",
@@ -41,8 +44,8 @@ would like to leave."""
 
 BASE_HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
 
-# How much of an answer is one write: small enough for a slow client to take it within a ping's time.
-_PIECE = 65_536
+PIECE = 65_536
+"""How much of an answer is one write: small enough for a slow client to take it within a ping's time."""
 
 _FIRST_WORDS = {ErrorCode.BAD_REQUEST: "Bad request", ErrorCode.FORBIDDEN: "Forbidden"}
 _STATUS = {ErrorCode.FORBIDDEN: 403, ErrorCode.ATTACH_OUT_OF_DATE: 409, ErrorCode.MESSAGES_MISSING: 409}
@@ -54,6 +57,9 @@ def encode_headers(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
 
 
 _BASE_HEADERS = encode_headers(BASE_HEADERS)
+TEXT, HTML = "text/plain; charset=UTF-8", "text/html"
+# Of what is said most often.
+_KINDS = {kind: (b"content-type", kind.encode()) for kind in (TEXT, HTML)}
 
 
 class Patience:
@@ -139,8 +145,9 @@ async def send_response(
     Args:
         sign_of_life: Called whenever another piece of a long body has been taken.
     """
+    kind = _KINDS.get(content_type)
     all_headers = [
-        (b"content-type", content_type.encode("latin-1")),
+        (b"content-type", content_type.encode("latin-1")) if kind is None else kind,
         (b"content-length", b"%d" % len(body)),
         *_BASE_HEADERS,
     ]
@@ -148,10 +155,10 @@ async def send_response(
         all_headers += encode_headers(headers)
     await send({"type": "http.response.start", "status": status, "headers": all_headers})
     at = 0
-    while len(body) - at > _PIECE:
-        await send({"type": "http.response.body", "body": body[at : at + _PIECE], "more_body": True})
+    while len(body) - at > PIECE:
+        await send({"type": "http.response.body", "body": body[at : at + PIECE], "more_body": True})
         sign_of_life()
-        at += _PIECE
+        at += PIECE
     await send({"type": "http.response.body", "body": body[at:] if at else body})
 
 

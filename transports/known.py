@@ -5,6 +5,7 @@ What can be decided at a glance is decided here, as transports/request.py decide
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from starlette.types import Scope
@@ -17,6 +18,8 @@ from .request import ATTACH_HEADER, HEADER_OVERHEAD, Head, check_origin, cors_he
 __all__ = ["Known", "Visit", "find_session"]
 
 _ATTACH = ATTACH_HEADER.encode()
+# As socket.io-client and ours say it.
+_USUAL = re.compile(rb"EIO=4&transport=polling(&holdfast=1)?&sid=([A-Za-z0-9_.~-]+)(?:&t=[A-Za-z0-9_.~-]*)?")
 # The headers that decide whether a page may ask, and what it is answered besides.
 _ASKED = frozenset(
     (b"host", b"origin", b"sec-fetch-site", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto")
@@ -58,29 +61,32 @@ class Known:
         table = self._table
         if scope["type"] != "http" or scope["method"] not in ("GET", "POST"):
             return None
+        is_post = scope["method"] == "POST"
         query: bytes = scope.get("query_string", b"")
-        session = find_session(table, query, is_post=scope["method"] == "POST")
+        session = find_session(table, query, is_post=is_post)
         if session is None or table.is_closing:
             return None
-        settings = table.settings
-        headers, attach = scope["headers"], b""
+        settings, headers = table.settings, scope["headers"]
         if headers.__class__ is not list:
             return None
-        size = len(query) + len(scope["path"])
-        asked: list[bytes] = []
-        for name, value in headers:
-            size += len(name) + len(value) + HEADER_OVERHEAD
-            if name in _ASKED:
-                asked += (name, value)
-            elif name == _ATTACH:
-                attach = value
-            elif name == b"content-length" and len(value) >= self._digits:
-                # It may be too large.
-                return None
-        if size > settings.max_header_bytes or (session.counting and scope["method"] == "GET" and not attach):
+        found: dict[bytes, bytes] = dict(headers)
+        length = found.get(b"content-length")
+        if length is not None and len(length) >= self._digits:
+            # It may be too large.
             return None
-        client = scope.get("client") if settings.trusted_proxies else None
-        key = (client and client[0], *asked)
+        attach = found.get(_ATTACH, b"")
+        if session.counting and not is_post and not attach:
+            return None
+        size = len(query) + len(scope["path"]) + HEADER_OVERHEAD * len(headers)
+        if len(found) == len(headers) and not settings.trusted_proxies:
+            size += sum(map(len, found)) + sum(map(len, found.values()))
+            key: object = (found.get(b"host"), found.get(b"origin"), found.get(b"sec-fetch-site"))
+        else:
+            size += sum([len(name) + len(value) for name, value in headers])
+            client = scope.get("client")
+            key = (client and client[0], *[pair for pair in headers if pair[0] in _ASKED])
+        if size > settings.max_header_bytes:
+            return None
         more = self._judged[key] if key in self._judged else self._judge(key, scope)
         if more is None:
             return None
@@ -104,16 +110,20 @@ class Known:
 
 def find_session(table: SessionTable, query: bytes, *, is_post: bool) -> LiveSession | None:
     """The session that a poll or a POST with such a query goes on with; None for all that is not clear."""
-    if b"%" in query or b"+" in query:
-        return None
-    pairs = [pair.split(b"=", 1) for pair in query.split(b"&")]
-    fields = {pair[0]: pair[-1] for pair in pairs}
-    if fields.get(b"transport") != b"polling" or fields.get(b"EIO") != b"4" or len(fields) != len(pairs):
-        return None
-    session = table.sessions.get(fields.get(b"sid", b"").decode("latin-1"))
+    usual = _USUAL.fullmatch(query)
+    if usual is not None:
+        counting, sid = usual[1] is not None, usual[2]
+    else:
+        if b"%" in query or b"+" in query:
+            return None
+        pairs = [pair.split(b"=", 1) for pair in query.split(b"&")]
+        fields = {pair[0]: pair[-1] for pair in pairs}
+        if fields.get(b"transport") != b"polling" or fields.get(b"EIO") != b"4" or len(fields) != len(pairs):
+            return None
+        counting, sid = fields.get(b"holdfast") == b"1", fields.get(b"sid", b"")
+    session = table.sessions.get(sid.decode("latin-1"))
     if session is None or session.identity is not None:
         return None
-    counting = fields.get(b"holdfast") == b"1"
     if session.counting != counting:
         return None
     # A POST of a counting peer brings, whatever carries the session.

@@ -22,7 +22,17 @@ from ..engine.wire.handshake import Attach, decode_attach
 from ..engine.wire.message import SEPARATOR
 from ..engine.wire.packet import Packet, PacketType
 from ..engine.wire.payload import decode_payload_bytes, encode_payload
-from .http import Patience, disconnected, opening_headers, read_body, send_nothing, send_response
+from .http import (
+    HTML,
+    PIECE,
+    TEXT,
+    Patience,
+    disconnected,
+    opening_headers,
+    read_body,
+    send_nothing,
+    send_response,
+)
 from .request import Request
 
 __all__ = [
@@ -38,8 +48,6 @@ __all__ = [
     "take_answer",
     "take_body",
 ]
-
-TEXT = "text/plain; charset=UTF-8"
 
 _MESSAGE = PacketType.MESSAGE.value.encode()
 _SEPARATOR = SEPARATOR.encode()
@@ -160,8 +168,12 @@ def seconds_to_hold(attach: Attach, settings: Settings) -> float:
 
 def take_answer(session: LiveSession, attachment: Attachment) -> tuple[bytes, bool]:
     """What a poll is answered with now, and whether nothing is lost with it."""
-    idle = not session.has_packets(attachment)
-    packets = attachment.take(session.max_payload)
+    if session.counting:
+        idle = not session.has_packets(attachment)
+        packets = attachment.take(session.max_payload)
+    else:
+        packets = attachment.take(session.max_payload)
+        idle = not packets
     if idle:
         packets.append(PacketType.NOOP.value)
     return encode_payload(packets, counting=session.counting).encode(), idle
@@ -207,14 +219,23 @@ async def send_answer(
     session.poll_answered(attachment)
     sent = False
     try:
-        # No heartbeat watches a poll. What a client takes of it is its sign of life.
-        watch = Patience(session.host, patience)
-        attachment.waits_in(watch)
-        sent = await watch.run(
-            lambda: send_response(
-                send, body, headers=headers, content_type=content_type, sign_of_life=watch.renew
+        rest: Awaitable[None] | None = None
+        if len(body) <= PIECE and session.host.hands is not None:
+            # Most of what is sent does not wait.
+            rest, _ = begun(send_response(send, body, headers=headers, content_type=content_type))
+            sent = rest is None
+        if not sent:
+            # No heartbeat watches a poll. What a client takes of it is its sign of life.
+            watch = Patience(session.host, patience)
+            attachment.waits_in(watch)
+            sent = await watch.run(
+                lambda: (
+                    rest
+                    or send_response(
+                        send, body, headers=headers, content_type=content_type, sign_of_life=watch.renew
+                    )
+                )
             )
-        )
     except OSError:
         pass  # The client left while it was answered; what it did not get is its next poll's.
     finally:
@@ -252,7 +273,7 @@ async def serve_post(
     except ClientDisconnect:
         await send_nothing(send)
         return
-    await send_response(send, answer.encode(), headers=headers, content_type="text/html")
+    await send_response(send, answer.encode(), headers=headers, content_type=HTML)
 
 
 async def go_on_posting(
@@ -284,7 +305,7 @@ async def go_on_posting(
             count(len(body))
             await session.receive_rest(*left)
     answer = session.answer_to_post().encode() if session.counting else b"ok"
-    await send_response(send, answer, headers=headers, content_type="text/html")
+    await send_response(send, answer, headers=headers, content_type=HTML)
     return None
 
 

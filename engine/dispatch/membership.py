@@ -56,7 +56,7 @@ class Life(Enum):
     GONE = "gone"
 
 
-_CONNECTED = Life.CONNECTED
+_PENDING, _CONNECTED, _GONE = Life.PENDING, Life.CONNECTED, Life.GONE
 # Since Python 3.10 each empty one is an object of its own.
 _NO_ROOMS: frozenset[str] = frozenset()
 
@@ -72,6 +72,7 @@ class Membership:
         id: Public; not the session's.
         codec: The session's.
         life: Rule 1.
+        listeners: Its own, where it has some, above those of its namespace.
         socket: What handlers receive. Once it is gone and nothing of it runs, only whoever has kept it holds it.
         runner: Runs its handlers.
         recovered: Whether it has come back.
@@ -86,10 +87,10 @@ class Membership:
         "_last_rooms",
         "_left",
         "_missed",
-        "_own",
         "codec",
         "id",
         "life",
+        "listeners",
         "log",
         "recovered",
         "registry",
@@ -105,12 +106,12 @@ class Membership:
         self.session = session
         self.registry = registry
         self.codec = codec
-        self.life = Life.PENDING
+        self.life = _PENDING
         self.recovered = False
         self.log: Log | None = None
         self.socket = Socket(self, auth)
         self.runner = session.make_runner(self)
-        self._own: Listeners | None = None
+        self.listeners = registry.listeners
         # Most have none of these most of the time, and there are many of them.
         self._expiry: Expiry | None = None
         self._held: list[Message] | None = None
@@ -131,32 +132,29 @@ class Membership:
     @property
     def is_pending(self) -> bool:
         """Whether its CONNECT is not answered yet."""
-        return self.life is Life.PENDING
+        return self.life is _PENDING
 
     @property
     def is_gone(self) -> bool:
-        return self.life is Life.GONE
+        return self.life is _GONE
 
     @property
     def as_socket(self) -> Membership | None:
         """See `Recipient`."""
-        return self if self.life is Life.CONNECTED else None
-
-    @property
-    def listeners(self) -> Listeners:
-        """Its own, where it has some, above those of its namespace."""
-        return self.registry.listeners if self._own is None else self._own
+        return self if self.life is _CONNECTED else None
 
     @property
     def own_listeners(self) -> Listeners:
         """Its own, made at the first call."""
-        if self._own is None:
-            self._own = Listeners("this socket", self.registry.listeners)
-        return self._own
+        if self.listeners is self.registry.listeners:
+            self.listeners = Listeners("this socket", self.registry.listeners)
+        return self.listeners
 
     def farewells(self, event: str) -> list[Handler]:
         """Who is told that it leaves: its own handler, and that of its namespace."""
-        found = [None if self._own is None else self._own.own(event), self.registry.listeners.handler(event)]
+        above = self.registry.listeners
+        own = None if self.listeners is above else self.listeners.own(event)
+        found = [own, above.handler(event)]
         return [handler for handler in found if handler is not None]
 
     @property
@@ -174,10 +172,10 @@ class Membership:
     @property
     def rooms(self) -> frozenset[str]:
         """The rooms it is in; once it is gone, those it was in last."""
-        return self._last_rooms if self.life is Life.GONE else self.registry.adapter.rooms(self)
+        return self._last_rooms if self.life is _GONE else self.registry.adapter.rooms(self)
 
     def join(self, room: str) -> None:
-        if self.life is Life.GONE:
+        if self.life is _GONE:
             return
         adapter = self.registry.adapter
         if adapter.add(self, room) > self.session.settings.max_rooms_per_socket:
@@ -188,7 +186,7 @@ class Membership:
         self.session.touched()
 
     def leave_room(self, room: str) -> None:
-        if self.life is not Life.GONE:
+        if self.life is not _GONE:
             self.registry.adapter.remove(self, room)
             self.session.touched()
 
@@ -248,24 +246,24 @@ class Membership:
     async def wait_for_room(self, messages: list[Message], seconds: float) -> None:
         """Wait so long until `emit_encoded` would not wait."""
         live, size = self.session.live, kept_bytes(messages)
-        if self.life is Life.CONNECTED and not live.has_room_for(size):
+        if self.life is _CONNECTED and not live.has_room_for(size):
             with live.host.move_on_after(seconds):
                 await live.wait_for_room(size)
 
     def _tell(self, name: str, args: tuple[object, ...]) -> None:
         outgoing = self.listeners.outgoing()
-        if outgoing and self.life is not Life.GONE:
+        if outgoing and self.life is not _GONE:
             self.runner.tell(outgoing, name, args)
 
     async def _emit_numbered(self, log: Log, name: str, args: tuple[object, ...]) -> None:
         """The order of the offsets is the order on the wire: an event is numbered when it is put there."""
         live = self.session.live
-        if self.life is Life.CONNECTED:
+        if self.life is _CONNECTED:
             await live.wait_for_room()
             if live.buffered_bytes:
                 # It is numbered anew when it is put there, behind those that went meanwhile.
                 await live.wait_for_room(kept_bytes(self.encode_event(name, args)))
-        if self.life is Life.GONE:
+        if self.life is _GONE:
             # It may have come back as another, or come back yet.
             if log.is_over:
                 raise Disconnected("the socket is not connected any more")
@@ -276,7 +274,7 @@ class Membership:
             return
         messages = self.encode_event(name, args)
         self._tell(name, args)
-        if self.life is Life.PENDING:
+        if self.life is _PENDING:
             self._hold(messages)
         else:
             try:
@@ -287,10 +285,10 @@ class Membership:
         await checkpoint()
 
     async def _send(self, messages: list[Message]) -> None:
-        if self.life is Life.PENDING:
+        if self.life is _PENDING:
             self._hold(messages)
             return
-        if self.life is Life.GONE:
+        if self.life is _GONE:
             raise Disconnected("the socket is not connected any more")
         try:
             await self.session.live.send(*messages)
@@ -299,7 +297,7 @@ class Membership:
 
     def deliver(self, messages: list[Message], packet: SocketPacket, *, volatile: bool = False) -> None:
         """See `Recipient.deliver`."""
-        if (self.registry.listeners if self._own is None else self._own).outgoing():
+        if self.listeners.outgoing():
             name, *args = cast("list[object]", packet.data)
             self._tell(cast("str", name), tuple(args))
         if self.log is not None and not volatile:
@@ -336,7 +334,7 @@ class Membership:
             except SessionClosed:
                 # It is over; its end is announced to us separately.
                 return
-        elif self.life is Life.PENDING:
+        elif self.life is _PENDING:
             self._hold(messages)
 
     async def send_ack(self, messages: list[Message], *, more: bool = False) -> None:
@@ -345,7 +343,7 @@ class Membership:
         Args:
             more: As `LiveSession.answer` has it.
         """
-        if self.life is Life.CONNECTED:
+        if self.life is _CONNECTED:
             try:
                 await self.session.live.answer(*messages, more=more)
             except SessionClosed:
@@ -434,7 +432,7 @@ class Membership:
         self.id = id
         self.recovered = True
         self.socket.data = data
-        self.life = Life.CONNECTED
+        self.life = _CONNECTED
         self.session.settled()
         registry.members[id] = self
         for room in (id, *rooms):
@@ -445,7 +443,7 @@ class Membership:
 
     def vanish(self) -> None:
         """Another node has it: here nobody is told, but who waits for its acknowledgements."""
-        if self.life is not Life.GONE:
+        if self.life is not _GONE:
             self._depart(None)
             self._fail_acks()
             self.runner.let_go()
@@ -468,7 +466,7 @@ class Membership:
 
     def accept(self) -> None:
         """Answer the CONNECT; what was held follows (rule 2)."""
-        if self.life is not Life.PENDING:
+        if self.life is not _PENDING:
             return
         registry = self.registry
         content: dict[str, object] = {"sid": self.id}
@@ -479,7 +477,7 @@ class Membership:
         if not reply:
             self.push_disconnect()
             return
-        self.life = Life.CONNECTED
+        self.life = _CONNECTED
         self.session.protocol.accept(registry.name)
         registry.members[self.id] = self
         registry.adapter.add(self, self.id)
@@ -492,7 +490,7 @@ class Membership:
 
     def refuse(self, message: str, data: object = None) -> None:
         """Answer the CONNECT with an error."""
-        if self.life is not Life.PENDING:
+        if self.life is not _PENDING:
             return
         content: dict[str, object] = {"message": message}
         if data is not None:
@@ -517,9 +515,9 @@ class Membership:
 
     def put_out(self, reason: CloseReason = CloseReason.SERVER_NAMESPACE) -> None:
         """We end it; the session goes on."""
-        if self.life is Life.PENDING:
+        if self.life is _PENDING:
             self.refuse(REFUSED)
-        elif self.life is Life.CONNECTED:
+        elif self.life is _CONNECTED:
             self.session.protocol.leave(self.registry.name)
             packet = SocketPacket(SocketPacketType.DISCONNECT, self.registry.name)
             messages = self.session.encode_own(self.codec, packet)
@@ -528,7 +526,7 @@ class Membership:
 
     def displace(self) -> None:
         """Another session comes back as this one: this one is told, and its session ends if that was all of it."""
-        if self.life is Life.CONNECTED:
+        if self.life is _CONNECTED:
             self.put_out(CloseReason.TRANSPORT_CLOSE)
         else:
             self.session.protocol.refuse(self.registry.name)
@@ -541,9 +539,9 @@ class Membership:
 
     def leave(self, reason: CloseReason) -> None:
         """It is over; idempotent. Who waits for an acknowledgement learns it now, `disconnect` runs in its turn."""
-        if self.life is Life.GONE:
+        if self.life is _GONE:
             return
-        was_connected = self.life is Life.CONNECTED
+        was_connected = self.life is _CONNECTED
         self._left = reason
         self.registry.hold()
         self._depart(reason)
@@ -583,11 +581,11 @@ class Membership:
         self._last_rooms = self.rooms
         registry, log = self.registry, self.log
         if log is not None and registry.recovery is not None:
-            if reason in RECOVERABLE and (self.life is Life.CONNECTED or self.recovered):
+            if reason in RECOVERABLE and (self.life is _CONNECTED or self.recovered):
                 registry.recovery.lost(log)
             else:
                 log.expire()
-        self.life = Life.GONE
+        self.life = _GONE
         if self._expiry is not None:
             self._expiry.cancel()
             self._expiry = None

@@ -65,10 +65,10 @@ class Registry:
         parent: The pattern that it was made by; None for one that the application named.
         on_unused: Called when nobody holds it any more.
         after: Once it has ended, finds what bears its name now.
+        users: How many hold it.
     """
 
     __slots__ = (
-        "_users",
         "ack_timeout",
         "adapter",
         "after",
@@ -79,6 +79,7 @@ class Registry:
         "on_unused",
         "parent",
         "recovery",
+        "users",
     )
 
     def __init__(
@@ -99,7 +100,7 @@ class Registry:
         self.recovery = Recovery(self, settings) if settings.connection_state_recovery else None
         self.on_unused: Callable[[Registry], None] | None = None
         self.after: Callable[[], Registry] | None = None
-        self._users = 0
+        self.users = 0
         self.adapter: Adapter = make_adapter(self)
 
     def registries(self) -> Sequence[Registry]:
@@ -107,17 +108,17 @@ class Registry:
 
     def hold(self) -> None:
         """A peer is connected, asks to be or may be recovered; or handlers of one that has left still run."""
-        self._users += 1
+        self.users += 1
 
     def release(self) -> None:
         """It is gone."""
-        self._users -= 1
-        if not self._users:
+        self.users -= 1
+        if not self.users:
             self.end_if_unused()
 
     def end_if_unused(self) -> None:
         """Nobody holds it, perhaps because the peer that it was made for has left before it could: it may end."""
-        if self._users == 0 and self.on_unused is not None:
+        if self.users == 0 and self.on_unused is not None:
             self.on_unused(self)
 
     # -- called by the adapter

@@ -47,6 +47,8 @@ logger = logging.getLogger("holdfast.dispatch")
 
 # How long who comes back waits for the handlers of the socket that was lost.
 _PATIENCE = 5.0
+# What most answer with.
+_PLAIN = frozenset((str, dict, list, int, float, bool))
 _FAREWELLS = ("disconnecting", "disconnect")
 
 
@@ -132,7 +134,7 @@ class Runner:
         if handler is None:
             return False
         self._running = True
-        member.registry.hold()
+        member.registry.users += 1
         member.session.live.begin_at_once(partial(self._first, handler, event))
         return True
 
@@ -243,7 +245,7 @@ class Runner:
         if event.ack_id is None:
             return None
         try:
-            answer = _answer(result)
+            answer = (result,) if result.__class__ in _PLAIN else _answer(result)
             if not self._queue and member.answer_at_once(event.ack_id, answer, task):
                 return None
             messages = member.encode_ack(event.ack_id, answer)
@@ -305,7 +307,10 @@ class Runner:
         if self._idle is not None:
             self._idle.set()
             self._idle = None
-        member.registry.release()
+        registry = member.registry
+        registry.users -= 1
+        if not registry.users:
+            registry.end_if_unused()
         if member.is_gone:
             member.session.ran_out(self)
             self.let_go()

@@ -133,7 +133,7 @@ class EventSession:
         if self._closed:
             return
         received = self.protocol.receive(data)
-        if received.__class__ is EventReceived and not self._incoming_bytes:
+        if isinstance(received, EventReceived) and not self._incoming_bytes:
             # What most are.
             self._event(received, len(data))
             return

@@ -23,6 +23,10 @@ _FEW = 8
 # How long what a peer sent before it left may take to be read: much of it, where handlers are slow.
 _UNREAD_SECONDS = 10.0
 
+# An enum's members take long to look up.
+_OPEN, _CLOSED = Life.OPEN, Life.CLOSED
+_WRITER, _BRINGER = Role.WRITER, Role.BRINGER
+
 
 # Messages are of the same kind as what a session has to say, and one list of them may be written to many.
 Write = Callable[[Any], Coroutine[Any, Any, None]]
@@ -141,7 +145,7 @@ class Attachment:
     @property
     def writes(self) -> bool:
         """Whether it is still this carrier that carries our messages."""
-        return self.carrier.role is Role.WRITER
+        return self.carrier.role is _WRITER
 
     def take(self, limit_bytes: int | None = None) -> list[str | Message]:
         """What has to be written now. If writing then fails or is cut short, the carrier must end."""
@@ -185,7 +189,7 @@ class Attachment:
                     self._left = Stopper()
                 if session.has_packets(self):
                     continue
-            if self.over and not self.busy and (self._ends or session.life is Life.CLOSED):
+            if self.over and not self.busy and (self._ends or session.life is _CLOSED):
                 self.cut()
             return
 
@@ -229,7 +233,7 @@ class Attachment:
         try:
             yield
         except OSError:
-            if self._ends or self._session.life is not Life.OPEN:
+            if self._ends or self._session.life is not _OPEN:
                 self._break_off()
             elif self._last_words is None:
                 self._write_no_more()
@@ -316,7 +320,7 @@ class Attachment:
         while self.write is not None:
             await self._flush()
             if self.over:
-                if self._ends or self._session.life is not Life.OPEN:
+                if self._ends or self._session.life is not _OPEN:
                     self.cut()
                 return
             if self._is_due():
@@ -343,12 +347,12 @@ class Attachment:
     @property
     def is_candidate(self) -> bool:
         """Whether it is a stream that has not been attached yet."""
-        return self.carrier.role is Role.BRINGER
+        return self.carrier.role is _BRINGER
 
     @property
     def over(self) -> bool:
         """Whether nothing will be written here any more."""
-        return self.carrier.role not in (Role.WRITER, Role.BRINGER) or self._session.life is Life.CLOSED
+        return self.carrier.role not in (_WRITER, _BRINGER) or self._session.life is _CLOSED
 
     async def wait(self) -> None:
         """Return when there may be something to write, or when this carrier does not write any more."""
@@ -356,8 +360,9 @@ class Attachment:
             await self._rung()
 
     async def wait_unless(self, gone: Callable[[], Awaitable[None]]) -> bool:
-        """`wait`, unless something else happens first: whether it did not. One that is cut does not wait."""
-        if self._is_due() or self.is_cut:
+        """Return when there may be something to write, where there is nothing now, unless something else happens first:
+        whether it did not. One that is cut does not wait."""
+        if self.is_cut or self.over:
             return True
         self._waiting = stopper = Stopper()
         self._bell = stopper.stop
@@ -401,7 +406,7 @@ class Attachment:
             else:
                 self._awake = True
                 host.soon(self._write_soon)
-        elif self._last_words is not None and self._session.life is not Life.OPEN:
+        elif self._last_words is not None and self._session.life is not _OPEN:
             # Nobody takes any more of what is read.
             self._stop()
 
@@ -418,4 +423,4 @@ class Attachment:
     @property
     def _may_write(self) -> bool:
         # One that is replaced and read on has nothing to be done until its session is over.
-        return self.write is not None and (self._ends or not self.over or self._session.life is Life.CLOSED)
+        return self.write is not None and (self._ends or not self.over or self._session.life is _CLOSED)

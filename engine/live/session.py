@@ -56,6 +56,7 @@ _RENEWAL = 10.0
 # How many volatile events wait where the newest are wanted.
 _MOST_LATEST = 16
 _OPEN, _CLOSED = Life.OPEN, Life.CLOSED
+_WRITER, _BRINGER = Role.WRITER, Role.BRINGER
 
 
 def short_hash(secret: str) -> str:
@@ -112,6 +113,7 @@ class LiveSession(Intake):
         "_ended",
         "_is_ended",
         "_is_lost",
+        "_is_plain",
         "_latest",
         "_on_end",
         "_posting",
@@ -122,6 +124,7 @@ class LiveSession(Intake):
         "_was_open",
         "close_code",
         "codec",
+        "counting",
         "end_code",
         "identity",
         "key",
@@ -150,6 +153,9 @@ class LiveSession(Intake):
         identity: Identity | None = None,
     ) -> None:
         super().__init__(core, host, max_events_per_second)
+        self.counting = core.counting
+        # A poll that comes, or goes as it should, leads to nothing else.
+        self._is_plain = core.__class__ is ServerSession and not core.counting
         self.sid = sid
         self.key = key
         self.codec = codec
@@ -192,10 +198,6 @@ class LiveSession(Intake):
     # -- what an application asks
 
     @property
-    def counting(self) -> bool:
-        return self._core.counting
-
-    @property
     def transport(self) -> str:
         """What carries the session, or carried it last: "websocket", "stream" or "polling"."""
         return self._core.transport
@@ -229,7 +231,7 @@ class LiveSession(Intake):
     @property
     def is_over(self) -> bool:
         """Whether it is over for good, here."""
-        return self._core.life is Life.CLOSED
+        return self._core.life is _CLOSED
 
     @property
     def received(self) -> int:
@@ -454,7 +456,7 @@ class LiveSession(Intake):
         close_code: int | None = None,
     ) -> None:
         """End the session at once and tell the peer why; the first reason stays."""
-        if self._core.life is not Life.CLOSED:
+        if self._core.life is not _CLOSED:
             self.end_code = code
             self.close_code = close_code or (1000 if code is None else 1002)
         self._core.fail(reason, code=code, message=message)
@@ -492,7 +494,8 @@ class LiveSession(Intake):
             counters.resume()
         self._fence()
         attachment = self._serve(carrier)
-        self._settle()
+        if not self._is_plain or len(self._attachments) > 1 or core.life is not _OPEN:
+            self._settle()
         return attachment
 
     def _fence(self) -> None:
@@ -565,23 +568,24 @@ class LiveSession(Intake):
 
     def has_packets(self, attachment: Attachment) -> bool:
         """Whether the carrier has something to write; a stream that is not attached yet has only pongs."""
-        if attachment.carrier.role is Role.BRINGER:
-            return bool(attachment.carrier.control)
-        if self._latest and attachment.carrier.role is Role.WRITER and self.has_room:
+        carrier = attachment.carrier
+        if carrier.role is not _WRITER:
+            return carrier.role is _BRINGER and bool(carrier.control)
+        if self._latest and self.has_room:
             return True
-        return self._core.has_packets(attachment.carrier, now=self.host.now())
+        return self._core.has_packets(carrier, now=self.host.now())
 
     def take(self, attachment: Attachment, limit_bytes: int | None = None) -> list[str | Message]:
         """See `Attachment.take`."""
-        if attachment.carrier.role is Role.BRINGER:
+        if attachment.carrier.role is _BRINGER:
             pongs = list[str | Message](attachment.carrier.control)
             attachment.carrier.control.clear()
             return pongs
-        if self._latest and attachment.carrier.role is Role.WRITER:
+        if self._latest and attachment.carrier.role is _WRITER:
             self._put_latest()
         packets = self._core.packets_to_send(attachment.carrier, now=self.host.now(), limit_bytes=limit_bytes)
         # Writing makes room only where messages are forgotten when written.
-        if self._core.life is not Life.OPEN or (self._room is not None and not self.counting):
+        if self._core.life is not _OPEN or (self._room is not None and not self.counting):
             self._settle()
         return packets
 
@@ -600,8 +604,10 @@ class LiveSession(Intake):
 
         Whoever sends it calls `detach` or `answer_lost` at its end.
         """
-        self._core.detach(attachment.carrier, now=self.host.now())
-        self._settle()
+        core = self._core
+        core.detach(attachment.carrier, now=self.host.now())
+        if not self._is_plain or len(self._attachments) > 1 or core.life is not _OPEN:
+            self._settle()
 
     def answer_lost(self, attachment: Attachment) -> None:
         """A poll was answered, and the answer was not sent in full. A plain peer loses its session with it."""
@@ -723,20 +729,20 @@ class LiveSession(Intake):
             attachment = attachments.get(writer)
             if attachment is not None and self.has_packets(attachment):
                 attachment.ring(now=now)
-        if len(attachments) > 1 or core.life is Life.CLOSED:
+        if len(attachments) > 1 or core.life is _CLOSED:
             for attachment in attachments.values():
-                if not attachment.writes or core.life is Life.CLOSED:
+                if not attachment.writes or core.life is _CLOSED:
                     attachment.ring()
-        if self._room is not None and (core.life is not Life.OPEN or core.has_room):
+        if self._room is not None and (core.life is not _OPEN or core.has_room):
             self._room.set()
             self._room = None
-        if self._was_open and core.life is not Life.OPEN:
+        if self._was_open and core.life is not _OPEN:
             self._was_open = False
             self._latest = None
             if self.identity is not None:
                 self.identity.end()
             self._announce_end()
-        if core.life is Life.CLOSED and not self._is_ended:
+        if core.life is _CLOSED and not self._is_ended:
             self._is_ended = True
             if self._ended is not None:
                 self._ended.set()

@@ -25,6 +25,10 @@ _LINGER = 30.0
 # A writer of these transports may be named again by its own number: intermediaries repeat a GET (rule 6).
 _REPEATABLE = ("polling", "stream")
 
+# An enum's members take long to look up.
+_OPEN, _CLOSING, _CLOSED = Life.OPEN, Life.CLOSING, Life.CLOSED
+_WRITER, _BRINGER = Role.WRITER, Role.BRINGER
+
 
 class ServerSession(Session):
     """One peer, across its carriers.
@@ -81,7 +85,7 @@ class ServerSession(Session):
         unused_grace: float | None = None,
     ) -> None:
         super().__init__(transport=transport, counting=counting, limit_bytes=limit_bytes, budget=budget)
-        self.opening = Carrier(transport, Role.WRITER, number=1, next_in=1)
+        self.opening = Carrier(transport, _WRITER, number=1, next_in=1)
         self.writer = self.opening
         self._attach_number = 1
         self._interval = ping_interval
@@ -119,7 +123,7 @@ class ServerSession(Session):
             self._check_number(number, transport)
             self._attach_number = number
         self._came_back = True
-        carrier = Carrier(transport, Role.WRITER, number=number, written=self.outbox.acknowledged)
+        carrier = Carrier(transport, _WRITER, number=number, written=self.outbox.acknowledged)
         if self.counting:
             # Rules 3 and 4: both positions, before anything else is written here.
             position = self.outbox.acknowledged
@@ -128,13 +132,14 @@ class ServerSession(Session):
             if transport == "polling":
                 carrier.held = len(carrier.control)
             self._heartbeat = Heartbeat(interval=self._interval, timeout=self._timeout, now=now)
+            self._replace_writer(carrier)
+            self._forget()
         else:
             # A ping that the old poll did not come to write still has to be asked.
             carrier.control = (self._waiting or []) + (self.writer.control if self.writer is not None else [])
             self._waiting = None
-        self._replace_writer(carrier)
+            self._replace_writer(carrier)
         self.transport = transport
-        self._forget()
         return carrier
 
     def _check_number(self, number: int, transport: str) -> None:
@@ -154,7 +159,7 @@ class ServerSession(Session):
             self._acknowledge(received)
             self._heartbeat.heard(now)
         self._came_back = True
-        return Carrier("polling", Role.BRINGER)
+        return Carrier("polling", _BRINGER)
 
     def answer_to_post(self) -> str:
         """What a counting peer's POST is answered with (docs/protocol.md, section 5)."""
@@ -182,9 +187,9 @@ class ServerSession(Session):
     def _receive_ping(self, carrier: Carrier, data: str) -> None:
         if not self.counting:
             raise RemoteProtocolError("pings go from the server to the client")
-        if carrier.role is Role.WRITER:
+        if carrier.role is _WRITER:
             super()._receive_ping(carrier, data)
-        elif carrier.role is Role.BRINGER and self.writer is not None and data == str(self.writer.number):
+        elif carrier.role is _BRINGER and self.writer is not None and data == str(self.writer.number):
             super()._receive_ping(self.writer, data)
 
     def _owe_ack(self, size_bytes: int, now: float) -> None:
@@ -207,22 +212,22 @@ class ServerSession(Session):
 
     def close(self, reason: CloseReason, *, now: float, retry_ms: int | None = None) -> None:
         """End the session from this side; what was sent before still goes out, for at most 30 s."""
-        if self.life is not Life.OPEN:
+        if self.life is not _OPEN:
             return
         self.retry_ms = retry_ms
-        self._end(Life.CLOSING, reason)
+        self._end(_CLOSING, reason)
         self._closing_at = now
 
     def end_as(self, code: int, text: str) -> None:
         """Say what the peer is told at the end; the first word stays."""
-        if self.ended_as is None and self.life is Life.OPEN:
+        if self.ended_as is None and self.life is _OPEN:
             self.ended_as = (code, text)
 
     def fail(self, reason: CloseReason, *, code: int | None = None, message: str | None = None) -> None:
         """End the session at once: the peer broke the protocol or is gone. A carrier that can write tells it why."""
-        if self.life is Life.CLOSED:
+        if self.life is _CLOSED:
             return
-        self._end(Life.CLOSED, reason)
+        self._end(_CLOSED, reason)
         self.end_message = message
         if self.writer is not None:
             data = Closing(code=code, message=message, received=self.inbox.received, retry_ms=self.retry_ms)
@@ -242,9 +247,9 @@ class ServerSession(Session):
 
     def deadline(self) -> float | None:
         """When `tick` has to be called next; None when nothing waits for time."""
-        if self.life is Life.CLOSED:
+        if self.life is _CLOSED:
             return None
-        if self.life is Life.CLOSING:
+        if self.life is _CLOSING:
             return self._closing_at + _LINGER
         if not self.counting:
             due = self._heartbeat.deadline()
@@ -264,10 +269,10 @@ class ServerSession(Session):
         due = self.deadline()
         if due is None or now < due:
             return None
-        if self.life is Life.CLOSING:
-            self._end(Life.CLOSED, CloseReason.FORCED_SERVER_CLOSE)
+        if self.life is _CLOSING:
+            self._end(_CLOSED, CloseReason.FORCED_SERVER_CLOSE)
         elif self.writer is None and (self.counting or not self.is_used) and now >= self._given_up_at():
-            self._end(Life.CLOSED, self._gone_reason)
+            self._end(_CLOSED, self._gone_reason)
         else:
             if self._ack_at is not None and self._ack_at <= now:
                 # Said once: the deadline of a writer that cannot write now would stay in the past, and whoever waits
@@ -286,7 +291,7 @@ class ServerSession(Session):
         elif beat is Beat.DEAD:
             silent = self.writer
             if silent is None or not self.counting:
-                self._end(Life.CLOSED, CloseReason.PING_TIMEOUT)
+                self._end(_CLOSED, CloseReason.PING_TIMEOUT)
             else:
                 self.detach(silent, now=now, reason=CloseReason.PING_TIMEOUT)
             return silent

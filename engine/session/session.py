@@ -65,7 +65,9 @@ class Life(Enum):
 
 
 # An enum's members take long to look up, where that is done for every message.
-_OPEN, _WRITER, _MESSAGE = Life.OPEN, Role.WRITER, PacketType.MESSAGE
+_OPEN, _CLOSING, _CLOSED = Life.OPEN, Life.CLOSING, Life.CLOSED
+_WRITER, _REPLACED, _DETACHED = Role.WRITER, Role.REPLACED, Role.DETACHED
+_MESSAGE = PacketType.MESSAGE
 
 
 class Session:
@@ -112,7 +114,7 @@ class Session:
         self.budget.sessions += 1
         self.outbox = Outbox(self.budget)
         self.inbox = Inbox()
-        self.life = Life.OPEN
+        self.life = _OPEN
         self.reason: CloseReason | None = None
         self.writer: Carrier | None = None
         self.has_said_bye = False
@@ -174,7 +176,7 @@ class Session:
         return True
 
     def _overrun(self, message: str) -> None:
-        self._end(Life.CLOSED, CloseReason.BUFFER_FULL)
+        self._end(_CLOSED, CloseReason.BUFFER_FULL)
 
     @property
     def has_room(self) -> bool:
@@ -186,15 +188,14 @@ class Session:
 
     def has_packets(self, carrier: Carrier, *, now: float) -> bool:
         """Whether `packets_to_send` has something for this carrier."""
-        if carrier.role is not Role.WRITER:
+        if carrier.role is not _WRITER:
             return False
-        if self.life is Life.CLOSED:
-            return bool(carrier.control)
+        if self.life is not _OPEN:
+            return self.life is _CLOSING or bool(carrier.control)
         return (
-            len(carrier.control) > carrier.held
-            or self.life is Life.CLOSING
-            or carrier.written < self.outbox.last
-            or self._ack_due(now)
+            carrier.written < self.outbox.last
+            or len(carrier.control) > carrier.held
+            or (self._ack_at is not None and self._ack_due(now))
         )
 
     def packets_to_send(
@@ -212,12 +213,12 @@ class Session:
         if self.life is _OPEN and self._ack_at is None and not carrier.control:
             if carrier.written == outbox.last:
                 return []
-            if not self.counting and carrier.transport != "polling":
+            if not self.counting and (carrier.transport != "polling" or outbox.kept == 1):
                 carrier.written = outbox.last
                 return cast("list[str | Message]", outbox.take_all())
         control, carrier.control, carrier.held = carrier.control, [], 0
         packets: list[str | Message] = [*control]
-        if self.life is Life.CLOSED:
+        if self.life is _CLOSED:
             return packets
         plain_poll = not self.counting and carrier.transport == "polling"
         lags = carrier.written < outbox.last
@@ -241,10 +242,10 @@ class Session:
             self._forget()
         # A standard client that finds the close behind messages in one payload closes before it has read them.
         apart = plain_poll and bool(packets)
-        if self.life is Life.CLOSING and carrier.written == outbox.last and not apart:
+        if self.life is _CLOSING and carrier.written == outbox.last and not apart:
             packets.append(self._farewell())
             self.has_said_bye = True
-            self._end(Life.CLOSED, CloseReason.FORCED_SERVER_CLOSE)
+            self._end(_CLOSED, CloseReason.FORCED_SERVER_CLOSE)
         return packets
 
     def _farewell(self) -> str:
@@ -279,7 +280,7 @@ class Session:
             # For a repeat too: who repeats has not heard our acknowledgement, and would wait for it without end.
             self._owe_ack(len(data), now)
             return data if taken else None
-        if self.life is not Life.CLOSED:
+        if self.life is not _CLOSED:
             self._receive_control(carrier, kind, data, now)
         return None
 
@@ -308,7 +309,7 @@ class Session:
         elif kind is PacketType.PING:
             self._receive_ping(carrier, decode_ping(data))
         elif kind is PacketType.CLOSE:
-            self._end(Life.CLOSED, CloseReason.TRANSPORT_CLOSE)
+            self._end(_CLOSED, CloseReason.TRANSPORT_CLOSE)
         elif kind is not PacketType.NOOP:
             raise RemoteProtocolError(f"a packet of type {kind.value} is out of place")
 
@@ -347,23 +348,24 @@ class Session:
 
     def _replace_writer(self, carrier: Carrier) -> None:
         if self.writer is not None:
-            self.writer.role = Role.REPLACED
+            self.writer.role = _REPLACED
         # After the other, which is the same one if its attach was answered twice.
-        carrier.role = Role.WRITER
+        carrier.role = _WRITER
         self.writer = carrier
 
     def detach(self, carrier: Carrier, *, now: float) -> bool:
         """A carrier is over; idempotent. Whether it was the writer, that is: whether the session has none now."""
-        carrier.role = Role.DETACHED
+        carrier.role = _DETACHED
         if self.writer is not carrier:
             return False
         self.writer = None
-        self._forget()
+        if self.counting:
+            self._forget()
         return True
 
     def _end(self, life: Life, reason: CloseReason) -> None:
         # The first reason stays: what comes after it is how it ends, not why.
-        if life is Life.CLOSED and self.life is not Life.CLOSED:
+        if life is _CLOSED and self.life is not _CLOSED:
             self.undelivered = self.outbox.kept
             self.outbox.clear()
             self.budget.sessions -= 1

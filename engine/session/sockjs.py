@@ -28,6 +28,8 @@ GO_AWAY = (3000, "Go away!")
 ANOTHER_RECEIVER = (2010, "Another connection still open")
 _INTERRUPTED = (1002, "Connection interrupted")
 _POLICY = 1008
+# An enum's members take long to look up.
+_OPEN, _CLOSING, _CLOSED, _WRITER = Life.OPEN, Life.CLOSING, Life.CLOSED, Role.WRITER
 # What a writer that takes nothing has for the end.
 _LINGER = 30.0
 
@@ -121,7 +123,7 @@ class SockJSCore(ServerSession):
         if self.writer is not None:
             raise StaleAttach(ANOTHER_RECEIVER[1])
         self._came_back = True
-        carrier = Carrier(transport, Role.WRITER, written=self.outbox.acknowledged)
+        carrier = Carrier(transport, _WRITER, written=self.outbox.acknowledged)
         self._replace_writer(carrier)
         self.transport = transport
         self._beat_at = now + self._interval
@@ -131,14 +133,14 @@ class SockJSCore(ServerSession):
         self, carrier: Carrier, *, now: float, limit_bytes: int | None = None
     ) -> list[str | Message]:
         """Frames, and messages that are to be framed; of a poll one frame's (rule 3)."""
-        if carrier.role is not Role.WRITER:
+        if carrier.role is not _WRITER:
             return []
         packets: list[str | Message] = []
         one = carrier.transport == "polling"
         if carrier.control:
             packets += carrier.control[:1] if one else carrier.control
             carrier.control = []
-        if self.life is Life.CLOSED or (one and packets):
+        if self.life is _CLOSED or (one and packets):
             return packets
         outbox = self.outbox
         if carrier.written < outbox.last:
@@ -148,20 +150,20 @@ class SockJSCore(ServerSession):
             outbox.acknowledge(carrier.written)
             packets.extend(messages)
             self._forget()
-        if self.life is Life.CLOSING and carrier.written == outbox.last and not (one and packets):
+        if self.life is _CLOSING and carrier.written == outbox.last and not (one and packets):
             if not self.raw:
                 packets.append(encode_close(*self.end))
             self.has_said_bye = True
-            self._end(Life.CLOSED, CloseReason.FORCED_SERVER_CLOSE)
+            self._end(_CLOSED, CloseReason.FORCED_SERVER_CLOSE)
         return packets
 
     # -- the end
 
     def fail(self, reason: CloseReason, *, code: int | None = None, message: str | None = None) -> None:
         """End the session at once. A receiver that is there tells it, but of a WebSocket that broke the protocol."""
-        if self.life is Life.CLOSED:
+        if self.life is _CLOSED:
             return
-        self._end(Life.CLOSED, reason)
+        self._end(_CLOSED, reason)
         self.end_message = message
         writer = self.writer
         if writer is None or self.raw:
@@ -173,12 +175,12 @@ class SockJSCore(ServerSession):
 
     def deadline(self) -> float | None:
         """When `tick` has to be called next; None when nothing waits for time."""
-        if self.life is Life.CLOSED:
+        if self.life is _CLOSED:
             return None
         if self.writer is None:
-            since = self.gone_at if self.life is Life.OPEN else max(self.gone_at, self._closing_at)
+            since = self.gone_at if self.life is _OPEN else max(self.gone_at, self._closing_at)
             return since + self._grace
-        if self.life is Life.CLOSING:
+        if self.life is _CLOSING:
             return self._closing_at + _LINGER
         return None if self.raw else self._beat_at
 
@@ -188,8 +190,8 @@ class SockJSCore(ServerSession):
         if due is None or now < due:
             return None
         writer = self.writer
-        if self.life is Life.CLOSING or writer is None:
-            self._end(Life.CLOSED, CloseReason.TRANSPORT_CLOSE)
+        if self.life is _CLOSING or writer is None:
+            self._end(_CLOSED, CloseReason.TRANSPORT_CLOSE)
             return None
         if HEARTBEAT in writer.control:
             self.detach(writer, now=now, reason=CloseReason.PING_TIMEOUT)

@@ -54,7 +54,7 @@ class Outbox:
         """The messages after ``position``: all, or at least one and then no more than ``limit_bytes`` as a payload."""
         start = self._head + position - self._floor
         messages = self._messages[start:]
-        if limit_bytes is None:
+        if limit_bytes is None or len(messages) == 1:
             return messages
         size = 0
         for count, message in enumerate(messages):

@@ -179,7 +179,7 @@ class SocketIOState:
                 raise RemoteProtocolError("no codec of this server recognises the first message")
             self.codec = codec
         packet = codec.decode(data)
-        if packet.__class__ is SocketPacket:
+        if isinstance(packet, SocketPacket):
             type, namespace, content, id = packet
             if type is _EVENT and self._states.get(namespace) is _CONNECTED:
                 # What most are, without a look at the table.

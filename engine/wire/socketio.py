@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from enum import IntEnum
 from math import isfinite
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 from ..errors import LimitExceeded, LocalProtocolError, RemoteProtocolError
 from .jsonvalues import decode_json, encode_json, refuse_constant
@@ -235,8 +235,8 @@ def decode_socket_packet(
 
 
 def decode_event(text: str, max_depth: int, max_containers: int) -> SocketPacket | None:
-    """`decode_socket_packet` of what most texts are, an event of the namespace ``/`` without bytes; None where it may be
-    something else.
+    """`decode_socket_packet` of what most texts are, an event of the namespace ``/`` without bytes; None where it may
+    be something else.
 
     Raises:
         RemoteProtocolError: as there.
@@ -250,7 +250,8 @@ def decode_event(text: str, max_depth: int, max_containers: int) -> SocketPacket
     if len(text) > 2 * max_depth or max_containers < max_depth:
         check_structure(text, max_depth, max_containers)
     try:
-        data = cast("list[object]", decode_json(text, at))
+        # Any: by its first character it is a list.
+        data: Any = decode_json(text, at)
     except (ValueError, RecursionError) as error:
         raise RemoteProtocolError(_NO_JSON) from error
     if not data or data[0].__class__ is not str or data[0] in RESERVED_EVENTS:
@@ -346,7 +347,7 @@ def encode_socket_packet(
 
 
 def encode_ack(namespace: str, id: int, args: Sequence[object]) -> str | None:
-    """`encode_socket_packet` of an acknowledgement; None for one that has to be looked at more closely, as bytes are."""
+    """`encode_socket_packet` of an acknowledgement; None for one that is more than text, or cannot be sent."""
     try:
         body = encode_json(args)
     except Exception:

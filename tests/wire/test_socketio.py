@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,17 @@ from hypothesis import strategies as st
 from holdfast.engine.errors import LimitExceeded, LocalProtocolError, RemoteProtocolError
 from holdfast.engine.wire.codec import JsonCodec
 from holdfast.engine.wire.socketio import (
+    MAX_ATTACHMENTS,
     BinaryHeader,
     SocketPacket,
     SocketPacketType,
     check_event_name,
+    decode_event,
     decode_socket_packet,
+    encode_ack,
     encode_socket_packet,
 )
+from holdfast.engine.wire.structure import MAX_CONTAINERS, MAX_DEPTH
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "socketio.json").read_text("utf-8"))
 CODEC = JsonCodec()
@@ -39,8 +44,33 @@ def packet_of(vector: dict[str, Any]) -> SocketPacket:
     )
 
 
+def outcome(decode: Callable[[], SocketPacket | BinaryHeader | None]) -> object:
+    try:
+        return decode()
+    except RemoteProtocolError as error:
+        return type(error), str(error)
+
+
+def read(text: str, *, max_attachments: int = MAX_ATTACHMENTS) -> SocketPacket | BinaryHeader:
+    """What a text is; by the shorter way too, which knows fewer of them, and those alike."""
+    if text[:1] == "2":
+        event = outcome(lambda: decode_event(text, MAX_DEPTH, MAX_CONTAINERS))
+        assert event is None or event == outcome(lambda: decode_socket_packet(text))
+    return decode_socket_packet(text, max_attachments=max_attachments)
+
+
+def written(packet: SocketPacket, *, max_attachments: int = MAX_ATTACHMENTS) -> tuple[str, list[bytes]]:
+    """What a packet becomes; an acknowledgement by the shorter way too."""
+    text, attachments = encode_socket_packet(packet, max_attachments=max_attachments)
+    if packet.type is SocketPacketType.ACK:
+        assert isinstance(packet.data, list)
+        assert packet.id is not None
+        assert encode_ack(packet.namespace, packet.id, packet.data) in (text, None)
+    return text, attachments
+
+
 def decode(text: str, attachments: list[bytes]) -> SocketPacket:
-    packet = decode_socket_packet(text)
+    packet = read(text)
     if isinstance(packet, BinaryHeader):
         assert packet.attachments == len(attachments)
         return packet.complete(attachments)
@@ -50,7 +80,7 @@ def decode(text: str, attachments: list[bytes]) -> SocketPacket:
 @pytest.mark.parametrize("vector", VECTORS["packets"], ids=lambda vector: vector["name"])
 def test_packet_is_written_and_read_as_the_official_parser_does(vector: dict[str, Any]) -> None:
     attachments = [bytes.fromhex(attachment) for attachment in vector["attachments"]]
-    assert encode_socket_packet(packet_of(vector["packet"])) == (vector["text"], attachments)
+    assert written(packet_of(vector["packet"])) == (vector["text"], attachments)
     assert decode(vector["text"], attachments) == packet_of(vector["packet"])
     assert [message.data for message in CODEC.encode(packet_of(vector["packet"]))] == [
         vector["text"],
@@ -66,7 +96,7 @@ def test_other_spellings_are_read(vector: dict[str, Any]) -> None:
 @pytest.mark.parametrize("text", VECTORS["refused"])
 def test_what_no_conforming_encoder_writes_is_refused(text: str) -> None:
     with pytest.raises(RemoteProtocolError):
-        decode_socket_packet(text)
+        read(text)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +122,7 @@ def test_what_no_conforming_encoder_writes_is_refused(text: str) -> None:
 )
 def test_bombs_are_refused(text: str) -> None:
     with pytest.raises(RemoteProtocolError):
-        decode_socket_packet(text)
+        read(text)
 
 
 def test_bytes_without_an_announcement_are_refused() -> None:
@@ -102,7 +132,7 @@ def test_bytes_without_an_announcement_are_refused() -> None:
 
 def test_limit_of_attachments_can_be_set_and_holds_both_ways() -> None:
     event = SocketPacket(SocketPacketType.EVENT, "/", ["a", b"1", b"2"])
-    text, _ = encode_socket_packet(event)
+    text, _ = written(event)
     assert JsonCodec(max_attachments=2).decode(text)
     with pytest.raises(LimitExceeded, match="max_attachments"):
         JsonCodec(max_attachments=1).decode(text)
@@ -127,22 +157,19 @@ for _ in range(100_000):
 )
 def test_value_that_json_cannot_carry_is_refused_where_it_is_sent(value: object) -> None:
     with pytest.raises(LocalProtocolError):
-        encode_socket_packet(SocketPacket(SocketPacketType.EVENT, "/", ["a", value]))
+        written(SocketPacket(SocketPacketType.EVENT, "/", ["a", value]))
 
 
 def test_datetime_is_written_as_javascript_writes_a_date() -> None:
     when = datetime(2020, 1, 2, 4, 4, 5, 678999, tzinfo=timezone(timedelta(hours=1)))
-    text, _ = encode_socket_packet(SocketPacket(SocketPacketType.EVENT, "/", ["a", when]))
+    text, _ = written(SocketPacket(SocketPacketType.EVENT, "/", ["a", when]))
     assert text == '2["a","2020-01-02T03:04:05.678Z"]'
-    assert (
-        encode_socket_packet(SocketPacket(SocketPacketType.EVENT, "/", ["a", when.astimezone(UTC)]))[0]
-        == text
-    )
+    assert written(SocketPacket(SocketPacketType.EVENT, "/", ["a", when.astimezone(UTC)]))[0] == text
 
 
 def test_bytes_like_values_and_tuples_are_carried() -> None:
     data = ("a", bytearray(b"1"), memoryview(b"2"), (3,))
-    text, attachments = encode_socket_packet(SocketPacket(SocketPacketType.EVENT, "/", data))
+    text, attachments = written(SocketPacket(SocketPacketType.EVENT, "/", data))
     assert decode(text, attachments).data == ["a", b"1", b"2", [3]]
 
 
@@ -156,7 +183,7 @@ def test_reserved_names_are_refused_where_they_are_emitted(name: object) -> None
 @pytest.mark.parametrize("data", [b"raw", {"data": bytearray(b"raw")}])
 def test_bytes_in_what_has_no_binary_type_are_refused(type: SocketPacketType, data: object) -> None:
     with pytest.raises(LocalProtocolError, match="events and acknowledgements"):
-        encode_socket_packet(SocketPacket(type, "/", data))
+        written(SocketPacket(type, "/", data))
 
 
 def test_free_names_are_not_refused() -> None:
@@ -198,8 +225,8 @@ PACKETS = st.one_of(
 
 @given(PACKETS)
 def test_round_trip(packet: SocketPacket) -> None:
-    text, attachments = encode_socket_packet(packet, max_attachments=100)
-    decoded = decode_socket_packet(text, max_attachments=100)
+    text, attachments = written(packet, max_attachments=100)
+    decoded = read(text, max_attachments=100)
     if isinstance(decoded, BinaryHeader):
         decoded = decoded.complete(attachments)
     assert decoded == packet
@@ -215,9 +242,40 @@ def test_round_trip(packet: SocketPacket) -> None:
 )
 def test_arbitrary_text_raises_the_protocol_error_and_nothing_else(text: str) -> None:
     try:
-        packet = decode_socket_packet(text)
+        packet = read(text)
     except RemoteProtocolError:
         return
     if isinstance(packet, BinaryHeader):
         packet = packet.complete([b""] * packet.attachments)
-    assert decode(*encode_socket_packet(packet)) == packet or "e" in text or "E" in text
+    assert decode(*written(packet)) == packet or "e" in text or "E" in text
+
+
+@pytest.mark.parametrize("text", ['2["a"]', '27["a",{"b":[1]}]', f'29007199254740991["a","{"x" * 500}"]'])
+def test_most_events_are_read_by_the_shorter_way(text: str) -> None:
+    assert decode_event(text, MAX_DEPTH, MAX_CONTAINERS) == decode_socket_packet(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["2", "2[]", '2["connect"]', "2[7]", '2/a,["a"]', '29007199254740992["a"]', '2\u0667["a"]']
+)
+def test_the_shorter_way_leaves_what_is_unusual(text: str) -> None:
+    assert decode_event(text, MAX_DEPTH, MAX_CONTAINERS) is None
+
+
+def test_the_shorter_way_keeps_the_limits() -> None:
+    with pytest.raises(LimitExceeded, match="max_depth"):
+        decode_event('2["a"' + ",[" * 5, 3, MAX_CONTAINERS)
+    with pytest.raises(LimitExceeded, match="max_containers"):
+        decode_event('2["a"' + ",[]" * 5 + "]", MAX_DEPTH, 3)
+
+
+@pytest.mark.parametrize("args", [["a", 1, None, "\u00e4", "\ud800"], []])
+@pytest.mark.parametrize("namespace", ["/", "/a"])
+def test_acknowledgements_of_text_are_written_by_a_shorter_way(namespace: str, args: list[object]) -> None:
+    packet = SocketPacket(SocketPacketType.ACK, namespace, args, 7)
+    assert encode_ack(namespace, 7, args) == encode_socket_packet(packet)[0]
+
+
+@pytest.mark.parametrize("value", [b"bytes", float("nan"), datetime(2026, 1, 1, tzinfo=UTC), object()])
+def test_the_shorter_way_leaves_answers_that_are_more_than_text(value: object) -> None:
+    assert encode_ack("/", 7, [value]) is None
