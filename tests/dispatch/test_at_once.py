@@ -5,8 +5,10 @@ from __future__ import annotations
 import anyio
 import anyio.lowlevel
 import pytest
+from asgi_driver import drive, settled
 from event_peer import EventPeer, Wire, until
 
+from holdfast import Server
 from holdfast.engine.dispatch import Ack, Events, Socket
 from holdfast.engine.errors import EventError
 from holdfast.engine.settings import Settings
@@ -158,3 +160,60 @@ async def test_middleware_and_who_hears_all_see_what_comes_alone() -> None:
     await until(lambda: len(log) == 2)
     assert log == [("heard", "echo"), ("middleware", "echo")]
     assert await peer.receive() == '31["a"]'
+
+
+async def test_who_takes_no_answers_keeps_no_handler_waiting_and_gets_them_in_order() -> None:
+    io, seen = Server(), list[str]()
+
+    @io.on("echo")
+    async def echo(socket: Socket, text: str) -> str:
+        seen.append(text)
+        return text
+
+    async with drive(io) as client:
+        peer = client.websocket("/socket.io/?EIO=4&transport=websocket")
+        await peer.accept()
+        await peer.receive()
+        peer.send("40")
+        await peer.receive()
+        peer.send('420["echo","first"]')
+        assert await peer.receive() == '430["first"]'
+        slow = peer.slow()
+        for number in range(1, 6):
+            peer.send(f'42{number}["echo","{number}"]')
+            await settled()
+        assert seen == ["first", "1", "2", "3", "4", "5"]
+        for number in range(1, 6):
+            slow.release()
+            assert await peer.receive() == f'43{number}["{number}"]'
+        slow.release()
+        peer.send('426["echo","last"]')
+        assert await peer.receive() == '436["last"]'
+
+
+async def test_an_answer_that_cannot_be_written_ends_the_socket(caplog: pytest.LogCaptureFixture) -> None:
+    io, reasons = Server(), list[str]()
+
+    @io.on("echo")
+    async def echo(socket: Socket, text: str) -> str:
+        return text
+
+    @io.on("disconnect")
+    async def disconnect(socket: Socket, reason: str) -> None:
+        reasons.append(reason)
+
+    async with drive(io) as client:
+        peer = client.websocket("/socket.io/?EIO=4&transport=websocket")
+        await peer.accept()
+        await peer.receive()
+        peer.send("40")
+        await peer.receive()
+        peer.send('420["echo","first"]')
+        await peer.receive()
+        peer.fail(OSError("gone"))
+        peer.send('421["echo","second"]')
+        await settled()
+        peer.close()
+        await peer.finished()
+        assert reasons == ["transport close"]
+    assert not caplog.records

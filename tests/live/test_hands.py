@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import ContextVar
+from typing import Any
 
 import anyio
 import pytest
@@ -339,3 +340,91 @@ async def test_what_is_thrown_away_does_not_go_on(caplog: pytest.LogCaptureFixtu
     gc.collect()
     assert [type(error) for error in ended] == [GeneratorExit]
     assert all("destroyed" in record.getMessage() for record in caplog.records)
+
+
+class _Last:
+    """The turns of a test, and what became of what they ended with."""
+
+    def __init__(self, host: Host) -> None:
+        hands = host.hands
+        assert hands is not None
+        self.host, self.hands = host, hands
+        self.seen: list[object] = []
+        self.gate = asyncio.Event()
+
+    async def finish(self, rest: Awaitable[None]) -> None:
+        try:
+            await rest
+        except OSError as error:
+            self.seen.append(error)
+        self.seen.append("finished")
+
+    async def say(self, *, waits: bool = False, error: Exception | None = None) -> None:
+        before, where = asyncio.current_task(), PLACE.get()
+        if waits:
+            await self.gate.wait()
+        if error is not None:
+            raise error
+        assert (asyncio.current_task(), PLACE.get()) == (before, where)
+        self.seen.append(where)
+
+    def begin(self, *, waits: bool = False, error: Exception | None = None, more: bool = False) -> None:
+        def turn(task: asyncio.Task[object] | None) -> Coroutine[Any, Any, None] | None:
+            assert task is asyncio.current_task()
+            PLACE.set("in the turn")
+            self.seen.append(self.hands.end_turn(task, self.say(waits=waits, error=error), self.finish))
+            return self.say() if more else None
+
+        self.host.take(turn, self.hands)
+
+
+async def test_what_a_turn_ends_with_is_done_when_it_does_not_wait() -> None:
+    last = _Last(await ready_host())
+    idle = last.hands.idle
+    last.begin()
+    assert last.seen == ["in the turn", True]
+    assert (last.host.running, last.hands.idle) == (0, idle)
+
+
+async def test_the_task_of_a_turn_goes_on_with_what_it_ends_with() -> None:
+    last = _Last(await ready_host())
+    last.begin(waits=True)
+    # The turn itself is over.
+    assert (last.seen, last.host.running, last.hands.idle) == ([False], 0, 0)
+    last.gate.set()
+    await settled()
+    assert last.seen == [False, "in the turn", "finished"]
+
+
+async def test_what_a_turn_ends_with_may_fail() -> None:
+    last = _Last(await ready_host())
+    error = OSError("gone")
+    last.begin(error=error)
+    await settled()
+    assert last.seen == [False, error, "finished"]
+    last.begin(waits=True, error=error)
+    last.gate.set()
+    await settled()
+    assert last.seen[3:] == [False, error, "finished"]
+
+
+@pytest.mark.parametrize("waits", [False, True])
+async def test_a_turn_may_leave_more_than_what_it_ends_with(waits: bool) -> None:
+    last = _Last(await ready_host())
+    last.begin(waits=waits, more=True)
+    last.gate.set()
+    await last.host.idle()
+    await settled()
+    assert last.seen.count("in the turn") + last.seen.count("nowhere") == 2
+    assert last.host.running == 0
+
+
+async def test_a_turn_that_has_a_whole_task_ends_with_a_task_of_its_own() -> None:
+    last = _Last(Host())
+    # There is none that is idle.
+    last.begin(waits=True)
+    await settled()
+    assert last.seen == [False]
+    last.gate.set()
+    await settled()
+    assert last.seen == [False, "in the turn", "finished"]
