@@ -16,10 +16,11 @@ import asyncio
 import sys
 from asyncio.tasks import _enter_task, _leave_task  # pyright: ignore
 from collections.abc import Awaitable, Callable, Coroutine, Generator
+from contextlib import contextmanager
 from contextvars import Context, copy_context
 from sys import getrefcount
 from types import CoroutineType
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 from weakref import getweakrefcount
 
 from anyio import CancelScope
@@ -63,6 +64,15 @@ class _Hand(asyncio.Task[None]):
     def add_done_callback(self, *args: Any, **more: Any) -> None:
         self.is_watched = True
         super().add_done_callback(*args, **more)
+
+
+class _Shared(NamedTuple):
+    """A task that begins many coroutines, one after the other (`Hands.together`)."""
+
+    hand: _Hand
+    before: asyncio.Task[Any] | None
+    holders: int
+    context: Context
 
 
 # In the place of what it waits for: it has not begun.
@@ -200,6 +210,7 @@ class Hands:
         self._made = made
         self._idle: list[_Hand] = []
         self._depth = 0
+        self._shared: _Shared | None = None
 
     @property
     def idle(self) -> int:
@@ -224,6 +235,8 @@ class Hands:
         Returns:
             Whether nothing is left.
         """
+        if self._shared is not None and coroutine is not None:
+            return self._run_shared(self._shared, coroutine, finish)
         idle = self._idle
         # An event loop that closes cancels all tasks.
         if self._depth >= _DEEPEST or not idle or (hand := idle.pop()).wanted.done():
@@ -274,6 +287,63 @@ class Hands:
             # To ``finish``, on a task of its own.
             self.start(failed(failure), finish)
         return rest is None and failure is None
+
+    @contextmanager
+    def together(self) -> Generator[None]:
+        """While this is open, for as long as nothing is waited for, one task begins all coroutines that `run` is given,
+        one after the other. It goes on with the first that waits; another task begins the next."""
+        if self._shared is not None:
+            yield
+            return
+        self._share()
+        try:
+            yield
+        finally:
+            if self._shared is not None:
+                self._unshare(self._shared)
+
+    def _share(self) -> None:
+        if not self.is_free or (hand := self._idle.pop()).wanted.done():
+            return
+        before = _current(self.loop)
+        if before is not None:
+            _leave(self.loop, before)
+        _enter(self.loop, hand)
+        # And one more, which is this.
+        holders = getrefcount(hand) + getweakrefcount(hand) + 1
+        self._shared = _Shared(hand, before, holders, copy_context())
+
+    def _unshare(self, shared: _Shared, rest: _Rest | None = None) -> None:
+        hand, before, holders, _ = shared
+        self._shared = None
+        is_kept = getrefcount(hand) + getweakrefcount(hand) != holders
+        _leave(self.loop, hand)
+        if before is not None:
+            _enter(self.loop, before)
+        if rest is not None:
+            self._give(hand, rest)
+        elif not (is_kept or hand.is_watched):
+            self._idle.append(hand)
+        elif not hand.wanted.done():
+            hand.wanted.cancel()
+
+    def _run_shared(self, shared: _Shared, coroutine: Coroutine[Any, Any, None], finish: Finish) -> bool:
+        # What is begun meanwhile has a task of its own: that one is not done with this.
+        self._shared = None
+        try:
+            waits_for = shared.context.run(coroutine.send, None)
+        except StopIteration:
+            self._shared = shared
+            return True
+        except BaseException as error:
+            self._shared = shared
+            if isinstance(error, KeyboardInterrupt):
+                raise
+            self.start(failed(error), finish)
+        else:
+            self._unshare(shared, _Rest(coroutine, finish, waits_for, shared.context))
+            self._share()
+        return False
 
     def end_turn(self, task: asyncio.Task[Any], coroutine: Coroutine[Any, Any, None], finish: Finish) -> bool:
         """`run` a coroutine as the last thing that a turn does: in its place, where that is possible.

@@ -210,7 +210,9 @@ class SessionTable:
         self._unused.add(session)
         session.on_end(self._forget)
         session.start(self._open_handler(session))
-        logger.debug("session %s opened by %s%s", session.name, transport, " (counting)" if counting else "")
+        if logger.isEnabledFor(logging.DEBUG):
+            kind = " (counting)" if counting else ""
+            logger.debug("session %s opened by %s%s", session.name, transport, kind)
 
     def check_room(self, request: Handshake) -> None:
         """Return if this request may open another session.

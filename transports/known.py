@@ -13,6 +13,7 @@ from starlette.types import Scope
 from ..engine.errors import RequestRefused
 from ..engine.live import LiveSession
 from ..engine.server import SessionTable
+from ..engine.wire.packet import new_tuple
 from .request import ATTACH_HEADER, HEADER_OVERHEAD, Head, check_origin, cors_headers, host_of
 
 __all__ = ["Known", "Visit", "find_session"]
@@ -93,7 +94,7 @@ class Known:
         session.check_time()
         if session.sid not in table.sessions:
             return None
-        return Visit(session, attach.decode("latin-1"), more)
+        return new_tuple(Visit, (session, attach.decode("latin-1"), more))
 
     def _judge(self, key: object, scope: Scope) -> dict[str, str] | None:
         settings, head = self._table.settings, Head(scope)

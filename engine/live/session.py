@@ -115,6 +115,7 @@ class LiveSession(Intake):
         "_is_lost",
         "_is_plain",
         "_latest",
+        "_name",
         "_on_end",
         "_posting",
         "_room",
@@ -130,7 +131,6 @@ class LiveSession(Intake):
         "key",
         "max_carriers",
         "max_payload",
-        "name",
         "request",
         "sid",
         "when_full",
@@ -154,7 +154,7 @@ class LiveSession(Intake):
     ) -> None:
         super().__init__(core, host, max_events_per_second)
         self.counting = core.counting
-        # A poll that comes, or goes as it should, leads to nothing else.
+        # A poll that comes, or goes as it should, leads to nothing else once the session is used.
         self._is_plain = core.__class__ is ServerSession and not core.counting
         self.sid = sid
         self.key = key
@@ -163,7 +163,7 @@ class LiveSession(Intake):
         self.max_payload = max_payload
         self.when_full = when_full
         self.max_carriers = max_carriers
-        self.name = short_hash(sid)
+        self._name = ""
         self.end_code: int | None = None
         self.close_code = 1000
         self._ended: Event | None = None
@@ -196,6 +196,13 @@ class LiveSession(Intake):
         self._on_end = call
 
     # -- what an application asks
+
+    @property
+    def name(self) -> str:
+        """What stands in logs for its id."""
+        if not self._name:
+            self._name = short_hash(self.sid)
+        return self._name
 
     @property
     def transport(self) -> str:
@@ -486,7 +493,8 @@ class LiveSession(Intake):
             self._refuse(error)
             raise
         if transport != before:
-            logger.debug("session %s goes on by %s, after %s", self.name, transport, before)
+            if logger.isEnabledFor(logging.DEBUG):
+                logger.debug("session %s goes on by %s, after %s", self.name, transport, before)
             counters.move(before, transport)
         counters.replayed += written - carrier.written
         if self._is_lost:
@@ -606,7 +614,7 @@ class LiveSession(Intake):
         """
         core = self._core
         core.detach(attachment.carrier, now=self.host.now())
-        if not self._is_plain or len(self._attachments) > 1 or core.life is not _OPEN:
+        if not (self._is_plain and core.is_used) or len(self._attachments) > 1 or core.life is not _OPEN:
             self._settle()
 
     def answer_lost(self, attachment: Attachment) -> None:
@@ -779,7 +787,8 @@ class LiveSession(Intake):
             self._is_lost = False
             self._counters.detached -= 1
         level = logging.WARNING if reason is CloseReason.BUFFER_FULL else logging.DEBUG
-        logger.log(level, "session %s ended: %s", self.name, reason)
+        if logger.isEnabledFor(level):
+            logger.log(level, "session %s ended: %s", self.name, reason)
         if self.handler is not None:
             self.handler.session_closed(reason)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from ..errors import RemoteProtocolError
+from .jsonvalues import encode_json
 from .packet import HIGHEST_NUMBER, PacketType, encode_packet
 
 __all__ = [
@@ -36,7 +37,9 @@ TRANSPORTS = ("websocket", "stream", "polling")
 
 
 def _compact(value: dict[str, object]) -> str:
-    return json.dumps(value, separators=(",", ":"))
+    text = encode_json(value)
+    # Others than ASCII's stay out of what may stand in a header.
+    return text if text.isascii() else json.dumps(value, separators=(",", ":"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

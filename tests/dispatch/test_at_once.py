@@ -215,5 +215,6 @@ async def test_an_answer_that_cannot_be_written_ends_the_socket(caplog: pytest.L
         await settled()
         peer.close()
         await peer.finished()
+        await settled()
         assert reasons == ["transport close"]
     assert not caplog.records

@@ -428,3 +428,100 @@ async def test_a_turn_that_has_a_whole_task_ends_with_a_task_of_its_own() -> Non
     last.gate.set()
     await settled()
     assert last.seen == [False, "in the turn", "finished"]
+
+
+async def test_one_task_begins_many_together_until_one_waits() -> None:
+    last = _Last(await ready_host())
+    hands, seen = last.hands, list[tuple[int, asyncio.Task[object] | None]]()
+    hands.start(asyncio.sleep(0), last.finish)
+    hands.start(asyncio.sleep(0), last.finish)
+    await settled()
+    last.seen.clear()
+    own = asyncio.current_task()
+
+    async def write(number: int) -> None:
+        seen.append((number, asyncio.current_task()))
+        if number == 2:
+            await last.gate.wait()
+            seen.append((number, asyncio.current_task()))
+
+    with hands.together():
+        done = [hands.run(write(number), last.finish) for number in range(5)]
+    assert asyncio.current_task() is own
+    assert done == [True, True, False, True, True]
+    tasks = [task for _, task in seen]
+    assert tasks[0] is tasks[1] is tasks[2]
+    assert tasks[3] is tasks[4] is not tasks[0]
+    assert own not in tasks
+    last.gate.set()
+    await settled()
+    assert seen[5:] == [(2, tasks[0])]
+    assert last.seen == ["finished"]
+
+
+@pytest.mark.parametrize("idle", [0, 1])
+async def test_more_wait_together_than_there_are_idle_tasks(idle: int) -> None:
+    last = _Last(await ready_host() if idle else Host())
+    with last.hands.together():
+        done = [last.hands.run(last.say(waits=True), last.finish) for _ in range(4)]
+    assert done == [False] * 4
+    await settled()
+    last.gate.set()
+    await settled()
+    assert last.seen.count("finished") == 4
+
+
+async def test_what_fails_together_fails_alone() -> None:
+    last = _Last(await ready_host())
+    error = OSError("gone")
+    with last.hands.together():
+        done = [last.hands.run(last.say(error=failure), last.finish) for failure in (None, error, None)]
+    assert done == [True, False, True]
+    await settled()
+    assert last.seen == ["nowhere", "nowhere", error, "finished"]
+
+
+async def test_what_begins_another_together_is_apart_from_it() -> None:
+    last = _Last(await ready_host())
+    hands, tasks = last.hands, list[asyncio.Task[object] | None]()
+    hands.start(asyncio.sleep(0), last.finish)
+    hands.start(asyncio.sleep(0), last.finish)
+    await settled()
+
+    async def write(*, deep: bool = False) -> None:
+        tasks.append(asyncio.current_task())
+        if deep:
+            with hands.together():
+                assert hands.run(write(), last.finish)
+                assert hands.run(write(), last.finish)
+            assert asyncio.current_task() is tasks[0]
+
+    with hands.together():
+        hands.run(write(deep=True), last.finish)
+        with hands.together():
+            hands.run(write(), last.finish)
+    assert tasks[0] is tasks[3]
+    assert tasks[1] is tasks[2] is not tasks[0]
+
+
+async def test_what_is_done_together_leaves_the_task_as_it_was() -> None:
+    last = _Last(await ready_host())
+    for _ in range(3):
+        with last.hands.together():
+            assert last.hands.run(last.say(), last.finish)
+        assert last.hands.idle == 1
+
+
+async def test_a_task_that_was_kept_is_not_used_for_others_again() -> None:
+    last = _Last(await ready_host())
+    kept: list[asyncio.Task[object] | None] = []
+
+    async def write() -> None:
+        kept.append(asyncio.current_task())
+
+    with last.hands.together():
+        last.hands.run(write(), last.finish)
+    assert last.hands.idle == 0
+    assert kept[0] is not None
+    with pytest.raises(asyncio.CancelledError):
+        await kept[0]
