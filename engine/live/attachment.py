@@ -75,7 +75,9 @@ class Attachment:
     Attributes:
         busy: Whether something is being written to it at this moment.
         write_now: What writes messages at once, unless it is busy.
-        answer_now: What writes the text of one at once, unless it is busy, as the last thing that a turn does.
+        answer_now: What writes the text of one at once, unless it is busy, as the last thing that a turn does; a poll is
+            answered by it.
+        answer: What a poll that was held is to be answered with.
         is_cut: Whether it has been told to end.
         fenced: Whether another carrier has taken its place, and it will be cut if it does not end by itself.
     """
@@ -96,6 +98,7 @@ class Attachment:
         "_waiting",
         "_write_through",
         "_written",
+        "answer",
         "answer_now",
         "busy",
         "carrier",
@@ -117,6 +120,7 @@ class Attachment:
         self.write_now: Callable[[Sequence[Message]], object] | None = None
         self._answer_through: Write | None = None
         self.answer_now: Callable[[str, asyncio.Task[Any]], object] | None = None
+        self.answer: str | None = None
         self._pen: Stopper | None = None
         # Of a write that has begun and waits.
         self._left: Stopper | None = None
@@ -366,11 +370,16 @@ class Attachment:
             return True
         self._waiting = stopper = Stopper()
         self._bell = stopper.stop
+        self.answer_now = self._answer_held
         try:
             await stopper.run(gone)
         finally:
-            self._bell = self._waiting = None
+            self._bell = self._waiting = self.answer_now = None
         return stopper.is_stopped
+
+    def _answer_held(self, text: str, task: asyncio.Task[Any]) -> None:
+        self.answer, self.answer_now = text, None
+        self.ring()
 
     def _is_due(self) -> bool:
         return self.over or (not self.busy and self._session.has_packets(self))

@@ -156,7 +156,7 @@ class Session:
 
     def write_through(self, count: int = 1) -> bool:
         """Count so many messages as sent, and as written by the carrier that writes now, without having them: if nobody
-        can ask for them again, because the peer is a plain one on a WebSocket, and nothing waits before them.
+        can ask for them again, because the peer is a plain one, and nothing waits before them.
 
         Returns:
             Whether it did; the caller writes them now, before anything else. If not, nothing has changed: `send` them.
@@ -168,7 +168,6 @@ class Session:
             or self.life is not _OPEN
             or writer.control
             or writer.written != outbox.last
-            or writer.transport == "polling"
             or outbox.last + count > HIGHEST_NUMBER
         ):
             return False

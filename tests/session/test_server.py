@@ -541,8 +541,9 @@ def test_ping_with_long_or_broken_data_is_refused(data: str) -> None:
         session.receive(session.opening, Packet(PacketType.PING, data), now=NOW)
 
 
-def test_what_nothing_stands_before_passes_through_a_plain_websocket() -> None:
-    session = plain("websocket")
+@pytest.mark.parametrize("transport", ["websocket", "polling"])
+def test_what_nothing_stands_before_passes_through_to_a_plain_peer(transport: str) -> None:
+    session = plain(transport)
     assert session.write_through()
     assert session.write_through(2)
     assert session.send(Message("4"), now=NOW) == 4
@@ -562,8 +563,7 @@ def test_message_of_a_plain_peer_counts_while_the_session_is_open() -> None:
 
 
 def test_nothing_passes_what_waits_or_may_be_asked_for_again() -> None:
-    for session in (plain("polling"), make_server("websocket")):
-        assert not session.write_through()
+    assert not make_server("websocket").write_through()
     waits = plain("websocket")
     waits.send(Message("1"), now=NOW)
     pinged = plain("websocket")

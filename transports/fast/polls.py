@@ -242,7 +242,7 @@ class _Poll:
     def wait(self, seconds: float | None) -> None:
         """Until it is rung for."""
         assert self._attachment is not None
-        self._attachment.begin_direct(self)
+        self._attachment.begin_direct(self, answer=self.answer)
         if seconds is not None:
             self._timer = self._session.host.call_later(seconds, self.flush)
 
@@ -253,6 +253,14 @@ class _Poll:
         if attachment is not None:
             attachment.end_direct()
         return attachment
+
+    def answer(self, text: str, task: object) -> None:
+        """Answer, with the text of one message."""
+        session, attachment = self._session, self._leave()
+        assert attachment is not None
+        session.poll_answered(attachment)
+        self._polls.write(TEXT, b"4" + text.encode(), self._more)
+        session.detach(attachment)
 
     def flush(self) -> None:
         """Answer, with what there is."""
