@@ -25,7 +25,9 @@ from weakref import getweakrefcount
 
 from anyio import CancelScope
 
-__all__ = ["Begun", "Hands", "Turn", "begun", "ended", "failed", "running_task", "whole"]
+from .wire.packet import new_tuple
+
+__all__ = ["Begun", "Entered", "Hands", "Turn", "begun", "ended", "failed", "running_task", "whole"]
 
 T = TypeVar("T")
 
@@ -66,13 +68,23 @@ class _Hand(asyncio.Task[None]):
         super().add_done_callback(*args, **more)
 
 
-class _Shared(NamedTuple):
-    """A task that begins many coroutines, one after the other (`Hands.together`)."""
+class Entered(NamedTuple):
+    """A task as which somebody runs who has been another one before (`Hands.enter`).
 
-    hand: _Hand
+    Attributes:
+        task: It.
+        context: Its context variables: run in it what is to be run as the task.
+    """
+
+    task: _Hand
     before: asyncio.Task[Any] | None
     holders: int
     context: Context
+
+    @property
+    def has_left(self) -> bool:
+        """Whether what ended a turn (`Hands.end_turn`) waits: then the task is to be left."""
+        return self.task.last is not _FRESH
 
 
 # In the place of what it waits for: it has not begun.
@@ -210,17 +222,12 @@ class Hands:
         self._made = made
         self._idle: list[_Hand] = []
         self._depth = 0
-        self._shared: _Shared | None = None
+        self._shared: Entered | None = None
 
     @property
     def idle(self) -> int:
         """How many tasks wait for something to do."""
         return len(self._idle)
-
-    @property
-    def is_free(self) -> bool:
-        """Whether what is run now begins at once."""
-        return bool(self._idle) and self._depth < _DEEPEST
 
     def run(
         self, coroutine: Coroutine[Any, Any, None] | None, finish: Finish, turn: Turn | None = None
@@ -295,39 +302,85 @@ class Hands:
         if self._shared is not None:
             yield
             return
-        self._share()
+        self._shared = self.enter()
         try:
             yield
         finally:
-            if self._shared is not None:
-                self._unshare(self._shared)
+            shared, self._shared = self._shared, None
+            if shared is not None:
+                self.leave(shared)
 
-    def _share(self) -> None:
-        if not self.is_free or (hand := self._idle.pop()).wanted.done():
-            return
-        before = _current(self.loop)
+    def enter(self) -> Entered | None:
+        """Be another task until `leave`; None where none is free."""
+        idle = self._idle
+        # An event loop that closes cancels all tasks.
+        if not idle or self._depth >= _DEEPEST or (hand := idle.pop()).wanted.done():
+            return None
+        loop = self.loop
+        before = _current(loop)
         if before is not None:
-            _leave(self.loop, before)
-        _enter(self.loop, hand)
-        # And one more, which is this.
+            _leave(loop, before)
+        _enter(loop, hand)
+        self._depth += 1
+        hand.last = _FRESH
+        # And one more, which is what is returned.
         holders = getrefcount(hand) + getweakrefcount(hand) + 1
-        self._shared = _Shared(hand, before, holders, copy_context())
+        return new_tuple(Entered, (hand, before, holders, copy_context()))
 
-    def _unshare(self, shared: _Shared, rest: _Rest | None = None) -> None:
-        hand, before, holders, _ = shared
-        self._shared = None
+    def leave(
+        self,
+        entered: Entered,
+        coroutine: Coroutine[Any, Any, None] | None = None,
+        finish: Finish | None = None,
+    ) -> bool:
+        """Be what was before.
+
+        Args:
+            coroutine: What the other task goes on with; it begins here, as that.
+            finish: As of `run`.
+
+        Returns:
+            Whether nothing is left of the coroutine.
+        """
+        hand, before, holders, context = entered
+        rest = failure = None
+        last, hand.last = hand.last, None
+        if last is not _FRESH:
+            write, its_finish, waits_for = last
+            rest = _Rest(write, its_finish, waits_for, context)
+        elif coroutine is not None:
+            assert finish is not None
+            try:
+                rest = _Rest(coroutine, finish, context.run(coroutine.send, None), context)
+            except StopIteration:
+                coroutine = None
+            except BaseException as error:
+                coroutine, failure = None, error
+        loop = self.loop
         is_kept = getrefcount(hand) + getweakrefcount(hand) != holders
-        _leave(self.loop, hand)
+        self._depth -= 1
+        _leave(loop, hand)
         if before is not None:
-            _enter(self.loop, before)
+            _enter(loop, before)
         if rest is not None:
             self._give(hand, rest)
         elif not (is_kept or hand.is_watched):
             self._idle.append(hand)
         elif not hand.wanted.done():
             hand.wanted.cancel()
+        if coroutine is None and failure is None:
+            return True
+        assert finish is not None
+        if failure is not None:
+            if isinstance(failure, KeyboardInterrupt):
+                raise failure
+            self.start(failed(failure), finish)
+        elif last is not _FRESH:
+            assert coroutine is not None
+            self.start(coroutine, finish)
+        return False
 
-    def _run_shared(self, shared: _Shared, coroutine: Coroutine[Any, Any, None], finish: Finish) -> bool:
+    def _run_shared(self, shared: Entered, coroutine: Coroutine[Any, Any, None], finish: Finish) -> bool:
         # What is begun meanwhile has a task of its own: that one is not done with this.
         self._shared = None
         try:
@@ -341,8 +394,9 @@ class Hands:
                 raise
             self.start(failed(error), finish)
         else:
-            self._unshare(shared, _Rest(coroutine, finish, waits_for, shared.context))
-            self._share()
+            shared.task.last = coroutine, finish, waits_for
+            self.leave(shared)
+            self._shared = self.enter()
         return False
 
     def end_turn(self, task: asyncio.Task[Any], coroutine: Coroutine[Any, Any, None], finish: Finish) -> bool:

@@ -22,7 +22,7 @@ from typing import Any, Protocol, TypeVar, cast
 
 import anyio
 
-from .hands import Hands, Turn, running_task, whole
+from .hands import Entered, Hands, Turn, running_task, whole
 
 __all__ = [
     "Clock",
@@ -212,6 +212,15 @@ class Host:
             self._running -= 1
             if self._idle is not None and not self._running:
                 self._idle.set()
+
+    def leave(self, hands: Hands, entered: Entered, rest: Coroutine[Any, Any, None] | None) -> None:
+        """`Hands.leave`, with what is left of what was begun as that task."""
+        if rest is None:
+            hands.leave(entered)
+            return
+        self._running += 1
+        if hands.leave(entered, rest, self._finish):
+            self._ended()
 
     def begin_aside(self, function: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> None:
         """`spawn_aside`, as `begin`."""

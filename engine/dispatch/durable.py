@@ -93,6 +93,10 @@ class DurableRunner(Runner):
 
     __slots__ = ()
 
+    def run_at_once(self, event: EventReceived) -> bool:
+        # Each has its delivery round it.
+        return False
+
     def push_event(self, event: EventReceived, size_bytes: int, memory_bytes: int) -> None:
         # It has its own type only here: `EventReceived` is made for each event of every session.
         numbered = _Event(*event)

@@ -14,7 +14,6 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Coroutine
-from functools import partial
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -133,16 +132,19 @@ class Runner:
         handler = member.listeners.simple(event.name, len(event.args) + 1)
         if handler is None:
             return False
-        self._running = True
+        live = member.session.live
+        entered = live.enter()
+        if entered is None:
+            return False
+        self._running = live.has_run = True
         member.registry.users += 1
-        member.session.live.begin_at_once(partial(self._first, handler, event))
+        rest = entered.context.run(self._first, handler, event, entered.task)
+        if rest is not None or entered.has_left:
+            live.leave(rest)
         return True
 
-    def _first(
-        self, handler: Handler, event: EventReceived, task: Task | None
-    ) -> Coroutine[Any, Any, None] | None:
+    def _first(self, handler: Handler, event: EventReceived, task: Task) -> Coroutine[Any, Any, None] | None:
         """`_turn`, with an event that was never queued before what is."""
-        assert task is not None
         rest = self._try(handler, event, task)
         if rest is not None:
             return self._run(rest)
@@ -246,10 +248,11 @@ class Runner:
             return None
         try:
             answer = (result,) if result.__class__ in _PLAIN else _answer(result)
-            if not self._queue and member.answer_at_once(event.ack_id, answer, task):
+            more = member.session.live.joins or bool(self._queue)
+            if not more and member.answer_at_once(event.ack_id, answer, task):
                 return None
             messages = member.encode_ack(event.ack_id, answer)
-            if member.send_ack_now(messages, more=bool(self._queue)):
+            if member.send_ack_now(messages, more=more):
                 return None
         except LocalProtocolError:
             pass

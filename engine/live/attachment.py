@@ -75,8 +75,8 @@ class Attachment:
     Attributes:
         busy: Whether something is being written to it at this moment.
         write_now: What writes messages at once, unless it is busy.
-        answer_now: What writes the text of one at once, unless it is busy, as the last thing that a turn does; a poll is
-            answered by it.
+        answer_now: What writes the text of one at once, unless it is busy, as the last thing that a turn does. A poll
+            is answered by it.
         answer: What a poll that was held is to be answered with.
         is_cut: Whether it has been told to end.
         fenced: Whether another carrier has taken its place, and it will be cut if it does not end by itself.

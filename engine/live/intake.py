@@ -6,13 +6,13 @@ No task and no queue hop stand between a message and its handler.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
-from typing import Protocol
+from collections.abc import Coroutine, Iterable, Iterator
+from typing import Any, Protocol
 
 from anyio.lowlevel import checkpoint
 
 from ..errors import MissingMessages, RemoteProtocolError
-from ..hands import Hands, Turn, whole
+from ..hands import Entered, Hands, Turn, whole
 from ..host import Event, Host, make_event
 from ..session import Carrier, CloseReason, Life, ServerSession
 from ..wire.packet import Packet
@@ -59,14 +59,16 @@ class Intake(ABC):
     Attributes:
         handler: What runs above it.
         host: What runs tasks and timers for it.
-        begins_at_once: Whether what is given to `begin_at_once` may run before anything else does: what is handed on is
-            all that has arrived, and a task is free.
+        begins_at_once: Whether what a message leads to may run before anything else does (`enter`).
+        has_run: What a message led to has run; whoever has handed it on takes that back.
+        joins: Whether what is said now leaves together with what is said soon.
     """
 
     __slots__ = (
         "_begins",
         "_caught_up",
         "_core",
+        "_entered",
         "_hands",
         "_is_receiving",
         "_is_unsettled",
@@ -75,7 +77,9 @@ class Intake(ABC):
         "_taken",
         "begins_at_once",
         "handler",
+        "has_run",
         "host",
+        "joins",
     )
 
     def __init__(self, core: ServerSession, host: Host, max_events_per_second: int) -> None:
@@ -84,7 +88,8 @@ class Intake(ABC):
         self.handler: SessionHandler | None = None
         # While messages are handed on, nothing is written: all that they lead to at once goes out together.
         self._is_receiving = False
-        self.begins_at_once = False
+        self.begins_at_once = self.has_run = self.joins = False
+        self._entered: Entered | None = None
         # Whether anything was changed meanwhile.
         self._is_unsettled = False
         self._begins: list[Turn] | None = None
@@ -170,7 +175,7 @@ class Intake(ABC):
         core, handler = self._core, self.handler
         now = self.host.now()
         taken, idle, weight, more = 0, 0, self._taken, False
-        self._is_receiving = True
+        self._is_receiving = self.begins_at_once = self.joins = True
         try:
             for packet in packets:
                 taken += 1
@@ -178,7 +183,11 @@ class Intake(ABC):
                 message = core.receive(carrier, packet, now=now)
                 if message is not None and handler is not None:
                     handler.message_received(message)
-                    if stop and handler.is_behind:
+                    if self.has_run:
+                        self.has_run = False
+                        if self._pace < _PACE:
+                            self.message_taken()
+                    elif stop and handler.is_behind:
                         more = True
                         break
                 else:
@@ -197,11 +206,17 @@ class Intake(ABC):
             self._misreceived(error)
             raise
         finally:
-            if self._begins is not None:
-                self._begin_all()
-            self._is_receiving = False
+            self._handed_on()
         self._settle(now=True)
         return not more
+
+    def _handed_on(self) -> None:
+        self.begins_at_once = self.joins = False
+        if self._entered is not None:
+            self.leave()
+        if self._begins is not None:
+            self._begin_all()
+        self._is_receiving = False
 
     def receive_message(self, data: str | bytes) -> bool:
         """`receive_now` of one message of a plain peer, as which it has the fewest steps: nothing is counted, and where
@@ -218,10 +233,13 @@ class Intake(ABC):
         is_all = True
         try:
             if handler is not None and core.receive_plain():
-                hands = self._hands
-                at_once = self.begins_at_once = hands is not None and hands.is_free
+                self.begins_at_once = True
                 handler.message_received(data)
-                if not at_once or self.begins_at_once:
+                if self.has_run:
+                    self.has_run = False
+                    if self._pace < _PACE:
+                        self.message_taken()
+                else:
                     is_all = not handler.is_behind or self._pace <= 0
             else:
                 rate.spare -= 1
@@ -235,10 +253,7 @@ class Intake(ABC):
             self._misreceived(error)
             raise
         finally:
-            self.begins_at_once = False
-            if self._begins is not None:
-                self._begin_all()
-            self._is_receiving = False
+            self._handed_on()
         if self._is_unsettled or core.life is not _OPEN:
             self._settle(now=True)
         return is_all and taken < TURN and left >= 0
@@ -250,12 +265,22 @@ class Intake(ABC):
         else:
             self._refuse(error)
 
-    def begin_at_once(self, turn: Turn) -> None:
-        """`begin`, where `begins_at_once`, what takes the message that is being handed on."""
-        self.begins_at_once = False
-        if self._pace < _PACE:
-            self.message_taken()
-        self.host.take(turn, self._hands)
+    def enter(self) -> Entered | None:
+        """Where `begins_at_once`: the task as which what the message leads to is to be run at once, by who sets
+        `has_run` then. All messages that arrived together may have the same. None where none is free.
+
+        Whoever has something left calls `leave`.
+        """
+        if self._entered is None and self._hands is not None:
+            self._entered = self._hands.enter()
+        return self._entered
+
+    def leave(self, rest: Coroutine[Any, Any, None] | None = None) -> None:
+        """The task goes on with what is left, and is not that of what comes now."""
+        entered, self._entered = self._entered, None
+        assert entered is not None
+        assert self._hands is not None
+        self.host.leave(self._hands, entered, rest)
 
     def begin(self, turn: Turn) -> None:
         """Let the application have its turn: after what is being taken from the peer, or as a task of its own."""

@@ -23,7 +23,7 @@ from ...engine.live import Attachment, LiveSession
 from ...engine.session import CloseReason, Life
 from ...engine.wire.message import Message as SessionMessage
 from ...engine.wire.message import encode_frame
-from ...engine.wire.packet import Packet
+from ...engine.wire.packet import Packet, PacketType, new_tuple
 from ...engine.wire.payload import encode_frames
 from ..endpoint import Endpoint
 from ..websocket import end_code, packets_of, take_message
@@ -51,7 +51,7 @@ _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _CLOSE_SECONDS = 5.0
 # How many messages may wait before it carries a session; besides, what one read has brought.
 _MOST_WAITING = 4
-_CLOSED = Life.CLOSED
+_CLOSED, _MESSAGE = Life.CLOSED, PacketType.MESSAGE
 
 
 def accept_key(key: bytes) -> bytes:
@@ -433,8 +433,13 @@ class FastWebSocket(asyncio.Protocol):
 
 
 def _packets(session: LiveSession, messages: Sequence[str | bytes]) -> Iterator[Packet]:
+    is_plain, most = not session.counting, session.max_payload
     for message in messages:
-        yield from packets_of(session, message)
+        if is_plain and message[:1] == "4" and len(message) <= most and message.isascii():
+            # What most are.
+            yield new_tuple(Packet, (_MESSAGE, message[1:]))
+        else:
+            yield from packets_of(session, message)
 
 
 def _encode(packets: list[str | SessionMessage], *, counting: bool) -> bytes:
