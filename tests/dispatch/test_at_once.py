@@ -1,6 +1,8 @@
-"""An event that has come alone takes a shorter way to its handler. What the handlers and the peer see is the same."""
+"""Most events take a shorter way to their handler. What the handlers and the peer see is the same."""
 
 from __future__ import annotations
+
+import asyncio
 
 import anyio
 import anyio.lowlevel
@@ -14,11 +16,23 @@ from holdfast.engine.settings import Settings
 pytestmark = pytest.mark.anyio
 
 
-async def sent(peer: EventPeer, messages: list[str], *, alone: bool) -> None:
+# How they come: each by itself, as a plain peer's do or as a counting peer's, or all together. The first is how those
+# come for whose handlers there is no shorter way.
+WAYS = ["queued", "alone", "each", "together"]
+
+
+async def hear(socket: Socket, event: str, *args: object) -> None:
+    pass
+
+
+def sent(peer: EventPeer, messages: list[str], way: str) -> None:
+    if way == "together":
+        peer.send(*messages)
+        return
     for message in messages:
         if not peer.session.is_open:
             return
-        if alone:
+        if way == "alone":
             peer.session.receive_message(message)
         else:
             peer.send(message)
@@ -100,34 +114,81 @@ ORDERS = [
 
 
 @pytest.mark.parametrize("messages", ORDERS)
-async def test_what_comes_alone_is_handled_like_everything_else(messages: list[str]) -> None:
-    seen: list[tuple[list[object], list[str | bytes]]] = []
-    for alone in (False, True):
+async def test_what_is_handled_by_the_shorter_way_is_handled_as_ever(messages: list[str]) -> None:
+    seen: dict[str, tuple[list[object], list[str | bytes]]] = {}
+    for way in WAYS:
         io, log, gate = Events(), list[object](), anyio.Event()
         play(io, log, gate)
+        if way == "queued":
+            io.on_any(hear)
         peer = await ready(io)
-        await sent(peer, messages, alone=alone)
+        sent(peer, messages, way)
         await anyio.wait_all_tasks_blocked()
         gate.set()
         await anyio.wait_all_tasks_blocked()
-        seen.append((log, peer.received()))
-    assert seen[0] == seen[1]
+        seen[way] = (log, peer.received())
+    assert all(found == seen["queued"] for found in seen.values())
 
 
 @pytest.mark.parametrize("settings", [Settings(max_pending_events=5), Settings(max_pending_event_bytes=60)])
 async def test_what_comes_alone_is_bounded_like_everything_else(settings: Settings) -> None:
     counts: list[int] = []
-    for alone in (False, True):
+    for way in WAYS:
         io, log, gate = Events(settings), list[object](), anyio.Event()
         play(io, log, gate)
+        if way == "queued":
+            io.on_any(hear)
         peer = await ready(io)
         for number in range(1, 100):
-            await sent(peer, ['2["wait"]'], alone=alone)
+            sent(peer, ['2["wait"]'], way)
             if not peer.session.is_open:
                 counts.append(number)
                 break
         gate.set()
-    assert counts[0] == counts[1]
+    assert len(set(counts)) == 1
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_what_comes_together_is_answered_together() -> None:
+    io = Events()
+    play(io, [], anyio.Event())
+    peer = await ready(io)
+    peer.send('21["echo","a"]', '2["emit"]', '22["echo","b"]', '23["wait"]', '24["echo","c"]')
+    assert peer.received() == ['31["a"]', '2["news"]', '32["b"]']
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_handlers_of_one_message_have_a_task_together_until_one_waits() -> None:
+    io, tasks, gate = Events(), list[object](), anyio.Event()
+    play(io, [], gate)
+
+    @io.on("who")
+    async def who(socket: Socket) -> None:
+        tasks.append(asyncio.current_task())
+
+    @io.of("/other").on("who")
+    async def other(socket: Socket) -> None:
+        await who(socket)
+
+    @io.of("/other").on("wait")
+    async def wait(socket: Socket) -> None:
+        await who(socket)
+        await gate.wait()
+        await who(socket)
+
+    peer = await ready(io)
+    peer.send("0/other,")
+    await peer.receive()
+    for _ in range(2):
+        peer.session.host.spawn(anyio.sleep, 0)
+    await anyio.wait_all_tasks_blocked()
+    peer.send('2["who"]', '2["who"]', '2/other,["wait"]', '2/other,["who"]', '2["who"]')
+    assert len(tasks) == 4
+    assert tasks[0] is tasks[1] is tasks[2] is not tasks[3]
+    assert asyncio.current_task() not in tasks
+    gate.set()
+    await anyio.wait_all_tasks_blocked()
+    assert tasks[4:] == [tasks[0], tasks[0]]
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
@@ -148,10 +209,10 @@ async def test_middleware_and_who_hears_all_see_what_comes_alone() -> None:
     async def middleware(socket: Socket, event: str, args: list[object]) -> None:
         log.append(("middleware", event))
 
-    async def hear(socket: Socket, event: str, *args: object) -> None:
+    async def listen(socket: Socket, event: str, *args: object) -> None:
         log.append(("heard", event))
 
-    io.on_any(hear)
+    io.on_any(listen)
     peer = await ready(io)
     log.clear()
     peer.session.receive_message('21["echo","a"]')
