@@ -86,6 +86,12 @@ class Entered(NamedTuple):
         """Whether what ended a turn (`Hands.end_turn`) waits: then the task is to be left."""
         return self.task.last is not _FRESH
 
+    @property
+    def is_kept(self) -> bool:
+        """Whether somebody has kept the task: then it is not to be used for anything else."""
+        task = self.task
+        return task.is_watched or getrefcount(task) + getweakrefcount(task) != self.holders
+
 
 # In the place of what it waits for: it has not begun.
 _FRESH = object()

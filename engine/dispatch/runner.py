@@ -136,11 +136,13 @@ class Runner:
         entered = live.enter()
         if entered is None:
             return False
-        self._running = live.has_run = True
+        self._running = True
         member.registry.users += 1
-        rest = entered.context.run(self._first, handler, event, entered.task)
-        if rest is not None or entered.has_left:
-            live.leave(rest)
+        try:
+            rest = entered.context.run(self._first, handler, event, entered.task)
+        except BaseException as error:
+            rest = failed(error)
+        live.ran(entered, rest)
         return True
 
     def _first(self, handler: Handler, event: EventReceived, task: Task) -> Coroutine[Any, Any, None] | None:

@@ -212,8 +212,11 @@ class Intake(ABC):
 
     def _handed_on(self) -> None:
         self.begins_at_once = self.joins = False
-        if self._entered is not None:
-            self.leave()
+        entered = self._entered
+        if entered is not None:
+            self._entered = None
+            assert self._hands is not None
+            self._hands.leave(entered)
         if self._begins is not None:
             self._begin_all()
         self._is_receiving = False
@@ -266,21 +269,25 @@ class Intake(ABC):
             self._refuse(error)
 
     def enter(self) -> Entered | None:
-        """Where `begins_at_once`: the task as which what the message leads to is to be run at once, by who sets
-        `has_run` then. All messages that arrived together may have the same. None where none is free.
-
-        Whoever has something left calls `leave`.
+        """Where `begins_at_once`: the task as which what the message leads to is to be run at once; None where none is
+        free. Whoever has run it calls `ran`. All messages that arrived together may have the same task.
         """
-        if self._entered is None and self._hands is not None:
-            self._entered = self._hands.enter()
-        return self._entered
-
-    def leave(self, rest: Coroutine[Any, Any, None] | None = None) -> None:
-        """The task goes on with what is left, and is not that of what comes now."""
         entered, self._entered = self._entered, None
-        assert entered is not None
-        assert self._hands is not None
-        self.host.leave(self._hands, entered, rest)
+        if self._hands is None:
+            return None
+        if entered is not None and entered.is_kept:
+            self._hands.leave(entered)
+            entered = None
+        return entered or self._hands.enter()
+
+    def ran(self, entered: Entered, rest: Coroutine[Any, Any, None] | None) -> None:
+        """What the message leads to has run, but for what is left, with which the task goes on."""
+        self.has_run = True
+        if rest is None and not entered.has_left:
+            self._entered = entered
+        else:
+            assert self._hands is not None
+            self.host.leave(self._hands, entered, rest)
 
     def begin(self, turn: Turn) -> None:
         """Let the application have its turn: after what is being taken from the peer, or as a task of its own."""

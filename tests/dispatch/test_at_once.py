@@ -157,14 +157,41 @@ async def test_what_comes_together_is_answered_together() -> None:
     assert peer.received() == ['31["a"]', '2["news"]', '32["b"]']
 
 
+async def with_two_tasks(io: Events) -> EventPeer:
+    peer = await ready(io)
+    peer.send("0/other,")
+    await peer.receive()
+    for _ in range(2):
+        peer.session.host.spawn(anyio.sleep, 0)
+    # Who looks through all tasks keeps them.
+    for _ in range(5):
+        await anyio.lowlevel.checkpoint()
+    return peer
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_handlers_that_keep_their_task_have_one_each() -> None:
+    io, tasks = Events(), list[asyncio.Task[object] | None]()
+
+    @io.on("keep")
+    async def keep(socket: Socket) -> None:
+        tasks.append(asyncio.current_task())
+
+    io.of("/other")
+    play(io, [], anyio.Event())
+    peer = await with_two_tasks(io)
+    peer.send('2["keep"]', '2["keep"]')
+    assert len(tasks) == len(set(tasks)) == 2
+
+
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 async def test_handlers_of_one_message_have_a_task_together_until_one_waits() -> None:
-    io, tasks, gate = Events(), list[object](), anyio.Event()
+    io, tasks, gate = Events(), list[int](), anyio.Event()
     play(io, [], gate)
 
     @io.on("who")
     async def who(socket: Socket) -> None:
-        tasks.append(asyncio.current_task())
+        tasks.append(id(asyncio.current_task()))
 
     @io.of("/other").on("who")
     async def other(socket: Socket) -> None:
@@ -176,18 +203,11 @@ async def test_handlers_of_one_message_have_a_task_together_until_one_waits() ->
         await gate.wait()
         await who(socket)
 
-    peer = await ready(io)
-    peer.send("0/other,")
-    await peer.receive()
-    for _ in range(2):
-        peer.session.host.spawn(anyio.sleep, 0)
-    # Who looks through all tasks keeps them.
-    for _ in range(5):
-        await anyio.lowlevel.checkpoint()
+    peer = await with_two_tasks(io)
     peer.send('2["who"]', '2["who"]', '2/other,["wait"]', '2/other,["who"]', '2["who"]')
     assert len(tasks) == 4
-    assert tasks[0] is tasks[1] is tasks[2] is not tasks[3]
-    assert asyncio.current_task() not in tasks
+    assert tasks[0] == tasks[1] == tasks[2] != tasks[3]
+    assert id(asyncio.current_task()) not in tasks
     gate.set()
     await anyio.wait_all_tasks_blocked()
     assert tasks[4:] == [tasks[0], tasks[0]]
