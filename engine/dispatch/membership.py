@@ -211,6 +211,10 @@ class Membership:
         return self.codec.encode(new_tuple(SocketPacket, (_EVENT, self.registry.name, [name, *args], id)))
 
     def encode_ack(self, id: int, args: tuple[object, ...]) -> list[Message]:
+        if self.codec.__class__ is JsonCodec:
+            text = encode_ack(self.registry.name, id, args)
+            if text is not None:
+                return [Message(text)]
         return self.codec.encode(new_tuple(SocketPacket, (_ACK, self.registry.name, list(args), id)))
 
     def encode_failure(self, id: int) -> list[Message]:
