@@ -16,7 +16,6 @@ import asyncio
 import sys
 from asyncio.tasks import _enter_task, _leave_task  # pyright: ignore
 from collections.abc import Awaitable, Callable, Coroutine, Generator
-from contextlib import contextmanager
 from contextvars import Context, copy_context
 from sys import getrefcount
 from types import CoroutineType
@@ -69,28 +68,23 @@ class _Hand(asyncio.Task[None]):
 
 
 class Entered(NamedTuple):
-    """A task as which somebody runs who has been another one before (`Hands.enter`).
-
-    Attributes:
-        task: It.
-        context: Its context variables: run in it what is to be run as the task.
-    """
+    """A task as which somebody runs who has been another one before (`Hands.enter`)."""
 
     task: _Hand
     before: asyncio.Task[Any] | None
     holders: int
-    context: Context
 
     @property
     def has_left(self) -> bool:
-        """Whether what ended a turn (`Hands.end_turn`) waits: then the task is to be left."""
+        """Whether what has ended a turn (`Hands.end_turn`) waits: then the task is to be left."""
         return self.task.last is not _FRESH
 
     @property
     def is_kept(self) -> bool:
         """Whether somebody has kept the task: then it is not to be used for anything else."""
         task = self.task
-        return task.is_watched or getrefcount(task) + getweakrefcount(task) != self.holders
+        # As which one runs is kept as the current one.
+        return task.is_watched or getrefcount(task) + getweakrefcount(task) != self.holders + 1
 
 
 # In the place of what it waits for: it has not begun.
@@ -228,34 +222,24 @@ class Hands:
         self._made = made
         self._idle: list[_Hand] = []
         self._depth = 0
-        self._shared: Entered | None = None
 
     @property
     def idle(self) -> int:
         """How many tasks wait for something to do."""
         return len(self._idle)
 
-    def run(
-        self, coroutine: Coroutine[Any, Any, None] | None, finish: Finish, turn: Turn | None = None
-    ) -> bool:
+    def run(self, coroutine: Coroutine[Any, Any, None], finish: Finish) -> bool:
         """Run a coroutine until it waits for the first time.
 
         Args:
-            coroutine: None for what is none as long as it does not wait.
             finish: A task runs this with what is left then, or with what the coroutine has raised.
-            turn: That.
 
         Returns:
             Whether nothing is left.
         """
-        if self._shared is not None and coroutine is not None:
-            return self._run_shared(self._shared, coroutine, finish)
+        # All of `enter` and `leave` that this needs: it is done for each message to each peer.
         idle = self._idle
-        # An event loop that closes cancels all tasks.
-        if self._depth >= _DEEPEST or not idle or (hand := idle.pop()).wanted.done():
-            if coroutine is None:
-                assert turn is not None
-                coroutine = whole(turn)
+        if not idle or self._depth >= _DEEPEST or (hand := idle.pop()).wanted.done():
             self.start(coroutine, finish)
             return False
         loop, context = self.loop, copy_context()
@@ -267,17 +251,7 @@ class Hands:
         self._depth += 1
         rest = failure = None
         try:
-            if turn is not None:
-                hand.last = _FRESH
-                coroutine = context.run(turn, hand)
-                if hand.last is not _FRESH:
-                    last, last_finish, waits_for = hand.last
-                    rest = _Rest(last, last_finish, waits_for, context)
-                    if coroutine is not None:
-                        self.start(coroutine, finish)
-                    return coroutine is None
-            if coroutine is not None:
-                rest = _Rest(coroutine, finish, context.run(coroutine.send, None), context)
+            rest = _Rest(coroutine, finish, context.run(coroutine.send, None), context)
         except StopIteration:
             pass
         except KeyboardInterrupt:
@@ -286,7 +260,6 @@ class Hands:
             failure = error
         finally:
             self._depth -= 1
-            hand.last = None
             _leave(loop, hand)
             if before is not None:
                 _enter(loop, before)
@@ -301,20 +274,18 @@ class Hands:
             self.start(failed(failure), finish)
         return rest is None and failure is None
 
-    @contextmanager
-    def together(self) -> Generator[None]:
-        """While this is open, for as long as nothing is waited for, one task begins all coroutines that `run` is given,
-        one after the other. It goes on with the first that waits; another task begins the next."""
-        if self._shared is not None:
-            yield
-            return
-        self._shared = self.enter()
+    def take(self, turn: Turn, finish: Finish) -> bool:
+        """`run` what is no coroutine as long as it does not wait."""
+        entered = self.enter()
+        if entered is None:
+            self.start(whole(turn), finish)
+            return False
+        context = copy_context()
         try:
-            yield
-        finally:
-            shared, self._shared = self._shared, None
-            if shared is not None:
-                self.leave(shared)
+            rest = context.run(turn, entered.task)
+        except BaseException as error:
+            rest = failed(error)
+        return self.leave(entered, context, rest, finish)
 
     def enter(self) -> Entered | None:
         """Be another task until `leave`; None where none is free."""
@@ -326,29 +297,31 @@ class Hands:
         before = _current(loop)
         if before is not None:
             _leave(loop, before)
+        # And one more, which is what is returned.
+        holders = getrefcount(hand) + getweakrefcount(hand) + 1
         _enter(loop, hand)
         self._depth += 1
         hand.last = _FRESH
-        # And one more, which is what is returned.
-        holders = getrefcount(hand) + getweakrefcount(hand) + 1
-        return new_tuple(Entered, (hand, before, holders, copy_context()))
+        return new_tuple(Entered, (hand, before, holders))
 
     def leave(
         self,
         entered: Entered,
+        context: Context,
         coroutine: Coroutine[Any, Any, None] | None = None,
         finish: Finish | None = None,
     ) -> bool:
         """Be what was before.
 
         Args:
-            coroutine: What the other task goes on with; it begins here, as that.
+            context: In which the other task has run, if anything of that is left.
+            coroutine: What it goes on with; it begins here, as that task.
             finish: As of `run`.
 
         Returns:
             Whether nothing is left of the coroutine.
         """
-        hand, before, holders, context = entered
+        hand, before, holders = entered
         rest = failure = None
         last, hand.last = hand.last, None
         if last is not _FRESH:
@@ -363,14 +336,13 @@ class Hands:
             except BaseException as error:
                 coroutine, failure = None, error
         loop = self.loop
-        is_kept = getrefcount(hand) + getweakrefcount(hand) != holders
         self._depth -= 1
         _leave(loop, hand)
         if before is not None:
             _enter(loop, before)
         if rest is not None:
             self._give(hand, rest)
-        elif not (is_kept or hand.is_watched):
+        elif getrefcount(hand) + getweakrefcount(hand) == holders and not hand.is_watched:
             self._idle.append(hand)
         elif not hand.wanted.done():
             hand.wanted.cancel()
@@ -380,29 +352,11 @@ class Hands:
         if failure is not None:
             if isinstance(failure, KeyboardInterrupt):
                 raise failure
+            # On a task of its own.
             self.start(failed(failure), finish)
         elif last is not _FRESH:
             assert coroutine is not None
             self.start(coroutine, finish)
-        return False
-
-    def _run_shared(self, shared: Entered, coroutine: Coroutine[Any, Any, None], finish: Finish) -> bool:
-        # What is begun meanwhile has a task of its own: that one is not done with this.
-        self._shared = None
-        try:
-            waits_for = shared.context.run(coroutine.send, None)
-        except StopIteration:
-            self._shared = shared
-            return True
-        except BaseException as error:
-            self._shared = shared
-            if isinstance(error, KeyboardInterrupt):
-                raise
-            self.start(failed(error), finish)
-        else:
-            shared.task.last = coroutine, finish, waits_for
-            self.leave(shared)
-            self._shared = self.enter()
         return False
 
     def end_turn(self, task: asyncio.Task[Any], coroutine: Coroutine[Any, Any, None], finish: Finish) -> bool:

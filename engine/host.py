@@ -207,19 +207,18 @@ class Host:
         self._running += 1
         if hands is None:
             self._start(self._finish, whole(turn))
-        elif hands.run(None, self._finish, turn):
-            # `_ended`.
-            self._running -= 1
-            if self._idle is not None and not self._running:
-                self._idle.set()
+        elif hands.take(turn, self._finish):
+            self._ended()
 
-    def leave(self, hands: Hands, entered: Entered, rest: Coroutine[Any, Any, None] | None) -> None:
+    def leave(
+        self, hands: Hands, entered: Entered, context: Context, rest: Coroutine[Any, Any, None] | None
+    ) -> None:
         """`Hands.leave`, with what is left of what was begun as that task."""
         if rest is None:
-            hands.leave(entered)
+            hands.leave(entered, context)
             return
         self._running += 1
-        if hands.leave(entered, rest, self._finish):
+        if hands.leave(entered, context, rest, self._finish):
             self._ended()
 
     def begin_aside(self, function: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> None:

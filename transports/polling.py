@@ -113,20 +113,6 @@ async def go_on_polling(
         if not await hold_poll(session, attachment, receive, hold):
             await send_nothing(send)
             return
-        if attachment.answer is not None:
-            body = (PacketType.MESSAGE.value + attachment.answer).encode()
-            patience = settings.ping_interval + settings.ping_timeout
-            await send_answer(
-                session,
-                attachment,
-                send,
-                body,
-                headers=headers,
-                content_type=TEXT,
-                patience=patience,
-                idle=False,
-            )
-            return
         if upgrading and session.transport != "polling":
             # A client ends its polling before it upgrades, so this poll was overtaken on its way here.
             session.detach(attachment)
@@ -170,10 +156,7 @@ async def hold_poll(
         if timer is not None:
             timer.cancel()
         if not present:
-            if attachment.answer is None:
-                session.detach(attachment)
-            else:
-                session.answer_lost(attachment)
+            session.detach(attachment)
     return present
 
 

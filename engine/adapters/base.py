@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -106,10 +105,6 @@ class LocalSocket(Recipient, Protocol):
     def leave_room(self, room: str) -> None: ...
 
     def disconnect(self, close: bool) -> None: ...
-
-    def together(self) -> AbstractContextManager[None]:
-        """While it is open, and nothing waits meanwhile, `deliver` to many takes less for each of them."""
-        ...
 
 
 class Fetched(list[SocketInfo]):

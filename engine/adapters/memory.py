@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -414,10 +413,8 @@ def hand_over(
 ) -> None:
     """Let everybody have the messages of his codec."""
     volatile = target.volatile
-    first = members[0].as_socket if len(members) > 1 else None
-    with nullcontext() if first is None else first.together():
-        for member in members:
-            member.deliver(encoded[member.codec], packet, volatile=volatile)
+    for member in members:
+        member.deliver(encoded[member.codec], packet, volatile=volatile)
 
 
 async def hand_over_in_slices(

@@ -13,7 +13,6 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Iterable
-from contextlib import AbstractContextManager, nullcontext
 from enum import Enum
 from typing import TYPE_CHECKING, cast
 from weakref import ProxyType, proxy
@@ -319,11 +318,6 @@ class Membership:
                 return
             except LocalProtocolError as error:
                 self._end_for(error)
-
-    def together(self) -> AbstractContextManager[None]:
-        """See `LocalSocket`."""
-        hands = self.session.live.host.hands
-        return nullcontext() if hands is None else hands.together()
 
     def _put_or_end(self, messages: list[Message]) -> None:
         try:

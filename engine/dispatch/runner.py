@@ -14,6 +14,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Coroutine
+from contextvars import copy_context
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -138,11 +139,12 @@ class Runner:
             return False
         self._running = True
         member.registry.users += 1
+        context = copy_context()
         try:
-            rest = entered.context.run(self._first, handler, event, entered.task)
+            rest = context.run(self._first, handler, event, entered.task)
         except BaseException as error:
             rest = failed(error)
-        live.ran(entered, rest)
+        live.ran(entered, context, rest)
         return True
 
     def _first(self, handler: Handler, event: EventReceived, task: Task) -> Coroutine[Any, Any, None] | None:
@@ -151,7 +153,8 @@ class Runner:
         if rest is not None:
             return self._run(rest)
         if self._queue:
-            return self._turn(task)
+            # Not yet as this task, which may have an answer to write.
+            return self._run()
         self._end_turn()
         return None
 

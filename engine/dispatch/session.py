@@ -137,6 +137,7 @@ class EventSession:
             # What most are.
             self._event(received, len(data))
             return
+        self.live.apart()
         if received is None:
             self._incoming_bytes += len(data)
             if self.protocol.is_incomplete:

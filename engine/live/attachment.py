@@ -13,6 +13,7 @@ from ..hands import Hands
 from ..host import Event, Host, Timer, make_event
 from ..session import Carrier, Life, Role
 from ..wire.message import Message
+from ..wire.packet import PacketType
 from .stopper import Stopper
 
 __all__ = ["Attachable", "Attachment"]
@@ -26,6 +27,7 @@ _UNREAD_SECONDS = 10.0
 # An enum's members take long to look up.
 _OPEN, _CLOSED = Life.OPEN, Life.CLOSED
 _WRITER, _BRINGER = Role.WRITER, Role.BRINGER
+_MESSAGE = PacketType.MESSAGE.value
 
 
 # Messages are of the same kind as what a session has to say, and one list of them may be written to many.
@@ -77,7 +79,6 @@ class Attachment:
         write_now: What writes messages at once, unless it is busy.
         answer_now: What writes the text of one at once, unless it is busy, as the last thing that a turn does. A poll
             is answered by it.
-        answer: What a poll that was held is to be answered with.
         is_cut: Whether it has been told to end.
         fenced: Whether another carrier has taken its place, and it will be cut if it does not end by itself.
     """
@@ -98,7 +99,6 @@ class Attachment:
         "_waiting",
         "_write_through",
         "_written",
-        "answer",
         "answer_now",
         "busy",
         "carrier",
@@ -120,7 +120,6 @@ class Attachment:
         self.write_now: Callable[[Sequence[Message]], object] | None = None
         self._answer_through: Write | None = None
         self.answer_now: Callable[[str, asyncio.Task[Any]], object] | None = None
-        self.answer: str | None = None
         self._pen: Stopper | None = None
         # Of a write that has begun and waits.
         self._left: Stopper | None = None
@@ -378,7 +377,9 @@ class Attachment:
         return stopper.is_stopped
 
     def _answer_held(self, text: str, task: asyncio.Task[Any]) -> None:
-        self.answer, self.answer_now = text, None
+        # It leaves with what else there is when whoever holds the poll has his turn; a ping may come meanwhile.
+        self.carrier.control.append(_MESSAGE + text)
+        self.answer_now = None
         self.ring()
 
     def _is_due(self) -> bool:

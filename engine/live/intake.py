@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Coroutine, Iterable, Iterator
+from contextvars import Context
 from typing import Any, Protocol
 
 from anyio.lowlevel import checkpoint
@@ -24,6 +25,8 @@ __all__ = ["Intake", "SessionHandler"]
 TURN = 100
 _WEIGHT_SHIFT = 10
 _OPEN, _CLOSED = Life.OPEN, Life.CLOSED
+# Of a task that has nothing left.
+_NO_CONTEXT = Context()
 # How long reading may be held up for an application that is behind, and what each message that it takes gives back of
 # that. Pongs, and the acknowledgements that handlers wait for, stand behind what is not read.
 _PACE = 1.0
@@ -212,11 +215,8 @@ class Intake(ABC):
 
     def _handed_on(self) -> None:
         self.begins_at_once = self.joins = False
-        entered = self._entered
-        if entered is not None:
-            self._entered = None
-            assert self._hands is not None
-            self._hands.leave(entered)
+        if self._entered is not None:
+            self.apart()
         if self._begins is not None:
             self._begin_all()
         self._is_receiving = False
@@ -276,18 +276,26 @@ class Intake(ABC):
         if self._hands is None:
             return None
         if entered is not None and entered.is_kept:
-            self._hands.leave(entered)
+            self._hands.leave(entered, _NO_CONTEXT)
             entered = None
         return entered or self._hands.enter()
 
-    def ran(self, entered: Entered, rest: Coroutine[Any, Any, None] | None) -> None:
-        """What the message leads to has run, but for what is left, with which the task goes on."""
+    def ran(self, entered: Entered, context: Context, rest: Coroutine[Any, Any, None] | None) -> None:
+        """What the message leads to has run in this context, but for what is left, with which the task goes on."""
         self.has_run = True
         if rest is None and not entered.has_left:
             self._entered = entered
         else:
             assert self._hands is not None
-            self.host.leave(self._hands, entered, rest)
+            self.host.leave(self._hands, entered, context, rest)
+
+    def apart(self) -> None:
+        """What the message leads to is not run as that task."""
+        entered = self._entered
+        if entered is not None:
+            self._entered = None
+            assert self._hands is not None
+            self._hands.leave(entered, _NO_CONTEXT)
 
     def begin(self, turn: Turn) -> None:
         """Let the application have its turn: after what is being taken from the peer, or as a task of its own."""

@@ -53,6 +53,8 @@ _REPLACED_LINGER = 5.0
 _PAUSE = 5.0
 # How long a client whose credentials have expired has to come back with fresh ones.
 _RENEWAL = 10.0
+# What is longer may be longer on its way than a call may take.
+_SHORT = 8_192
 # How many volatile events wait where the newest are wanted.
 _MOST_LATEST = 16
 _OPEN, _CLOSED = Life.OPEN, Life.CLOSED
@@ -423,6 +425,7 @@ class LiveSession(Intake):
         text = encode(*args)
         if (
             text is None
+            or len(text) > _SHORT
             or attachment.busy
             or self._latest
             # No letter takes more.

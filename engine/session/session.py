@@ -209,13 +209,16 @@ class Session:
         if carrier.role is not _WRITER:
             return []
         outbox = self.outbox
-        if self.life is _OPEN and self._ack_at is None and not carrier.control:
+        control = carrier.control
+        if self.life is _OPEN and self._ack_at is None:
             if carrier.written == outbox.last:
-                return []
-            if not self.counting and (carrier.transport != "polling" or outbox.kept == 1):
+                if control:
+                    carrier.control, carrier.held = [], 0
+                return [*control]
+            if not (control or self.counting) and (carrier.transport != "polling" or outbox.kept == 1):
                 carrier.written = outbox.last
                 return cast("list[str | Message]", outbox.take_all())
-        control, carrier.control, carrier.held = carrier.control, [], 0
+        carrier.control, carrier.held = [], 0
         packets: list[str | Message] = [*control]
         if self.life is _CLOSED:
             return packets

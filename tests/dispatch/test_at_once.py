@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextvars import ContextVar
 
 import anyio
 import anyio.lowlevel
@@ -182,6 +183,45 @@ async def test_handlers_that_keep_their_task_have_one_each() -> None:
     peer = await with_two_tasks(io)
     peer.send('2["keep"]', '2["keep"]')
     assert len(tasks) == len(set(tasks)) == 2
+
+
+PLACE: ContextVar[str] = ContextVar("PLACE", default="nowhere")
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_handlers_of_one_message_have_a_context_each() -> None:
+    io, seen = Events(), list[str]()
+
+    async def move(socket: Socket, place: str) -> None:
+        seen.append(PLACE.get())
+        PLACE.set(place)
+
+    io.on("move", move)
+    io.of("/other").on("move", move)
+    play(io, [], anyio.Event())
+    peer = await with_two_tasks(io)
+    peer.send('2["move","here"]', '2/other,["move","there"]', '2["move","here"]')
+    assert seen == ["nowhere"] * 3
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_who_looks_for_a_namespace_is_not_the_handler_before() -> None:
+    io, tasks = Events(), list[int]()
+
+    @io.on("who")
+    async def who(socket: Socket) -> None:
+        tasks.append(id(asyncio.current_task()))
+
+    def find(name: str, auth: object) -> bool:
+        tasks.append(id(asyncio.current_task()))
+        return True
+
+    io.of(find)
+    play(io, [], anyio.Event())
+    peer = await ready(io)
+    peer.send('2["who"]', "0/found,", '2["who"]')
+    assert tasks[1] == id(asyncio.current_task())
+    assert tasks[0] == tasks[2] != tasks[1]
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from asgi_driver import Client, Exchange, drive, settled
+from asgi_driver import Client, Exchange, ManualClock, drive, settled
 from counting_peer import client_of
 
 from holdfast import Server, Socket
@@ -167,6 +167,46 @@ async def test_who_has_left_when_his_poll_is_answered_is_told_of() -> None:
         await peer.send('421["echo","a"]')
         await settled()
         assert log == ["transport close"]
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_ping_that_falls_due_when_a_poll_is_answered_is_asked() -> None:
+    clock = ManualClock()
+    io = Server(clock=clock)
+
+    @io.on("busy")
+    async def busy(socket: Socket) -> str:
+        clock.jump(25.5)
+        return "done"
+
+    @io.on("echo")
+    async def echo(socket: Socket, text: str) -> str:
+        return text
+
+    async with client_of(io) as client:
+        peer = Poller(client)
+        await peer.connect()
+        poll = peer.poll()
+        await settled()
+        posts = [client.post(peer.url, packet) for packet in ('421["busy"]', '422["echo","a"]')]
+        wanted = {'431["done"]', '432["a"]', "2"}
+        found = (await poll.text()).split("\x1e")
+        assert [await post.text() for post in posts] == ["ok", "ok"]
+        while len(found) < len(wanted):
+            found += (await peer.poll().text()).split("\x1e")
+        assert set(found) == wanted
+
+
+async def test_long_answers_come_as_short_ones_do() -> None:
+    async with client_of(answering()) as client:
+        peer = Poller(client)
+        await peer.connect()
+        for size in (1, 10_000, 100_000):
+            text = "x" * size
+            poll = peer.poll()
+            await settled()
+            await peer.send(f'421["echo","{text}"]')
+            assert await poll.text() == f'431["{text}"]'
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
