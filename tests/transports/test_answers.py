@@ -86,6 +86,9 @@ class Poller:
         self.url += f"&sid={opened['sid']}"
         await self.send("40")
         assert (await self.poll().text()).startswith("40")
+        # From now on there is a task that is free.
+        await self.send('420["echo","x"]')
+        assert await self.poll().text() == '430["x"]'
 
     def poll(self) -> Exchange:
         return self.client.get(self.url)
