@@ -85,7 +85,7 @@ class Known:
         else:
             size += sum([len(name) + len(value) for name, value in headers])
             client = scope.get("client")
-            key = (client and client[0], *[pair for pair in headers if pair[0] in _ASKED])
+            key = (client and client[0], *[part for pair in headers if pair[0] in _ASKED for part in pair])
         if size > settings.max_header_bytes:
             return None
         more = self._judged[key] if key in self._judged else self._judge(key, scope)

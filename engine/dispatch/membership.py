@@ -525,6 +525,8 @@ class Membership:
             self.session.protocol.leave(self.registry.name)
             packet = SocketPacket(SocketPacketType.DISCONNECT, self.registry.name)
             messages = self.session.encode_own(self.codec, packet)
+            # As what comes from now on: how much of it waits already is chance.
+            self.runner.drop_events()
             self.leave(reason)
             self.session.send_nowait(messages)
 

@@ -169,15 +169,16 @@ class Runner:
 
     def drop_events(self) -> str:
         """See `Backlog`: the events that wait for their turn."""
-        jobs, self._queue = self._queue or (), deque()
-        dropped = 0
-        for job in jobs:
+        queue, dropped = self._queue or deque(), 0
+        # It stays the same one: a turn may be in the middle of it.
+        for _ in range(len(queue)):
+            job = queue.popleft()
             if isinstance(job, _Received):
                 dropped += 1
                 self._dropped(job.event)
                 self._member.session.event_taken(job.size_bytes, job.memory_bytes)
             else:
-                self._queue.append(job)
+                queue.append(job)
         name, namespace = self._member.session.live.name, self._member.registry.name
         return f"session {name}: {dropped} events of a socket in {namespace!r}" if dropped else ""
 

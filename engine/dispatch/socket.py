@@ -291,6 +291,8 @@ class Socket:
     def disconnect(self, close: bool = False) -> None:
         """Put the peer out of this namespace; idempotent. In a `connect` handler it is a refusal.
 
+        Events of the peer whose handlers have not begun are not handled any more; `disconnect` is.
+
         Args:
             close: Out of every namespace, and end the session.
         """

@@ -38,8 +38,8 @@ TRANSPORTS = ("websocket", "stream", "polling")
 
 def _compact(value: dict[str, object]) -> str:
     text = encode_json(value)
-    # Others than ASCII's stay out of what may stand in a header.
-    return text if text.isascii() else json.dumps(value, separators=(",", ":"))
+    # What is not printable ASCII stays out of what may stand in a header.
+    return text if text.isascii() and text.isprintable() else json.dumps(value, separators=(",", ":"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

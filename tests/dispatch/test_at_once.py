@@ -131,6 +131,32 @@ async def test_what_is_handled_by_the_shorter_way_is_handled_as_ever(messages: l
     assert all(found == seen["queued"] for found in seen.values())
 
 
+@pytest.mark.parametrize("waits", [False, True])
+@pytest.mark.parametrize("close", [False, True])
+async def test_nothing_is_handled_behind_who_is_put_out(close: bool, waits: bool) -> None:
+    for way in WAYS:
+        io, log, gate = Events(), list[object](), anyio.Event()
+        play(io, log, gate)
+
+        @io.on("bye")
+        async def bye(socket: Socket, gate: anyio.Event = gate) -> None:
+            if waits:
+                await gate.wait()
+            socket.disconnect(close)
+
+        if way == "queued":
+            io.on_any(hear)
+        peer = await ready(io)
+        sent(peer, ['2["echo","a"]', '2["bye"]', '2["echo","b"]', '21["echo","c"]'], way)
+        gate.set()
+        await anyio.wait_all_tasks_blocked()
+        assert log == ["a", "disconnect"]
+        # That it is put out, and no answer.
+        assert peer.received() == ["1"]
+        assert peer.session.handler is None or not peer.session.handler.is_behind
+        assert peer.session.host.running == 0
+
+
 @pytest.mark.parametrize("settings", [Settings(max_pending_events=5), Settings(max_pending_event_bytes=60)])
 async def test_what_comes_alone_is_bounded_like_everything_else(settings: Settings) -> None:
     counts: list[int] = []

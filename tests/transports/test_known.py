@@ -45,6 +45,19 @@ async def test_ordinary_poll_is_known() -> None:
         assert (visit.session, visit.attach, visit.headers) == (session, "", {})
 
 
+@pytest.mark.parametrize("more", [[], [[b"cookie", b"a=b"], [b"cookie", b"c=d"]]])
+@pytest.mark.parametrize("settings", [{}, {"trusted_proxies": ["127.0.0.1"]}])
+async def test_headers_may_be_lists(settings: dict[str, Any], more: list[list[bytes]]) -> None:
+    async with open_site(**settings) as site:
+        look = Known(site.engine.table).look
+        session = await opened(site)
+        headers = [[b"host", b"app.example"], [b"origin", b"http://app.example"], *more]
+        for _ in range(2):
+            visit = look(request(session, headers=headers))
+            assert visit is not None
+            assert visit.session is session
+
+
 @pytest.mark.parametrize(
     "query",
     [
