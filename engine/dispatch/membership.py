@@ -27,7 +27,7 @@ from ..session.reason import CloseReason
 from ..wire.codec import Codec, JsonCodec
 from ..wire.message import Message
 from ..wire.packet import new_tuple
-from ..wire.socketio import SocketPacket, SocketPacketType, encode_ack
+from ..wire.socketio import SocketPacket, SocketPacketType
 from .acks import PendingAck
 from .handlers import Handler
 from .listeners import Listeners
@@ -210,10 +210,6 @@ class Membership:
         return self.codec.encode(new_tuple(SocketPacket, (_EVENT, self.registry.name, [name, *args], id)))
 
     def encode_ack(self, id: int, args: tuple[object, ...]) -> list[Message]:
-        if self.codec.__class__ is JsonCodec:
-            text = encode_ack(self.registry.name, id, args)
-            if text is not None:
-                return [Message(text)]
         return self.codec.encode(new_tuple(SocketPacket, (_ACK, self.registry.name, list(args), id)))
 
     def encode_failure(self, id: int) -> list[Message]:
@@ -362,12 +358,21 @@ class Membership:
         except SessionClosed:
             return True
 
-    def answer_at_once(self, id: int, args: tuple[object, ...], task: Task) -> bool:
-        """`send_ack_now` as the last thing that a turn does, if all that there is to it is to write a text: whether it
-        was."""
-        if self.life is not _CONNECTED or self.codec.__class__ is not JsonCodec:
-            return False
-        return self.session.live.answer_at_once(task, encode_ack, self.registry.name, id, args)
+    def answer_at_once(self, id: int, args: tuple[object, ...], task: Task) -> list[Message]:
+        """`send_ack_now` as the last thing that a turn does, if all that there is to it is to write a text.
+
+        Returns:
+            What is still to be sent: nothing, or all of it.
+        """
+        codec = self.codec
+        if not isinstance(codec, JsonCodec):
+            return self.encode_ack(id, args)
+        text, attachments = codec.encode_parts(
+            new_tuple(SocketPacket, (_ACK, self.registry.name, list(args), id))
+        )
+        if not attachments and self.life is _CONNECTED and self.session.live.answer_at_once(text, task):
+            return []
+        return [Message(text), *map(Message, attachments)]
 
     def _hold(self, messages: list[Message]) -> None:
         if self._held is None:

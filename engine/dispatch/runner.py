@@ -255,10 +255,11 @@ class Runner:
         try:
             answer = (result,) if result.__class__ in _PLAIN else _answer(result)
             more = member.session.live.joins or bool(self._queue)
-            if not more and member.answer_at_once(event.ack_id, answer, task):
-                return None
-            messages = member.encode_ack(event.ack_id, answer)
-            if member.send_ack_now(messages, more=more):
+            if more:
+                messages = member.encode_ack(event.ack_id, answer)
+            else:
+                messages = member.answer_at_once(event.ack_id, answer, task)
+            if not messages or member.send_ack_now(messages, more=more):
                 return None
         except LocalProtocolError:
             pass

@@ -409,24 +409,19 @@ class LiveSession(Intake):
         self._settle(now=True)
         return True
 
-    def answer_at_once(
-        self, task: asyncio.Task[Any], encode: Callable[..., str | None], *args: object
-    ) -> bool:
+    def answer_at_once(self, text: str, task: asyncio.Task[Any]) -> bool:
         """`answer` by one text as the last thing that a turn does, where it need not be kept: whether it was written.
 
         Args:
             task: As which the turn runs.
-            encode: Makes the text of ``args``; None where it is not just that.
         """
         core = self._core
         attachment = None if core.writer is None else self._attachments.get(core.writer)
-        if attachment is None or (answer := attachment.answer_now) is None or core.counting:
-            return False
-        text = encode(*args)
         if (
-            text is None
-            or len(text) > _SHORT
+            attachment is None
             or attachment.busy
+            or (answer := attachment.answer_now) is None
+            or len(text) > _SHORT
             or self._latest
             # No letter takes more.
             or 4 * len(text) + MESSAGE_OVERHEAD > core.limit_bytes

@@ -31,7 +31,6 @@ __all__ = [
     "check_event_name",
     "decode_event",
     "decode_socket_packet",
-    "encode_ack",
     "encode_socket_packet",
     "is_namespace",
 ]
@@ -344,17 +343,6 @@ def encode_socket_packet(
     if namespace != "/":
         prefix += namespace + ","
     return f"{prefix}{body}" if id is None else f"{prefix}{id}{body}", attachments
-
-
-def encode_ack(namespace: str, id: int, args: Sequence[object]) -> str | None:
-    """`encode_socket_packet` of an acknowledgement; None for one that is more than text, or cannot be sent."""
-    try:
-        body = encode_json(args)
-    except Exception:
-        return None
-    if not body.isascii():
-        body = _escape_surrogates(body)
-    return f"3{id}{body}" if namespace == "/" else f"3{namespace},{id}{body}"
 
 
 def _escape_surrogates(text: str) -> str:

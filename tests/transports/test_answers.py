@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -97,6 +98,15 @@ class Poller:
         assert await self.client.post(self.url, "\x1e".join(packets)).text() == "ok"
 
 
+@asynccontextmanager
+async def polling(clients: AbstractAsyncContextManager[Client]) -> AsyncIterator[Poller]:
+    """One that is connected."""
+    async with clients as client:
+        peer = Poller(client)
+        await peer.connect()
+        yield peer
+
+
 def answering(log: list[str] | None = None) -> Server:
     io = Server()
 
@@ -118,9 +128,7 @@ def answering(log: list[str] | None = None) -> Server:
 
 
 async def test_a_poll_that_is_held_is_answered_by_an_answer() -> None:
-    async with client_of(answering()) as client:
-        peer = Poller(client)
-        await peer.connect()
+    async with polling(client_of(answering())) as peer:
         for number in range(3):
             poll = peer.poll()
             await settled()
@@ -129,9 +137,7 @@ async def test_a_poll_that_is_held_is_answered_by_an_answer() -> None:
 
 
 async def test_what_is_said_before_an_answer_comes_before_it_by_polling_too() -> None:
-    async with client_of(answering()) as client:
-        peer = Poller(client)
-        await peer.connect()
+    async with polling(client_of(answering())) as peer:
         for number in range(3):
             poll = peer.poll()
             await settled()
@@ -143,9 +149,7 @@ async def test_what_is_said_before_an_answer_comes_before_it_by_polling_too() ->
 
 
 async def test_several_answers_come_by_as_many_polls_as_they_take_in_order() -> None:
-    async with client_of(answering()) as client:
-        peer = Poller(client)
-        await peer.connect()
+    async with polling(client_of(answering())) as peer:
         poll = peer.poll()
         await settled()
         await peer.send('421["echo","a"]', '422["echo","b"]')
@@ -161,9 +165,7 @@ async def test_several_answers_come_by_as_many_polls_as_they_take_in_order() -> 
 @pytest.mark.asgi
 async def test_who_has_left_when_his_poll_is_answered_is_told_of() -> None:
     log: list[str] = []
-    async with client_of(answering(log)) as client:
-        peer = Poller(client)
-        await peer.connect()
+    async with polling(client_of(answering(log))) as peer:
         poll = peer.poll()
         await settled()
         poll.fail_end()
@@ -186,12 +188,10 @@ async def test_a_ping_that_falls_due_when_a_poll_is_answered_is_asked() -> None:
     async def echo(socket: Socket, text: str) -> str:
         return text
 
-    async with client_of(io) as client:
-        peer = Poller(client)
-        await peer.connect()
+    async with polling(client_of(io)) as peer:
         poll = peer.poll()
         await settled()
-        posts = [client.post(peer.url, packet) for packet in ('421["busy"]', '422["echo","a"]')]
+        posts = [peer.client.post(peer.url, packet) for packet in ('421["busy"]', '422["echo","a"]')]
         wanted = {'431["done"]', '432["a"]', "2"}
         found = (await poll.text()).split("\x1e")
         assert [await post.text() for post in posts] == ["ok", "ok"]
@@ -201,9 +201,7 @@ async def test_a_ping_that_falls_due_when_a_poll_is_answered_is_asked() -> None:
 
 
 async def test_long_answers_come_as_short_ones_do() -> None:
-    async with client_of(answering()) as client:
-        peer = Poller(client)
-        await peer.connect()
+    async with polling(client_of(answering())) as peer:
         for size in (1, 10_000, 100_000):
             text = "x" * size
             poll = peer.poll()
@@ -229,9 +227,7 @@ async def test_a_poll_that_is_cancelled_with_its_answer_ends_its_session() -> No
         with suppress(asyncio.CancelledError):
             await io(scope, receive, send)
 
-    async with drive(app) as client:
-        peer = Poller(client)
-        await peer.connect()
+    async with polling(drive(app)) as peer:
         peer.poll()
         await settled()
         await peer.send('421["cancel"]')

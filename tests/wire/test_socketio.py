@@ -20,7 +20,6 @@ from holdfast.engine.wire.socketio import (
     check_event_name,
     decode_event,
     decode_socket_packet,
-    encode_ack,
     encode_socket_packet,
 )
 from holdfast.engine.wire.structure import MAX_CONTAINERS, MAX_DEPTH
@@ -59,16 +58,6 @@ def read(text: str, *, max_attachments: int = MAX_ATTACHMENTS) -> SocketPacket |
     return decode_socket_packet(text, max_attachments=max_attachments)
 
 
-def written(packet: SocketPacket, *, max_attachments: int = MAX_ATTACHMENTS) -> tuple[str, list[bytes]]:
-    """What a packet becomes; an acknowledgement by the shorter way too."""
-    text, attachments = encode_socket_packet(packet, max_attachments=max_attachments)
-    if packet.type is SocketPacketType.ACK:
-        assert isinstance(packet.data, list)
-        assert packet.id is not None
-        assert encode_ack(packet.namespace, packet.id, packet.data) in (text, None)
-    return text, attachments
-
-
 def decode(text: str, attachments: list[bytes]) -> SocketPacket:
     packet = read(text)
     if isinstance(packet, BinaryHeader):
@@ -80,7 +69,7 @@ def decode(text: str, attachments: list[bytes]) -> SocketPacket:
 @pytest.mark.parametrize("vector", VECTORS["packets"], ids=lambda vector: vector["name"])
 def test_packet_is_written_and_read_as_the_official_parser_does(vector: dict[str, Any]) -> None:
     attachments = [bytes.fromhex(attachment) for attachment in vector["attachments"]]
-    assert written(packet_of(vector["packet"])) == (vector["text"], attachments)
+    assert encode_socket_packet(packet_of(vector["packet"])) == (vector["text"], attachments)
     assert decode(vector["text"], attachments) == packet_of(vector["packet"])
     assert [message.data for message in CODEC.encode(packet_of(vector["packet"]))] == [
         vector["text"],
@@ -132,7 +121,7 @@ def test_bytes_without_an_announcement_are_refused() -> None:
 
 def test_limit_of_attachments_can_be_set_and_holds_both_ways() -> None:
     event = SocketPacket(SocketPacketType.EVENT, "/", ["a", b"1", b"2"])
-    text, _ = written(event)
+    text, _ = encode_socket_packet(event)
     assert JsonCodec(max_attachments=2).decode(text)
     with pytest.raises(LimitExceeded, match="max_attachments"):
         JsonCodec(max_attachments=1).decode(text)
@@ -157,19 +146,22 @@ for _ in range(100_000):
 )
 def test_value_that_json_cannot_carry_is_refused_where_it_is_sent(value: object) -> None:
     with pytest.raises(LocalProtocolError):
-        written(SocketPacket(SocketPacketType.EVENT, "/", ["a", value]))
+        encode_socket_packet(SocketPacket(SocketPacketType.EVENT, "/", ["a", value]))
 
 
 def test_datetime_is_written_as_javascript_writes_a_date() -> None:
     when = datetime(2020, 1, 2, 4, 4, 5, 678999, tzinfo=timezone(timedelta(hours=1)))
-    text, _ = written(SocketPacket(SocketPacketType.EVENT, "/", ["a", when]))
+    text, _ = encode_socket_packet(SocketPacket(SocketPacketType.EVENT, "/", ["a", when]))
     assert text == '2["a","2020-01-02T03:04:05.678Z"]'
-    assert written(SocketPacket(SocketPacketType.EVENT, "/", ["a", when.astimezone(UTC)]))[0] == text
+    assert (
+        encode_socket_packet(SocketPacket(SocketPacketType.EVENT, "/", ["a", when.astimezone(UTC)]))[0]
+        == text
+    )
 
 
 def test_bytes_like_values_and_tuples_are_carried() -> None:
     data = ("a", bytearray(b"1"), memoryview(b"2"), (3,))
-    text, attachments = written(SocketPacket(SocketPacketType.EVENT, "/", data))
+    text, attachments = encode_socket_packet(SocketPacket(SocketPacketType.EVENT, "/", data))
     assert decode(text, attachments).data == ["a", b"1", b"2", [3]]
 
 
@@ -183,7 +175,7 @@ def test_reserved_names_are_refused_where_they_are_emitted(name: object) -> None
 @pytest.mark.parametrize("data", [b"raw", {"data": bytearray(b"raw")}])
 def test_bytes_in_what_has_no_binary_type_are_refused(type: SocketPacketType, data: object) -> None:
     with pytest.raises(LocalProtocolError, match="events and acknowledgements"):
-        written(SocketPacket(type, "/", data))
+        encode_socket_packet(SocketPacket(type, "/", data))
 
 
 def test_free_names_are_not_refused() -> None:
@@ -225,7 +217,7 @@ PACKETS = st.one_of(
 
 @given(PACKETS)
 def test_round_trip(packet: SocketPacket) -> None:
-    text, attachments = written(packet, max_attachments=100)
+    text, attachments = encode_socket_packet(packet, max_attachments=100)
     decoded = read(text, max_attachments=100)
     if isinstance(decoded, BinaryHeader):
         decoded = decoded.complete(attachments)
@@ -247,7 +239,7 @@ def test_arbitrary_text_raises_the_protocol_error_and_nothing_else(text: str) ->
         return
     if isinstance(packet, BinaryHeader):
         packet = packet.complete([b""] * packet.attachments)
-    assert decode(*written(packet)) == packet or "e" in text or "E" in text
+    assert decode(*encode_socket_packet(packet)) == packet or "e" in text or "E" in text
 
 
 @pytest.mark.parametrize("text", ['2["a"]', '27["a",{"b":[1]}]', f'29007199254740991["a","{"x" * 500}"]'])
@@ -267,15 +259,3 @@ def test_the_shorter_way_keeps_the_limits() -> None:
         decode_event('2["a"' + ",[" * 5, 3, MAX_CONTAINERS)
     with pytest.raises(LimitExceeded, match="max_containers"):
         decode_event('2["a"' + ",[]" * 5 + "]", MAX_DEPTH, 3)
-
-
-@pytest.mark.parametrize("args", [["a", 1, None, "\u00e4", "\ud800"], []])
-@pytest.mark.parametrize("namespace", ["/", "/a"])
-def test_acknowledgements_of_text_are_written_by_a_shorter_way(namespace: str, args: list[object]) -> None:
-    packet = SocketPacket(SocketPacketType.ACK, namespace, args, 7)
-    assert encode_ack(namespace, 7, args) == encode_socket_packet(packet)[0]
-
-
-@pytest.mark.parametrize("value", [b"bytes", float("nan"), datetime(2026, 1, 1, tzinfo=UTC), object()])
-def test_the_shorter_way_leaves_answers_that_are_more_than_text(value: object) -> None:
-    assert encode_ack("/", 7, [value]) is None
