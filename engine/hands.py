@@ -75,16 +75,16 @@ class Entered(NamedTuple):
     holders: int
 
     @property
-    def has_left(self) -> bool:
-        """Whether what has ended a turn (`Hands.end_turn`) waits: then the task is to be left."""
-        return self.task.last is not _FRESH
-
-    @property
-    def is_kept(self) -> bool:
-        """Whether somebody has kept the task: then it is not to be used for anything else."""
+    def is_free(self) -> bool:
+        """Whether another turn may run as the same task: nobody has kept it, and what has ended its turn
+        (`Hands.end_turn`) does not wait."""
         task = self.task
-        # As which one runs is kept as the current one.
-        return task.is_watched or getrefcount(task) + getweakrefcount(task) != self.holders + 1
+        return (
+            task.last is _FRESH
+            and not task.is_watched
+            # As which one runs is kept as the current one.
+            and getrefcount(task) + getweakrefcount(task) == self.holders + 1
+        )
 
 
 # In the place of what it waits for: it has not begun.

@@ -211,12 +211,9 @@ class Host:
             self._ended()
 
     def leave(
-        self, hands: Hands, entered: Entered, context: Context, rest: Coroutine[Any, Any, None] | None
+        self, hands: Hands, entered: Entered, context: Context, rest: Coroutine[Any, Any, None]
     ) -> None:
         """`Hands.leave`, with what is left of what was begun as that task."""
-        if rest is None:
-            hands.leave(entered, context)
-            return
         self._running += 1
         if hands.leave(entered, context, rest, self._finish):
             self._ended()

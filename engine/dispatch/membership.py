@@ -358,8 +358,11 @@ class Membership:
         except SessionClosed:
             return True
 
-    def answer_at_once(self, id: int, args: tuple[object, ...], task: Task) -> list[Message]:
+    def answer_at_once(self, id: int, args: tuple[object, ...], task: Task | None) -> list[Message]:
         """`send_ack_now` as the last thing that a turn does, if all that there is to it is to write a text.
+
+        Args:
+            task: As `LiveSession.answer_at_once` has it.
 
         Returns:
             What is still to be sent: nothing, or all of it.

@@ -141,22 +141,16 @@ class Runner:
         member.registry.users += 1
         context = copy_context()
         try:
-            rest = context.run(self._first, handler, event, entered.task)
+            rest = context.run(self._try, handler, event, entered.task)
+            if rest is not None or self._queue:
+                # What is queued, not yet as this task, which may have an answer to write.
+                rest = self._run(rest)
+            else:
+                self._end_turn()
         except BaseException as error:
             rest = failed(error)
         live.ran(entered, context, rest)
         return True
-
-    def _first(self, handler: Handler, event: EventReceived, task: Task) -> Coroutine[Any, Any, None] | None:
-        """`_turn`, with an event that was never queued before what is."""
-        rest = self._try(handler, event, task)
-        if rest is not None:
-            return self._run(rest)
-        if self._queue:
-            # Not yet as this task, which may have an answer to write.
-            return self._run()
-        self._end_turn()
-        return None
 
     def push_event(self, event: EventReceived, size_bytes: int, memory_bytes: int) -> None:
         """Let its handler have it in its turn.
@@ -255,10 +249,7 @@ class Runner:
         try:
             answer = (result,) if result.__class__ in _PLAIN else _answer(result)
             more = member.session.live.joins or bool(self._queue)
-            if more:
-                messages = member.encode_ack(event.ack_id, answer)
-            else:
-                messages = member.answer_at_once(event.ack_id, answer, task)
+            messages = member.answer_at_once(event.ack_id, answer, None if more else task)
             if not messages or member.send_ack_now(messages, more=more):
                 return None
         except LocalProtocolError:

@@ -272,22 +272,22 @@ class Intake(ABC):
         """Where `begins_at_once`: the task as which what the message leads to is to be run at once; None where none is
         free. Whoever has run it calls `ran`. All messages that arrived together may have the same task.
         """
-        entered, self._entered = self._entered, None
-        if self._hands is None:
-            return None
-        if entered is not None and entered.is_kept:
-            self._hands.leave(entered, _NO_CONTEXT)
-            entered = None
-        return entered or self._hands.enter()
+        entered = self._entered
+        if entered is not None:
+            self._entered = None
+            return entered
+        return None if self._hands is None else self._hands.enter()
 
     def ran(self, entered: Entered, context: Context, rest: Coroutine[Any, Any, None] | None) -> None:
         """What the message leads to has run in this context, but for what is left, with which the task goes on."""
         self.has_run = True
-        if rest is None and not entered.has_left:
+        assert self._hands is not None
+        if rest is not None:
+            self.host.leave(self._hands, entered, context, rest)
+        elif self.joins and entered.is_free:
             self._entered = entered
         else:
-            assert self._hands is not None
-            self.host.leave(self._hands, entered, context, rest)
+            self._hands.leave(entered, context)
 
     def apart(self) -> None:
         """What the message leads to is not run as that task."""

@@ -409,13 +409,16 @@ class LiveSession(Intake):
         self._settle(now=True)
         return True
 
-    def answer_at_once(self, text: str, task: asyncio.Task[Any]) -> bool:
-        """`answer` by one text as the last thing that a turn does, where it need not be kept: whether it was written.
+    def answer_at_once(self, text: str, task: asyncio.Task[Any] | None) -> bool:
+        """`answer` by one text as the last thing that a turn does, where nothing else is to be seen to: whether it did.
 
         Args:
-            task: As which the turn runs.
+            task: As which the turn runs; None where something else is sent at once, and what arrived together is
+                answered together.
         """
         core = self._core
+        if task is None:
+            return self.joins and core.keep(text)
         attachment = None if core.writer is None else self._attachments.get(core.writer)
         if (
             attachment is None

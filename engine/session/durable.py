@@ -13,6 +13,9 @@ hands what `gather` gives to the store, and what the store has taken to `confirm
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import cast
+
 from ..errors import MissingMessages, RemoteProtocolError
 from ..wire.message import Message
 from ..wire.packet import HIGHEST_NUMBER, Packet
@@ -49,12 +52,16 @@ class HeldOutbox(Outbox):
         self.newest += 1
         return self.newest
 
-    def after(self, position: int, limit_bytes: int | None = None) -> list[Message]:
-        return super().after(position, limit_bytes)[: self.last - position]
+    def after(self, position: int, limit_bytes: int | None = None) -> Sequence[Message]:
+        return self._messages_after(position, limit_bytes)[: self.last - position]
+
+    def _messages_after(self, position: int, limit_bytes: int | None = None) -> Sequence[Message]:
+        # There is no `append_packet` here.
+        return cast("Sequence[Message]", super().after(position, limit_bytes))
 
     def held(self) -> tuple[Message, ...]:
         """What is not in the record."""
-        return tuple(super().after(self.last))
+        return tuple(self._messages_after(self.last))
 
     def release(self, position: int) -> None:
         """All up to ``position`` is in the record."""
@@ -189,6 +196,10 @@ class DurableSession(ServerSession):
         if message is not None:
             self._fresh.append((self._in.taken, message))
         return message
+
+    def keep(self, text: str) -> bool:
+        """Never: a record has messages."""
+        return False
 
     def done(self, number: int) -> None:
         """The application is done with a message of the peer (rule 3)."""

@@ -192,9 +192,10 @@ class ServerSession(Session):
         elif carrier.role is _BRINGER and self.writer is not None and data == str(self.writer.number):
             super()._receive_ping(self.writer, data)
 
-    def _owe_ack(self, size_bytes: int, now: float) -> None:
+    def _owe_ack(self, now: float) -> None:
+        self._is_asked = False
         self._heartbeat.heard(now)
-        super()._owe_ack(size_bytes, now)
+        super()._owe_ack(now)
 
     def detach(
         self, carrier: Carrier, *, now: float, reason: CloseReason = CloseReason.TRANSPORT_CLOSE
@@ -284,6 +285,7 @@ class ServerSession(Session):
     def _beat(self, now: float) -> Carrier | None:
         beat = self._heartbeat.due(now)
         if beat is Beat.PING:
+            self._is_asked = True
             if self.writer is not None:
                 self.writer.control.append(encode_packet(PacketType.PING))
             else:

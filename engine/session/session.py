@@ -21,7 +21,6 @@ The rules are those of docs/protocol.md, section 2.
 from __future__ import annotations
 
 from enum import Enum
-from typing import cast
 
 from ..errors import LocalProtocolError, RemoteProtocolError, SessionClosed
 from ..wire.message import SEPARATOR, Message
@@ -89,6 +88,7 @@ class Session:
 
     __slots__ = (
         "_ack_at",
+        "_is_asked",
         "_told",
         "_untold_bytes",
         "budget",
@@ -122,6 +122,8 @@ class Session:
         self._told = 0
         self._untold_bytes = 0
         self._ack_at: float | None = None
+        # Whether the peer owes us a sign of life.
+        self._is_asked = False
 
     # -- our stream
 
@@ -149,6 +151,22 @@ class Session:
         elif budget.used_bytes > budget.limit_bytes and outbox.size_bytes > budget.share_bytes:
             self._overrun("more waits for all clients than the server keeps (setting total_buffer_limit)")
         return number
+
+    def keep(self, text: str) -> bool:
+        """`send` a text without line breaks or U+001E to a counting peer, where there is room for it and no bound to be
+        looked at again: whether it did. If not, nothing has changed."""
+        outbox, budget = self.outbox, self.budget
+        size = len(text) if text.isascii() else len(text.encode())
+        if (
+            not self.counting
+            or self.life is not _OPEN
+            or (outbox.size_bytes + size) * 2 > self.limit_bytes
+            or budget.used_bytes + size > budget.limit_bytes
+            or outbox.last >= HIGHEST_NUMBER
+        ):
+            return False
+        outbox.append_packet(f"4{text}", size)
+        return True
 
     def _check_plain_poll(self, message: Message) -> None:
         if isinstance(message.data, str) and SEPARATOR in message.data:
@@ -217,7 +235,7 @@ class Session:
                 return [*control]
             if not (control or self.counting) and (carrier.transport != "polling" or outbox.kept == 1):
                 carrier.written = outbox.last
-                return cast("list[str | Message]", outbox.take_all())
+                return outbox.take_all()
         carrier.control, carrier.held = [], 0
         packets: list[str | Message] = [*control]
         if self.life is _CLOSED:
@@ -278,9 +296,15 @@ class Session:
             if not self.counting:
                 self.inbox.received += 1
                 return data
-            taken = self._take(carrier)
+            number = carrier.next_in
+            if number is None:
+                raise RemoteProtocolError("a message came before the carrier's next number was stated")
+            taken = self.inbox.take(number)
+            carrier.next_in = number + 1
             # For a repeat too: who repeats has not heard our acknowledgement, and would wait for it without end.
-            self._owe_ack(len(data), now)
+            self._untold_bytes += len(data)
+            if self._ack_at is None or self._is_asked:
+                self._owe_ack(now)
             return data if taken else None
         if self.life is not _CLOSED:
             self._receive_control(carrier, kind, data, now)
@@ -292,14 +316,6 @@ class Session:
             return False
         self.inbox.received += 1
         return True
-
-    def _take(self, carrier: Carrier) -> bool:
-        number = carrier.next_in
-        if number is None:
-            raise RemoteProtocolError("a message came before the carrier's next number was stated")
-        taken = self.inbox.take(number)
-        carrier.next_in = number + 1
-        return taken
 
     def _receive_control(self, carrier: Carrier, kind: PacketType, data: str | bytes, now: float) -> None:
         if kind is PacketType.ACK:
@@ -324,8 +340,7 @@ class Session:
         self.outbox.acknowledge(position)
         self._forget()
 
-    def _owe_ack(self, size_bytes: int, now: float) -> None:
-        self._untold_bytes += size_bytes
+    def _owe_ack(self, now: float) -> None:
         if self._ack_at is None:
             self._ack_at = now + ACK_DELAY
 

@@ -58,14 +58,16 @@ class Message:
 
     def counting_text(self) -> str:
         """The packet of a text message between counting peers: ``4…``, or ``j…`` (section 3)."""
-        if self._counting is None:
-            assert isinstance(self.data, str)
+        packet = self._counting
+        if packet is None:
             text = self.data
-            if SEPARATOR in text or "\r" in text or "\n" in text:
-                self._counting = "j" + json.dumps(text, ensure_ascii=False)
+            assert isinstance(text, str)
+            if SEPARATOR in text or "\n" in text or "\r" in text:
+                packet = "j" + json.dumps(text, ensure_ascii=False)
             else:
-                self._counting = "4" + text
-        return self._counting
+                packet = "4" + text
+            self._counting = packet
+        return packet
 
     def payload_bytes(self) -> int:
         """Bytes in a payload between counting peers, with a separator; towards a plain peer there are no more."""

@@ -9,11 +9,13 @@ from collections.abc import Iterable, Iterator
 
 from ..errors import RemoteProtocolError
 from .message import SEPARATOR, Message
-from .packet import Packet, decode_packet, encode_message
+from .packet import Packet, PacketType, decode_packet, encode_message, new_tuple
 
 __all__ = ["PIECE_BYTES", "decode_payload", "decode_payload_bytes", "encode_frames", "encode_payload"]
 
 
+# In the module, because an enum's members take long to look up.
+_MESSAGE = PacketType.MESSAGE
 PIECE_BYTES = 32_768
 """Of a WebSocket message, an event or an answer that is cut off nothing counts. What can be longer comes in pieces of
 at most so much or of one packet, so that a slow network that breaks again and again gets further each time."""
@@ -35,13 +37,16 @@ def encode_frames(packets: Iterable[str | Message], *, counting: bool) -> list[s
     frames: list[str | bytes] = []
     waiting: list[str] = []
     for packet in packets:
-        if isinstance(packet, Message) and isinstance(packet.data, bytes):
+        if isinstance(packet, str):
+            text = packet
+        elif isinstance(packet.data, bytes):
             if waiting:
                 frames += _joined(waiting)
                 waiting = []
             frames.append(packet.data)
             continue
-        text = packet if isinstance(packet, str) else encode_message(packet, counting=counting)
+        else:
+            text = packet.counting_text() if counting else f"4{packet.data}"
         if counting:
             waiting.append(text)
         else:
@@ -74,13 +79,16 @@ def decode_payload(text: str, *, counting: bool) -> Iterator[Packet]:
     Raises:
         RemoteProtocolError: while iterating, at the first packet that is wrong; an empty packet is wrong.
     """
-    start = 0
-    while True:
+    start, length = 0, len(text)
+    while start <= length:
         end = text.find(SEPARATOR, start)
         if end < 0:
-            yield decode_packet(text[start:] if start else text, counting=counting)
-            return
-        yield decode_packet(text[start:end], counting=counting)
+            end = length
+        if text.startswith("4", start):
+            # What most are, without the call.
+            yield new_tuple(Packet, (_MESSAGE, text[start + 1 : end]))
+        else:
+            yield decode_packet(text[start:end], counting=counting)
         start = end + 1
 
 

@@ -52,6 +52,20 @@ def test_nothing_is_written_before_it_is_in_the_record() -> None:
     assert data_of(session.gather().sent) == ["two"]
 
 
+def test_acknowledgement_of_all_that_is_in_the_record_leaves_what_is_not() -> None:
+    session, _ = recorded()
+    session.send(Message("one"), now=NOW)
+    session.gather()
+    session.confirm(now=NOW)
+    session.packets_to_send(session.opening, now=NOW)
+    session.send(Message("two"), now=NOW)
+    session.receive(session.opening, Packet(PacketType.ACK, "1"), now=NOW)
+    assert session.outbox.kept == 1
+    session.gather()
+    session.confirm(now=NOW)
+    assert data_of(session.packets_to_send(session.opening, now=NOW)) == ["two"]
+
+
 def test_nothing_is_acknowledged_or_handed_over_before_it_is_in_the_record() -> None:
     session, record = recorded()
     bring(session, "one", "two")

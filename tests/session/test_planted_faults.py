@@ -9,6 +9,7 @@ from random_network import EndingNetwork, RandomNetwork, schedules
 
 from holdfast.engine.session import ClientSession, CloseReason, ServerSession
 from holdfast.engine.session.streams import Inbox
+from holdfast.engine.wire.packet import PacketType
 
 
 class ForgetsOnWrite(ServerSession):
@@ -40,15 +41,16 @@ class TakesStaleAttaches(ServerSession):
 class CountsFromWhatItHolds(ServerSession):
     """Rule 4: a late POST between attach and first message renumbers those who assume."""
 
-    def _take(self, carrier):  # type: ignore[no-untyped-def]
+    def receive(self, carrier, packet, *, now):  # type: ignore[no-untyped-def]
         if (
-            carrier.number is not None
+            packet.type is PacketType.MESSAGE
+            and carrier.number is not None
             and carrier.number > 1
             and not hasattr(self, f"_counted{carrier.number}")
         ):
             setattr(self, f"_counted{carrier.number}", True)
             carrier.next_in = self.inbox.received + 1
-        return super()._take(carrier)
+        return super().receive(carrier, packet, now=now)
 
 
 class _Repeating(Inbox):

@@ -109,6 +109,18 @@ def test_plain_peer_is_kept_alive_by_a_pong_alone() -> None:
     assert session.life is Life.CLOSED
 
 
+def test_counting_peer_is_kept_alive_by_any_message() -> None:
+    session = make_server()
+    # For the first one an acknowledgement is owed before the ping is sent.
+    session.receive(session.opening, Packet(PacketType.MESSAGE, "a"), now=NOW + 9.99)
+    session.tick(now=NOW + 10)
+    session.receive(session.opening, Packet(PacketType.MESSAGE, "b"), now=NOW + 10.01)
+    assert session.tick(now=NOW + 15.5) is None
+    assert session.opening.role is Role.WRITER
+    assert session.tick(now=NOW + 20.01) is None
+    assert session.tick(now=NOW + 25.1) is session.opening, "nothing has come since the second ping"
+
+
 def test_plain_ping_due_between_two_polls_leaves_with_the_next() -> None:
     session = plain("polling")
     session.detach(session.opening, now=NOW)
@@ -560,6 +572,31 @@ def test_message_of_a_plain_peer_counts_while_the_session_is_open() -> None:
     session.close(CloseReason.FORCED_SERVER_CLOSE, now=NOW)
     assert not session.receive_plain()
     assert session.inbox.received == 2
+
+
+def test_text_is_kept_for_a_counting_peer_where_there_is_room() -> None:
+    budget = Budget()
+    session = make_server(budget=budget)
+    assert session.keep("eins")
+    assert session.keep("zw\u00f6lf")
+    expected = [Message("eins"), Message("zw\u00f6lf")]
+    assert budget.used_bytes == session.outbox.size_bytes == kept_bytes(expected)
+    assert data_of(session.packets_to_send(session.opening, now=NOW)) == ["eins", "zw\u00f6lf"]
+    assert session.outbox.kept == 2, "until it is acknowledged"
+
+
+def test_text_is_kept_by_no_shorter_way_than_there_is() -> None:
+    ending = make_server()
+    ending.close(CloseReason.FORCED_SERVER_CLOSE, now=NOW)
+    used_up = make_server()
+    used_up.outbox.last = HIGHEST_NUMBER
+    full = make_server(limit_bytes=1_000)
+    full.send(Message("x" * 400), now=NOW)
+    poor = make_server(budget=Budget(limit_bytes=150))
+    for session in (plain("websocket"), plain("polling"), ending, used_up, full, poor):
+        kept, used = session.outbox.kept, session.budget.used_bytes
+        assert not session.keep("1")
+        assert (session.outbox.kept, session.budget.used_bytes) == (kept, used)
 
 
 def test_nothing_passes_what_waits_or_may_be_asked_for_again() -> None:
