@@ -17,9 +17,9 @@ from holdfast.engine.settings import Settings
 pytestmark = pytest.mark.anyio
 
 
-# How they come: each by itself, as a plain peer's do or as a counting peer's, or all together. The first is how those
-# come for whose handlers there is no shorter way.
-WAYS = ["queued", "alone", "each", "together"]
+# How they come: each by itself, as a plain peer's do or as in a payload of its own, or all together, from a plain peer or
+# a counting one. The first is how those come for whose handlers there is no shorter way.
+WAYS = ["queued", "alone", "each", "together", "counted"]
 
 
 async def hear(socket: Socket, event: str, *args: object) -> None:
@@ -27,7 +27,7 @@ async def hear(socket: Socket, event: str, *args: object) -> None:
 
 
 def sent(peer: EventPeer, messages: list[str], way: str) -> None:
-    if way == "together":
+    if way in ("together", "counted"):
         peer.send(*messages)
         return
     for message in messages:
@@ -39,9 +39,10 @@ def sent(peer: EventPeer, messages: list[str], way: str) -> None:
             peer.send(message)
 
 
-async def ready(io: Events) -> EventPeer:
+async def ready(io: Events, *, counting: bool = False) -> EventPeer:
     """A peer, and on asyncio a task that is free."""
-    peer = await Wire(io).connect()
+    peer = Wire(io).open(counting=counting)
+    await peer.connect()
 
     @io.on("begin")
     async def begin(socket: Socket) -> str:
@@ -122,7 +123,7 @@ async def test_what_is_handled_by_the_shorter_way_is_handled_as_ever(messages: l
         play(io, log, gate)
         if way == "queued":
             io.on_any(hear)
-        peer = await ready(io)
+        peer = await ready(io, counting=way == "counted")
         sent(peer, messages, way)
         await anyio.wait_all_tasks_blocked()
         gate.set()
@@ -146,7 +147,7 @@ async def test_nothing_is_handled_behind_who_is_put_out(close: bool, waits: bool
 
         if way == "queued":
             io.on_any(hear)
-        peer = await ready(io)
+        peer = await ready(io, counting=way == "counted")
         sent(peer, ['2["echo","a"]', '2["bye"]', '2["echo","b"]', '21["echo","c"]'], way)
         gate.set()
         await anyio.wait_all_tasks_blocked()
@@ -165,7 +166,7 @@ async def test_what_comes_alone_is_bounded_like_everything_else(settings: Settin
         play(io, log, gate)
         if way == "queued":
             io.on_any(hear)
-        peer = await ready(io)
+        peer = await ready(io, counting=way == "counted")
         for number in range(1, 100):
             sent(peer, ['2["wait"]'], way)
             if not peer.session.is_open:
@@ -182,6 +183,27 @@ async def test_what_comes_together_is_answered_together() -> None:
     peer = await ready(io)
     peer.send('21["echo","a"]', '2["emit"]', '22["echo","b"]', '23["wait"]', '24["echo","c"]')
     assert peer.received() == ['31["a"]', '2["news"]', '32["b"]']
+
+
+async def test_answers_for_which_there_is_no_room_wait_for_it() -> None:
+    expected = [f'3{id}["{"x" * 900}{id}"]' for id in range(1, 21)]
+    for way in ("queued", "counted"):
+        io, log = Events(Settings(buffer_limit=8_000)), list[object]()
+        play(io, log, anyio.Event())
+        if way == "queued":
+            io.on_any(hear)
+        peer = await ready(io, counting=True)
+        sent(peer, [f'2{id}["echo","{"x" * 900}{id}"]' for id in range(1, 21)], way)
+        await anyio.wait_all_tasks_blocked()
+        assert len(log) == 5, "one waits with its answer"
+        answers = peer.received()
+        assert answers == expected[:4]
+        while len(answers) < 20:
+            peer.acknowledge()
+            await anyio.wait_all_tasks_blocked()
+            answers += peer.received()
+        assert answers == expected
+        assert peer.session.is_open
 
 
 async def with_two_tasks(io: Events) -> EventPeer:
