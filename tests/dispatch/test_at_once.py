@@ -17,8 +17,8 @@ from holdfast.engine.settings import Settings
 pytestmark = pytest.mark.anyio
 
 
-# How they come: each by itself, as a plain peer's do or as in a payload of its own, or all together, from a plain peer or
-# a counting one. The first is how those come for whose handlers there is no shorter way.
+# How they come: each by itself, as a plain peer's do or as in a payload of its own, or all together, from a plain peer
+# or a counting one. The first is how those come for whose handlers there is no shorter way.
 WAYS = ["queued", "alone", "each", "together", "counted"]
 
 
