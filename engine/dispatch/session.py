@@ -133,11 +133,6 @@ class EventSession:
         if self._closed:
             return
         received = self.protocol.receive(data)
-        if isinstance(received, EventReceived) and not self._incoming_bytes:
-            # What most are.
-            self._event(received, len(data))
-            return
-        self.live.apart()
         if received is None:
             self._incoming_bytes += len(data)
             if self.protocol.is_incomplete:
@@ -148,8 +143,18 @@ class EventSession:
             size += self._incoming_bytes
             self._incoming_bytes = 0
         if isinstance(received, EventReceived):
-            self._event(received, size)
-        elif isinstance(received, AckReceived):
+            runner = self._members[received.namespace].runner
+            if not (
+                self.live.begins_at_once
+                and self._waiting < self._many
+                and self._waiting_bytes + size <= self._many_bytes
+                and runner.run_at_once(received)
+            ):
+                # It has to wait, or would be one too many.
+                self._queue(runner, received, size)
+            return
+        self.live.apart()
+        if isinstance(received, AckReceived):
             if not self._members[received.namespace].resolve(received.id, received.args):
                 self.live.brought_nothing()
         else:
@@ -162,16 +167,8 @@ class EventSession:
             else:
                 self._searched(received.namespace)
 
-    def _event(self, event: EventReceived, size_bytes: int) -> None:
-        runner = self._members[event.namespace].runner
-        if (
-            self.live.begins_at_once
-            and self._waiting + 1 <= self._many
-            and self._waiting_bytes + size_bytes <= self._many_bytes
-            and runner.run_at_once(event)
-        ):
-            # It has not waited, nor would it have been one too many.
-            return
+    def _queue(self, runner: Runner, event: EventReceived, size_bytes: int) -> None:
+        # One that nobody is to hear of takes no place.
         if not runner.wants(event.name):
             return
         self._waiting += 1

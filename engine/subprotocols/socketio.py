@@ -31,9 +31,8 @@ from enum import Enum
 from typing import NamedTuple, cast
 
 from ..errors import LimitExceeded, RemoteProtocolError
-from ..wire.codec import Codec
-from ..wire.packet import new_tuple
-from ..wire.socketio import BinaryHeader, SocketPacket, SocketPacketType
+from ..wire.codec import Codec, JsonCodec
+from ..wire.socketio import BinaryHeader, EventReceived, SocketPacket, SocketPacketType
 
 __all__ = [
     "AckReceived",
@@ -50,15 +49,6 @@ class ConnectRequested(NamedTuple):
 
     namespace: str
     auth: dict[str, object]
-
-
-class EventReceived(NamedTuple):
-    """An event; ``ack_id`` is there if the peer wants it acknowledged."""
-
-    namespace: str
-    name: str
-    args: list[object]
-    ack_id: int | None
 
 
 class AckReceived(NamedTuple):
@@ -178,15 +168,12 @@ class SocketIOState:
             if codec is None:
                 raise RemoteProtocolError("no codec of this server recognises the first message")
             self.codec = codec
+        if isinstance(data, str) and isinstance(codec, JsonCodec) and self._states.get("/") is _CONNECTED:
+            # What most are, without a look at the table.
+            event = codec.decode_event(data)
+            if event is not None:
+                return event
         packet = codec.decode(data)
-        if isinstance(packet, SocketPacket):
-            type, namespace, content, id = packet
-            if type is _EVENT and self._states.get(namespace) is _CONNECTED:
-                # What most are, without a look at the table.
-                # `check_data` has seen that it is one.
-                parts: list[object] = content  # pyright: ignore[reportAssignmentType]
-                name, *args = parts
-                return new_tuple(EventReceived, (namespace, name, args, id))
         state = self._next_state(packet.namespace, packet.type)
         if isinstance(packet, BinaryHeader):
             self._header = packet

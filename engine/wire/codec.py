@@ -17,20 +17,23 @@ from typing import Any, Protocol, cast
 import msgpack
 
 from ..errors import LocalProtocolError, RemoteProtocolError
+from .jsonvalues import decode_json
 from .message import Message
-from .packet import HIGHEST_NUMBER
+from .packet import HIGHEST_NUMBER, new_tuple
 from .socketio import (
     MAX_ATTACHMENTS,
+    NO_JSON,
+    RESERVED_EVENTS,
     BinaryHeader,
+    EventReceived,
     SocketPacket,
     SocketPacketType,
     check_data,
-    decode_event,
     decode_socket_packet,
     encode_socket_packet,
     is_namespace,
 )
-from .structure import MAX_CONTAINERS, MAX_DEPTH, too_deep, too_many
+from .structure import MAX_CONTAINERS, MAX_DEPTH, check_structure, too_deep, too_many
 
 __all__ = ["CODEC_NAMES", "Codec", "Encoder", "JsonCodec", "MsgpackCodec"]
 
@@ -112,10 +115,6 @@ class JsonCodec:
 
     def decode(self, data: str | bytes) -> SocketPacket | BinaryHeader:
         if isinstance(data, str):
-            if data[:1] == "2":
-                event = decode_event(data, self._max_depth, self._max_containers)
-                if event is not None:
-                    return event
             return decode_socket_packet(
                 data,
                 max_attachments=self._max_attachments,
@@ -123,6 +122,36 @@ class JsonCodec:
                 max_containers=self._max_containers,
             )
         raise RemoteProtocolError("bytes came where no attachment was announced")
+
+    def decode_event(self, text: str) -> EventReceived | None:
+        """`decode` of what most texts are, an event of the namespace ``/`` without bytes; None where it may be
+        something else.
+
+        Raises:
+            RemoteProtocolError: as `decode`.
+        """
+        if text[:1] != "2":
+            return None
+        at = text.find("[", 1, 18)
+        id: int | None = None
+        if at != 1:
+            digits = text[1:at]
+            if at < 0 or not (digits.isdigit() and digits.isascii()) or (id := int(digits)) > HIGHEST_NUMBER:
+                return None
+        depth, containers = self._max_depth, self._max_containers
+        if len(text) > 2 * depth or containers < depth:
+            check_structure(text, depth, containers)
+        try:
+            # Any: by its first character it is a list.
+            data: Any = decode_json(text, at)
+        except (ValueError, RecursionError) as error:
+            raise RemoteProtocolError(NO_JSON) from error
+        if not data:
+            return None
+        name, *args = data
+        if name.__class__ is not str or name in RESERVED_EVENTS:
+            return None
+        return new_tuple(EventReceived, ("/", name, args, id))
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from enum import IntEnum
 from math import isfinite
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 from ..errors import LimitExceeded, LocalProtocolError, RemoteProtocolError
 from .jsonvalues import decode_json, encode_json, refuse_constant
@@ -23,13 +23,14 @@ from .structure import MAX_CONTAINERS, MAX_DEPTH, check_structure
 
 __all__ = [
     "MAX_ATTACHMENTS",
+    "NO_JSON",
     "RESERVED_EVENTS",
     "BinaryHeader",
+    "EventReceived",
     "SocketPacket",
     "SocketPacketType",
     "check_data",
     "check_event_name",
-    "decode_event",
     "decode_socket_packet",
     "encode_socket_packet",
     "is_namespace",
@@ -70,6 +71,15 @@ class SocketPacket(NamedTuple):
     id: int | None = None
 
 
+class EventReceived(NamedTuple):
+    """An event; ``ack_id`` is there if the peer wants it acknowledged."""
+
+    namespace: str
+    name: str
+    args: list[object]
+    ack_id: int | None
+
+
 class BinaryHeader(NamedTuple):
     """The text half of a packet whose attachments are still to come. Already checked."""
 
@@ -102,7 +112,7 @@ _BINARY = {
     SocketPacketType.BINARY_ACK: SocketPacketType.ACK,
 }
 _BINARY_OF = {type: binary for binary, type in _BINARY.items()}
-_NO_JSON = "a packet is not JSON"
+NO_JSON = "a packet is not JSON"
 # An enum's members take long to look up.
 _EVENT = SocketPacketType.EVENT
 _NOT_DIGIT = re.compile(r"[^0-9]")
@@ -218,7 +228,7 @@ def decode_socket_packet(
         try:
             data = decode_json(text, at)
         except (ValueError, RecursionError) as error:
-            raise RemoteProtocolError(_NO_JSON) from error
+            raise RemoteProtocolError(NO_JSON) from error
         # `null` is not the same as nothing: no type allows it.
         if data is None:
             raise RemoteProtocolError("a packet holds what its type does not allow")
@@ -231,31 +241,6 @@ def decode_socket_packet(
     ):
         check_data(type, data, id)
     return new_tuple(SocketPacket, (type, namespace, data, id))
-
-
-def decode_event(text: str, max_depth: int, max_containers: int) -> SocketPacket | None:
-    """`decode_socket_packet` of what most texts are, an event of the namespace ``/`` without bytes; None where it may
-    be something else.
-
-    Raises:
-        RemoteProtocolError: as there.
-    """
-    at = text.find("[", 1, 18)
-    id: int | None = None
-    if at != 1:
-        digits = text[1:at]
-        if at < 0 or not (digits.isdigit() and digits.isascii()) or (id := int(digits)) > HIGHEST_NUMBER:
-            return None
-    if len(text) > 2 * max_depth or max_containers < max_depth:
-        check_structure(text, max_depth, max_containers)
-    try:
-        # Any: by its first character it is a list.
-        data: Any = decode_json(text, at)
-    except (ValueError, RecursionError) as error:
-        raise RemoteProtocolError(_NO_JSON) from error
-    if not data or data[0].__class__ is not str or data[0] in RESERVED_EVENTS:
-        return None
-    return new_tuple(SocketPacket, (_EVENT, "/", data, id))
 
 
 def _decode_attachments(text: str, limit: int) -> tuple[int, int]:
@@ -282,7 +267,7 @@ def _decode_json(text: str, decoder: json.JSONDecoder) -> object:
     try:
         return decoder.decode(text)
     except (ValueError, RecursionError) as error:
-        raise RemoteProtocolError(_NO_JSON) from error
+        raise RemoteProtocolError(NO_JSON) from error
 
 
 def _decode_header(
