@@ -19,12 +19,10 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextvars import Context, copy_context
 from sys import getrefcount
 from types import CoroutineType
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, TypeVar, cast
 from weakref import getweakrefcount
 
 from anyio import CancelScope
-
-from .wire.packet import new_tuple
 
 __all__ = ["Begun", "Entered", "Hands", "Turn", "begun", "ended", "failed", "running_task", "whole"]
 
@@ -67,12 +65,16 @@ class _Hand(asyncio.Task[None]):
         super().add_done_callback(*args, **more)
 
 
-class Entered(NamedTuple):
+class Entered:
     """A task as which somebody runs who has been another one before (`Hands.enter`)."""
 
-    task: _Hand
-    before: asyncio.Task[Any] | None
-    holders: int
+    __slots__ = ("before", "holders", "task")
+
+    def __init__(self, task: _Hand) -> None:
+        self.task = task
+        self.before: asyncio.Task[Any] | None = None
+        # How often it is referred to when it is nobody's.
+        self.holders = 0
 
     @property
     def is_free(self) -> bool:
@@ -220,7 +222,7 @@ class Hands:
     def __init__(self, loop: asyncio.AbstractEventLoop, made: Callable[[asyncio.Task[None]], object]) -> None:
         self.loop = loop
         self._made = made
-        self._idle: list[_Hand] = []
+        self._idle: list[Entered] = []
         self._depth = 0
 
     @property
@@ -239,7 +241,7 @@ class Hands:
         """
         # All of `enter` and `leave` that this needs: it is done for each message to each peer.
         idle = self._idle
-        if not idle or self._depth >= _DEEPEST or (hand := idle.pop()).wanted.done():
+        if not idle or self._depth >= _DEEPEST or (hand := (entered := idle.pop()).task).wanted.done():
             self.start(coroutine, finish)
             return False
         loop, context = self.loop, copy_context()
@@ -266,7 +268,7 @@ class Hands:
             if rest is not None:
                 self._give(hand, rest)
             elif getrefcount(hand) + getweakrefcount(hand) == holders and not hand.is_watched:
-                idle.append(hand)
+                idle.append(entered)
             elif not hand.wanted.done():
                 hand.wanted.cancel()
         if failure is not None:
@@ -291,18 +293,17 @@ class Hands:
         """Be another task until `leave`; None where none is free."""
         idle = self._idle
         # An event loop that closes cancels all tasks.
-        if not idle or self._depth >= _DEEPEST or (hand := idle.pop()).wanted.done():
+        if not idle or self._depth >= _DEEPEST or (hand := (entered := idle.pop()).task).wanted.done():
             return None
         loop = self.loop
-        before = _current(loop)
+        entered.before = before = _current(loop)
         if before is not None:
             _leave(loop, before)
-        # And one more, which is what is returned.
-        holders = getrefcount(hand) + getweakrefcount(hand) + 1
+        entered.holders = getrefcount(hand) + getweakrefcount(hand)
         _enter(loop, hand)
         self._depth += 1
         hand.last = _FRESH
-        return new_tuple(Entered, (hand, before, holders))
+        return entered
 
     def leave(
         self,
@@ -321,7 +322,7 @@ class Hands:
         Returns:
             Whether nothing is left of the coroutine.
         """
-        hand, before, holders = entered
+        hand, before, entered.before = entered.task, entered.before, None
         rest = failure = None
         last, hand.last = hand.last, None
         if last is not _FRESH:
@@ -342,8 +343,8 @@ class Hands:
             _enter(loop, before)
         if rest is not None:
             self._give(hand, rest)
-        elif getrefcount(hand) + getweakrefcount(hand) == holders and not hand.is_watched:
-            self._idle.append(hand)
+        elif getrefcount(hand) + getweakrefcount(hand) == entered.holders and not hand.is_watched:
+            self._idle.append(entered)
         elif not hand.wanted.done():
             hand.wanted.cancel()
         if coroutine is None and failure is None:
@@ -400,7 +401,7 @@ class Hands:
 
     def _idle_one(self) -> _Hand | None:
         while self._idle:
-            hand = self._idle.pop()
+            hand = self._idle.pop().task
             # An event loop that closes cancels all tasks.
             if not hand.wanted.done():
                 return hand
@@ -408,6 +409,7 @@ class Hands:
 
     async def _work(self, first: _Rest) -> None:
         hand, rest = cast("_Hand", asyncio.current_task()), first
+        entered = Entered(hand)
         del first
         # From now on anyio knows this task, so that it does not seem to be kept by somebody later.
         CancelScope().__enter__().__exit__(None, None, None)
@@ -422,7 +424,7 @@ class Hands:
             hand.wanted = self.loop.create_future()
             # What is idle may be thrown away with its server.
             hand._log_destroy_pending = False  # pyright: ignore
-            self._idle.append(hand)
+            self._idle.append(entered)
             try:
                 await hand.wanted
             except asyncio.CancelledError:

@@ -27,7 +27,7 @@ from ..session.reason import CloseReason
 from ..wire.codec import Codec, JsonCodec
 from ..wire.message import Message
 from ..wire.packet import new_tuple
-from ..wire.socketio import SocketPacket, SocketPacketType
+from ..wire.socketio import SocketPacket, SocketPacketType, encode_ack
 from .acks import PendingAck
 from .handlers import Handler
 from .listeners import Listeners
@@ -367,15 +367,11 @@ class Membership:
         Returns:
             What is still to be sent: nothing, or all of it.
         """
-        codec = self.codec
-        if not isinstance(codec, JsonCodec):
-            return self.encode_ack(id, args)
-        text, attachments = codec.encode_parts(
-            new_tuple(SocketPacket, (_ACK, self.registry.name, list(args), id))
-        )
-        if not attachments and self.life is _CONNECTED and self.session.live.answer_at_once(text, task):
-            return []
-        return [Message(text), *map(Message, attachments)]
+        if isinstance(self.codec, JsonCodec) and self.life is _CONNECTED:
+            text = encode_ack(self.registry.name, args, id)
+            if text is not None:
+                return [] if self.session.live.answer_at_once(text, task) else [Message(text)]
+        return self.encode_ack(id, args)
 
     def _hold(self, messages: list[Message]) -> None:
         if self._held is None:

@@ -104,14 +104,10 @@ class JsonCodec:
         return isinstance(data, str)
 
     def encode(self, packet: SocketPacket) -> list[Message]:
-        text, attachments = self.encode_parts(packet)
+        text, attachments = encode_socket_packet(packet, max_attachments=self._max_attachments)
         if not attachments:
             return [Message(text)]
         return [Message(text), *map(Message, attachments)]
-
-    def encode_parts(self, packet: SocketPacket) -> tuple[str, list[bytes]]:
-        """`encode`, as what becomes messages: a text and its attachments."""
-        return encode_socket_packet(packet, max_attachments=self._max_attachments)
 
     def decode(self, data: str | bytes) -> SocketPacket | BinaryHeader:
         if isinstance(data, str):

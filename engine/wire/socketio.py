@@ -32,6 +32,7 @@ __all__ = [
     "check_data",
     "check_event_name",
     "decode_socket_packet",
+    "encode_ack",
     "encode_socket_packet",
     "is_namespace",
 ]
@@ -328,6 +329,17 @@ def encode_socket_packet(
     if namespace != "/":
         prefix += namespace + ","
     return f"{prefix}{body}" if id is None else f"{prefix}{id}{body}", attachments
+
+
+def encode_ack(namespace: str, args: Sequence[object], id: int) -> str | None:
+    """`encode_socket_packet` of what most answers are, an ACK without bytes; None where it may be something else."""
+    try:
+        body = encode_json(args)
+    except Exception:
+        return None
+    if not body.isascii():
+        body = _escape_surrogates(body)
+    return f"3{id}{body}" if namespace == "/" else f"3{namespace},{id}{body}"
 
 
 def _escape_surrogates(text: str) -> str:
