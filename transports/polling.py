@@ -412,15 +412,16 @@ def _packets_of_counting(body: bytes | bytearray) -> tuple[Attach, Iterator[Pack
         RemoteProtocolError: at once, or where the packets are taken.
     """
     packets = decode_payload_bytes(body, counting=True)
-    first = next(packets)
-    if first.type is not PacketType.ATTACH:
+    kind, data = next(packets)
+    if kind is not PacketType.ATTACH:
         raise RemoteProtocolError("a POST begins with an attach")
-    return decode_attach(first.data), packets
+    return decode_attach(data), packets
 
 
 def _without_probes(session: LiveSession, packets: Iterable[Packet]) -> Iterator[Packet]:
     """Without the answers to what was asked of streams that are being probed."""
     for packet in packets:
-        if packet.type is PacketType.PING and session.candidates.pong(str(packet.data)):
+        kind, data = packet
+        if kind is PacketType.PING and session.candidates.pong(str(data)):
             continue
         yield packet

@@ -144,11 +144,13 @@ async def _join(
                 if len(text) > _MOST_ATTACH:
                     await send({"type": "websocket.close", "code": 1009, "reason": "too long for an attach"})
                     return None
-                packet = decode_packet(text, counting=True)
-                if packet.type is PacketType.PING:
-                    await send({"type": "websocket.send", "text": f"3{decode_ping(packet.data)}"})
+                kind, data = decode_packet(text, counting=True)
+                if kind is PacketType.PING:
+                    await send({"type": "websocket.send", "text": f"3{decode_ping(data)}"})
                     continue
-                joined = await _attach(table, sid, handshake, packet)
+                if kind is not PacketType.ATTACH:
+                    raise RemoteProtocolError("a WebSocket of a session begins with an attach")
+                joined = await _attach(table, sid, handshake, data)
         if arrival.crowded_out:
             await send(_CROWDED_OUT)
             return None
@@ -168,11 +170,9 @@ async def _join(
 
 
 async def _attach(
-    table: SessionTable, sid: str, handshake: Handshake, packet: Packet
+    table: SessionTable, sid: str, handshake: Handshake, data: str | bytes
 ) -> tuple[LiveSession, Attachment]:
-    if packet.type is not PacketType.ATTACH:
-        raise RemoteProtocolError("a WebSocket of a session begins with an attach")
-    attach = decode_attach(packet.data)
+    attach = decode_attach(data)
     if attach.carrier is None:
         raise RemoteProtocolError("an attach that writes needs a carrier number")
     session = await table.recognise(sid, handshake, key=attach.key, transport="websocket")
@@ -414,7 +414,7 @@ def packets_of(session: LiveSession, message: str | bytes) -> Iterator[Packet]:
     """
     check_size(session, message)
     if isinstance(message, bytes):
-        return iter((Packet(PacketType.MESSAGE, message),))
+        return iter(((PacketType.MESSAGE, message),))
     if session.counting:
         return decode_payload(message, counting=True)
     return iter((decode_packet(message, counting=False),))

@@ -182,8 +182,8 @@ class Intake(ABC):
         try:
             for packet in packets:
                 taken += 1
-                weight += 1 + (len(packet.data) >> _WEIGHT_SHIFT)
-                message = core.receive(carrier, packet, now=now)
+                weight += 1 + (len(packet[1]) >> _WEIGHT_SHIFT)
+                message = core.receive(carrier, packet, now)
                 if message is not None and handler is not None:
                     handler.message_received(message)
                     if self.has_run:

@@ -190,9 +190,9 @@ class DurableSession(ServerSession):
         """Whether something that was taken of the peer is not in the record yet."""
         return self._in.taken > self._in.received
 
-    def receive(self, carrier: Carrier, packet: Packet, *, now: float) -> str | bytes | None:
+    def receive(self, carrier: Carrier, packet: Packet, now: float) -> str | bytes | None:
         """As of any session; but a message is not the application's before `confirm` has given it (rule 2)."""
-        message = super().receive(carrier, packet, now=now)
+        message = super().receive(carrier, packet, now)
         if message is not None:
             self._fresh.append((self._in.taken, message))
         return message

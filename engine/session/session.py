@@ -282,7 +282,7 @@ class Session:
 
     # -- the peer's stream
 
-    def receive(self, carrier: Carrier, packet: Packet, *, now: float) -> str | bytes | None:
+    def receive(self, carrier: Carrier, packet: Packet, now: float) -> str | bytes | None:
         """Take one packet that arrived on a carrier; return the message if one counts now.
 
         Raises:

@@ -142,12 +142,10 @@ class JsonCodec:
             data: Any = decode_json(text, at)
         except (ValueError, RecursionError) as error:
             raise RemoteProtocolError(NO_JSON) from error
-        if not data:
+        if not data or (name := data[0]).__class__ is not str or name in RESERVED_EVENTS:
             return None
-        name, *args = data
-        if name.__class__ is not str or name in RESERVED_EVENTS:
-            return None
-        return new_tuple(EventReceived, ("/", name, args, id))
+        del data[0]
+        return new_tuple(EventReceived, ("/", name, data, id))
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 
 from ..errors import RemoteProtocolError
 from .message import SEPARATOR, Message
-from .packet import Packet, PacketType, decode_packet, encode_message, new_tuple
+from .packet import Packet, PacketType, decode_packet, encode_message
 
 __all__ = ["PIECE_BYTES", "decode_payload", "decode_payload_bytes", "encode_frames", "encode_payload"]
 
@@ -86,7 +86,7 @@ def decode_payload(text: str, *, counting: bool) -> Iterator[Packet]:
             end = length
         if text.startswith("4", start):
             # What most are, without the call.
-            yield new_tuple(Packet, (_MESSAGE, text[start + 1 : end]))
+            yield _MESSAGE, text[start + 1 : end]
         else:
             yield decode_packet(text[start:end], counting=counting)
         start = end + 1

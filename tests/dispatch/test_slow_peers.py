@@ -11,7 +11,7 @@ from event_peer import EventPeer, Wire, until
 
 from holdfast import AckTimeout, CloseReason, Disconnected, MessageTooLarge, Settings, Socket
 from holdfast.engine.dispatch import Events
-from holdfast.engine.wire.packet import Packet, PacketType
+from holdfast.engine.wire.packet import PacketType
 
 pytestmark = pytest.mark.anyio
 
@@ -203,7 +203,7 @@ async def crowded(**settings: Any) -> tuple[Wire, EventPeer, Socket]:
     io = Events(Settings(buffer_limit=10_000, **settings))
     wire = Wire(io)
     peer = wire.open(counting=True, codecs=("json",))
-    peer.session.receive(peer._attachment.carrier, [Packet(PacketType.NEXT, "1")])  # pyright: ignore[reportPrivateUsage]
+    peer.session.receive(peer._attachment.carrier, [(PacketType.NEXT, "1")])  # pyright: ignore[reportPrivateUsage]
     await peer.connect()
     [socket] = io.sockets.values()
     await socket.emit("kept", "x" * 3_000)
@@ -213,7 +213,7 @@ async def crowded(**settings: Any) -> tuple[Wire, EventPeer, Socket]:
 
 
 def acknowledge(peer: EventPeer, number: int) -> None:
-    peer.session.receive(peer._attachment.carrier, [Packet(PacketType.ACK, str(number))])  # pyright: ignore[reportPrivateUsage]
+    peer.session.receive(peer._attachment.carrier, [(PacketType.ACK, str(number))])  # pyright: ignore[reportPrivateUsage]
 
 
 async def heard(peer: EventPeer, count: int, *, before: int = 2) -> list[str]:

@@ -10,7 +10,7 @@ from holdfast.engine.session import Carrier, CloseReason, Life, Role
 from holdfast.engine.session.durable import DurableSession
 from holdfast.engine.session.record import Record
 from holdfast.engine.wire.message import Message
-from holdfast.engine.wire.packet import HIGHEST_NUMBER, Packet, PacketType
+from holdfast.engine.wire.packet import HIGHEST_NUMBER, PacketType
 
 
 def make(record: Record | None = None, epoch: int = 1) -> DurableSession:
@@ -35,7 +35,7 @@ def recorded(state: bytes | None = b"state") -> tuple[DurableSession, Record]:
 
 def bring(session: DurableSession, *texts: str, carrier: Carrier | None = None) -> None:
     for text in texts:
-        session.receive(carrier or session.opening, Packet(PacketType.MESSAGE, text), now=NOW)
+        session.receive(carrier or session.opening, (PacketType.MESSAGE, text), now=NOW)
 
 
 def test_nothing_is_written_before_it_is_in_the_record() -> None:
@@ -59,7 +59,7 @@ def test_acknowledgement_of_all_that_is_in_the_record_leaves_what_is_not() -> No
     session.confirm(now=NOW)
     session.packets_to_send(session.opening, now=NOW)
     session.send(Message("two"), now=NOW)
-    session.receive(session.opening, Packet(PacketType.ACK, "1"), now=NOW)
+    session.receive(session.opening, (PacketType.ACK, "1"), now=NOW)
     assert session.outbox.kept == 1
     session.gather()
     session.confirm(now=NOW)
@@ -159,9 +159,9 @@ def test_record_lets_go_of_what_is_acknowledged_sooner_or_later() -> None:
     record.apply(session.gather())
     session.confirm(now=NOW)
     session.packets_to_send(session.opening, now=NOW)
-    session.receive(session.opening, Packet(PacketType.ACK, "63"), now=NOW)
+    session.receive(session.opening, (PacketType.ACK, "63"), now=NOW)
     assert not session.owes
-    session.receive(session.opening, Packet(PacketType.ACK, "64"), now=NOW)
+    session.receive(session.opening, (PacketType.ACK, "64"), now=NOW)
     assert session.owes
     assert record.apply(session.gather())
     assert (record.acknowledged, record.sent) == (64, [])

@@ -33,8 +33,8 @@ class WritesBeforeTheRecord(DurableSession):
 class AcknowledgesBeforeTheRecord(DurableSession):
     """Rule 2: what is acknowledged is in the record."""
 
-    def receive(self, carrier, packet, *, now):  # type: ignore[no-untyped-def]
-        message = super().receive(carrier, packet, now=now)
+    def receive(self, carrier, packet, now):  # type: ignore[no-untyped-def]
+        message = super().receive(carrier, packet, now)
         self.inbox.received = self.inbox.taken
         return message
 

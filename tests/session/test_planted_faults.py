@@ -41,16 +41,16 @@ class TakesStaleAttaches(ServerSession):
 class CountsFromWhatItHolds(ServerSession):
     """Rule 4: a late POST between attach and first message renumbers those who assume."""
 
-    def receive(self, carrier, packet, *, now):  # type: ignore[no-untyped-def]
+    def receive(self, carrier, packet, now):  # type: ignore[no-untyped-def]
         if (
-            packet.type is PacketType.MESSAGE
+            packet[0] is PacketType.MESSAGE
             and carrier.number is not None
             and carrier.number > 1
             and not hasattr(self, f"_counted{carrier.number}")
         ):
             setattr(self, f"_counted{carrier.number}", True)
             carrier.next_in = self.inbox.received + 1
-        return super().receive(carrier, packet, now=now)
+        return super().receive(carrier, packet, now)
 
 
 class _Repeating(Inbox):
@@ -120,8 +120,8 @@ class EndsBeforeItHasSaidAll(ServerSession):
 class AcknowledgesWhatItDoesNotHandOver(ServerSession):
     """Acknowledged is what the application has."""
 
-    def receive(self, carrier, packet, *, now):  # type: ignore[no-untyped-def]
-        message = super().receive(carrier, packet, now=now)
+    def receive(self, carrier, packet, now):  # type: ignore[no-untyped-def]
+        message = super().receive(carrier, packet, now)
         return None if self.inbox.received == 3 else message
 
 

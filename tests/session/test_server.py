@@ -15,7 +15,7 @@ from holdfast.engine.session import (
     kept_bytes,
 )
 from holdfast.engine.wire.message import Message
-from holdfast.engine.wire.packet import HIGHEST_NUMBER, Packet, PacketType
+from holdfast.engine.wire.packet import HIGHEST_NUMBER, PacketType
 
 
 def plain(
@@ -33,7 +33,7 @@ def written(
 def hear(
     session: ServerSession, carrier: Carrier, kind: PacketType, data: str = "", *, now: float = NOW
 ) -> None:
-    session.receive(carrier, Packet(kind, data), now=now)
+    session.receive(carrier, (kind, data), now=now)
 
 
 # -- plain peers: Engine.IO 4
@@ -51,7 +51,7 @@ def test_plain_message_is_forgotten_when_it_is_written() -> None:
 def test_plain_peer_never_sees_a_position() -> None:
     session = plain()
     for number in range(100):
-        message = Packet(PacketType.MESSAGE, str(number))
+        message = (PacketType.MESSAGE, str(number))
         assert session.receive(session.opening, message, now=NOW) == str(number)
     assert session.deadline() == NOW + 10
     assert not session.has_packets(session.opening, now=NOW + 5)
@@ -63,8 +63,8 @@ def test_plain_peer_never_sees_a_position() -> None:
 def test_plain_post_brings_messages() -> None:
     session = plain("polling")
     bringer = session.bring(now=NOW)
-    assert session.receive(bringer, Packet(PacketType.MESSAGE, "a"), now=NOW) == "a"
-    assert session.receive(bringer, Packet(PacketType.MESSAGE, b"b"), now=NOW) == b"b"
+    assert session.receive(bringer, (PacketType.MESSAGE, "a"), now=NOW) == "a"
+    assert session.receive(bringer, (PacketType.MESSAGE, b"b"), now=NOW) == b"b"
 
 
 def test_plain_messages_wait_between_two_polls_and_leave_with_the_next() -> None:
@@ -103,7 +103,7 @@ def test_plain_peer_is_kept_alive_by_a_pong_alone() -> None:
     """Engine.IO 4, "Heartbeat": a message is not an answer to a ping."""
     session = plain()
     session.tick(now=NOW + 10)
-    session.receive(session.opening, Packet(PacketType.MESSAGE, "a"), now=NOW + 11)
+    session.receive(session.opening, (PacketType.MESSAGE, "a"), now=NOW + 11)
     hear(session, session.opening, PacketType.NOOP, now=NOW + 11)
     session.tick(now=NOW + 15)
     assert session.life is Life.CLOSED
@@ -112,9 +112,9 @@ def test_plain_peer_is_kept_alive_by_a_pong_alone() -> None:
 def test_counting_peer_is_kept_alive_by_any_message() -> None:
     session = make_server()
     # For the first one an acknowledgement is owed before the ping is sent.
-    session.receive(session.opening, Packet(PacketType.MESSAGE, "a"), now=NOW + 9.99)
+    session.receive(session.opening, (PacketType.MESSAGE, "a"), now=NOW + 9.99)
     session.tick(now=NOW + 10)
-    session.receive(session.opening, Packet(PacketType.MESSAGE, "b"), now=NOW + 10.01)
+    session.receive(session.opening, (PacketType.MESSAGE, "b"), now=NOW + 10.01)
     assert session.tick(now=NOW + 15.5) is None
     assert session.opening.role is Role.WRITER
     assert session.tick(now=NOW + 20.01) is None
@@ -493,7 +493,7 @@ def test_session_that_is_cut_while_it_closes_says_when_to_come_back_too() -> Non
     for text in ("a", "b"):
         session.send(Message(text), now=NOW)
     session.packets_to_send(session.opening, now=NOW)
-    session.receive(session.opening, Packet(PacketType.ACK, "1"), now=NOW)
+    session.receive(session.opening, (PacketType.ACK, "1"), now=NOW)
     session.close(CloseReason.SERVER_SHUTTING_DOWN, now=NOW, retry_ms=2500)
     session.fail(CloseReason.SERVER_SHUTTING_DOWN, message="cut")
     assert session.packets_to_send(session.opening, now=NOW) == [
@@ -539,7 +539,7 @@ def test_carrier_shows_what_it_is() -> None:
 
 def test_pings_that_cannot_be_answered_end_the_session_at_last() -> None:
     session = make_server("websocket")
-    ping = Packet(PacketType.PING, "probe")
+    ping = (PacketType.PING, "probe")
     for _ in range(MAX_CONTROL_PACKETS + 1):
         session.receive(session.opening, ping, now=NOW)
     with pytest.raises(RemoteProtocolError, match="too many pings"):
@@ -550,7 +550,7 @@ def test_pings_that_cannot_be_answered_end_the_session_at_last() -> None:
 def test_ping_with_long_or_broken_data_is_refused(data: str) -> None:
     session = make_server("websocket")
     with pytest.raises(RemoteProtocolError, match="ping"):
-        session.receive(session.opening, Packet(PacketType.PING, data), now=NOW)
+        session.receive(session.opening, (PacketType.PING, data), now=NOW)
 
 
 @pytest.mark.parametrize("transport", ["websocket", "polling"])

@@ -15,7 +15,7 @@ from holdfast.engine.errors import (
 from holdfast.engine.session import CloseReason, Life, Role
 from holdfast.engine.session.session import ACK_DELAY, ACK_EVERY_BYTES, ACK_EVERY_MESSAGES
 from holdfast.engine.wire.message import Message
-from holdfast.engine.wire.packet import HIGHEST_NUMBER, Packet, PacketType
+from holdfast.engine.wire.packet import HIGHEST_NUMBER, PacketType
 from holdfast.engine.wire.payload import PIECE_BYTES
 
 AWKWARD: list[str | bytes] = [
@@ -286,7 +286,7 @@ def test_opening_websocket_starts_at_1_both_ways_without_being_told() -> None:
 def test_next_number_that_cannot_be_ends_the_session(number: str) -> None:
     pair = Pair()
     with pytest.raises(RemoteProtocolError):
-        pair.server.receive(pair.first.server, Packet(PacketType.NEXT, number), now=NOW)
+        pair.server.receive(pair.first.server, (PacketType.NEXT, number), now=NOW)
 
 
 # -- rule 5: numbers never jump silently
@@ -792,7 +792,7 @@ def test_packet_that_is_out_of_place_ends_the_session(kind: PacketType) -> None:
     pair = Pair()
     for session, carrier in ((pair.server, pair.first.server), (pair.client, pair.first.client)):
         with pytest.raises(RemoteProtocolError, match="out of place"):
-            session.receive(carrier, Packet(kind, ""), now=NOW)
+            session.receive(carrier, (kind, ""), now=NOW)
 
 
 def test_second_attach_on_a_carrier_is_out_of_place_at_the_server() -> None:

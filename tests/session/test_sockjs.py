@@ -7,7 +7,7 @@ import pytest
 from holdfast.engine.errors import LocalProtocolError, SessionClosed, StaleAttach
 from holdfast.engine.session import Budget, Carrier, CloseReason, Life, Role, SockJSCore
 from holdfast.engine.wire.message import Message
-from holdfast.engine.wire.packet import Packet, PacketType
+from holdfast.engine.wire.packet import PacketType
 
 NOW = 100.0
 GO_AWAY = 'c[3000,"Go away!"]'
@@ -124,8 +124,8 @@ def test_carrier_that_does_not_write_gets_nothing() -> None:
     session = opened()
     bringer = session.bring(now=NOW)
     assert bringer.role is Role.BRINGER
-    assert session.receive(bringer, Packet(PacketType.MESSAGE, "a"), now=NOW) == "a"
-    assert session.receive(bringer, Packet(PacketType.NOOP, ""), now=NOW) is None
+    assert session.receive(bringer, (PacketType.MESSAGE, "a"), now=NOW) == "a"
+    assert session.receive(bringer, (PacketType.NOOP, ""), now=NOW) is None
     assert written(session, bringer) == []
     assert session.inbox.received == 1
 

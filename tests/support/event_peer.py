@@ -13,7 +13,7 @@ from holdfast.engine.host import Host
 from holdfast.engine.live import Handshake, LiveSession
 from holdfast.engine.server import SessionTable
 from holdfast.engine.wire.message import Message
-from holdfast.engine.wire.packet import Packet, PacketType
+from holdfast.engine.wire.packet import PacketType
 from holdfast.engine.wire.socketio import SocketPacket, SocketPacketType
 
 __all__ = ["EventPeer", "Idle", "TestClock", "Wire", "event", "until"]
@@ -82,13 +82,13 @@ class EventPeer:
         self._received: deque[str | bytes] = deque()
 
     def send(self, *messages: str | bytes) -> None:
-        packets = [Packet(PacketType.MESSAGE, message) for message in messages]
+        packets = [(PacketType.MESSAGE, message) for message in messages]
         self.session.receive(self._attachment.carrier, packets)
 
     def acknowledge(self) -> None:
         """As a counting peer: everything has come."""
         position = str(self._attachment.carrier.written)
-        self.session.receive(self._attachment.carrier, [Packet(PacketType.ACK, position)])
+        self.session.receive(self._attachment.carrier, [(PacketType.ACK, position)])
 
     def _take(self) -> None:
         for packet in self._attachment.take():

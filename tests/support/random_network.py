@@ -71,7 +71,7 @@ TEXTS: tuple[str | bytes, ...] = (
 
 def _frames(text: str | bytes) -> list[Packet]:
     if isinstance(text, bytes):
-        return [Packet(PacketType.MESSAGE, text)]
+        return [(PacketType.MESSAGE, text)]
     return list(decode_payload(text, counting=True))
 
 
@@ -333,7 +333,7 @@ class RandomNetwork:
 
     def _run_post(self, post: Post) -> None:
         attach, *packets = decode_payload(post.body, counting=True)
-        bringer = self.server.bring(received=decode_attach(attach.data).received, now=self.now)
+        bringer = self.server.bring(received=decode_attach(attach[1]).received, now=self.now)
         try:
             for packet in packets:
                 message = self.server.receive(bringer, packet, now=self.now)

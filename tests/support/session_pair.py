@@ -41,7 +41,7 @@ def make_server(
 def packets_of(frame: str | bytes) -> list[Packet]:
     """What one WebSocket message, event or body between counting peers holds."""
     if isinstance(frame, bytes):
-        return [Packet(PacketType.MESSAGE, frame)]
+        return [(PacketType.MESSAGE, frame)]
     return list(decode_payload(frame, counting=True))
 
 
@@ -156,7 +156,7 @@ class Pair:
     def deliver_post(self, body: str) -> str:
         """Returns the answer, which is on the way now."""
         attach, *packets = packets_of(body)
-        received = decode_attach(attach.data).received
+        received = decode_attach(attach[1]).received
         bringer = self.server.bring(received=received, now=self.now)
         for packet in packets:
             message = self.server.receive(bringer, packet, now=self.now)

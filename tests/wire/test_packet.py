@@ -27,23 +27,23 @@ KINDS = "0123456789bj"
 
 def packet_of(value: dict[str, Any]) -> Packet:
     data = b64decode(value["base64"]) if "base64" in value else value["data"]
-    return Packet(PacketType(value["type"]), data)
+    return (PacketType(value["type"]), data)
 
 
 def encode(packet: Packet, *, counting: bool) -> str:
-    if packet.type is PacketType.MESSAGE:
-        return encode_message(Message(packet.data), counting=counting)
-    assert isinstance(packet.data, str)
-    return encode_packet(packet.type, packet.data)
+    if packet[0] is PacketType.MESSAGE:
+        return encode_message(Message(packet[1]), counting=counting)
+    assert isinstance(packet[1], str)
+    return encode_packet(packet[0], packet[1])
 
 
 def decode(wire: str, *, counting: bool) -> Packet:
     """As a session does: the number of an ACK or a NEXT is a part of the packet."""
     packet = decode_packet(wire, counting=counting)
-    if packet.type is PacketType.ACK:
-        decode_position(packet.data)
-    if packet.type is PacketType.NEXT:
-        decode_position(packet.data, lowest=1)
+    if packet[0] is PacketType.ACK:
+        decode_position(packet[1])
+    if packet[0] is PacketType.NEXT:
+        decode_position(packet[1], lowest=1)
     return packet
 
 
@@ -68,7 +68,7 @@ def test_wrong_packet_raises_the_protocol_error(vector: dict[str, Any]) -> None:
 @given(st.text() | st.text('\x1e\r\n\0"\\\ufeff\u2028\U0001f600b4j') | st.binary())
 def test_any_message_arrives_as_it_was_sent_between_counting_peers(data: str | bytes) -> None:
     wire = encode_message(Message(data), counting=True)
-    assert decode_packet(wire, counting=True) == Packet(PacketType.MESSAGE, data)
+    assert decode_packet(wire, counting=True) == (PacketType.MESSAGE, data)
     assert not {"\x1e", "\r", "\n"} & set(wire)
     wire.encode()
 
@@ -76,7 +76,7 @@ def test_any_message_arrives_as_it_was_sent_between_counting_peers(data: str | b
 @given(st.text() | st.binary())
 def test_any_message_arrives_as_it_was_sent_at_a_plain_peer(data: str | bytes) -> None:
     wire = encode_message(Message(data), counting=False)
-    assert decode_packet(wire, counting=False) == Packet(PacketType.MESSAGE, data)
+    assert decode_packet(wire, counting=False) == (PacketType.MESSAGE, data)
     assert wire[0] in "4b"
 
 
@@ -90,8 +90,8 @@ def test_whatever_arrives_raises_the_protocol_error_and_nothing_else(wire: str, 
         packet = decode(wire, counting=counting)
     except RemoteProtocolError:
         return
-    assert packet.type in PacketType
-    assert counting or packet.type < PacketType.ATTACH
+    assert packet[0] in PacketType
+    assert counting or packet[0] < PacketType.ATTACH
 
 
 @pytest.mark.parametrize("wire", ["SECRET", "bSECRET!", 'jSECRET"', "8SECRET", "9SECRET", "\ufeffSECRET"])

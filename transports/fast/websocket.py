@@ -23,7 +23,7 @@ from ...engine.live import Attachment, LiveSession
 from ...engine.session import CloseReason, Life
 from ...engine.wire.message import Message as SessionMessage
 from ...engine.wire.message import encode_frame
-from ...engine.wire.packet import Packet, PacketType, new_tuple
+from ...engine.wire.packet import Packet, PacketType
 from ...engine.wire.payload import encode_frames
 from ..endpoint import Endpoint
 from ..websocket import end_code, packets_of, take_message
@@ -437,7 +437,7 @@ def _packets(session: LiveSession, messages: Sequence[str | bytes]) -> Iterator[
     for message in messages:
         if is_plain and message[:1] == "4" and len(message) <= most and message.isascii():
             # What most are.
-            yield new_tuple(Packet, (_MESSAGE, message[1:]))
+            yield _MESSAGE, message[1:]
         else:
             yield from packets_of(session, message)
 

@@ -30,9 +30,9 @@ class Over(Exception):
 def packets_of(messages: Sequence[str]) -> Iterator[Packet]:
     """What a session takes. Some clients bring nothing, now and then, to be heard of; that counts, too."""
     if not messages:
-        yield Packet(PacketType.NOOP, "")
+        yield (PacketType.NOOP, "")
     for message in messages:
-        yield Packet(PacketType.MESSAGE, message)
+        yield (PacketType.MESSAGE, message)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

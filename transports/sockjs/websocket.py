@@ -73,7 +73,7 @@ class _Speech(Speech):
     def packets(self, message: str | bytes) -> Iterator[Packet]:
         check_size(self._sockjs, message)
         if self._sockjs.raw:
-            return iter((Packet(PacketType.MESSAGE, message),))
+            return iter(((PacketType.MESSAGE, message),))
         if isinstance(message, bytes):
             raise RemoteProtocolError("SockJS carries text only")
         return packets_of(decode_messages(message) if message else [])
