@@ -23,7 +23,7 @@ from __future__ import annotations
 from enum import Enum
 
 from ..errors import LocalProtocolError, RemoteProtocolError, SessionClosed
-from ..wire.message import SEPARATOR, Message
+from ..wire.message import MESSAGE_OVERHEAD, SEPARATOR, Message
 from ..wire.packet import HIGHEST_NUMBER, Packet, PacketType, decode_ping, decode_position, encode_packet
 from ..wire.payload import PIECE_BYTES
 from .budget import Budget
@@ -156,7 +156,7 @@ class Session:
         """`send` a text without line breaks or U+001E to a counting peer, where there is room for it and no bound to be
         looked at again: whether it did. If not, nothing has changed."""
         outbox, budget = self.outbox, self.budget
-        size = len(text) if text.isascii() else len(text.encode())
+        size = (len(text) if text.isascii() else len(text.encode())) + MESSAGE_OVERHEAD
         if (
             not self.counting
             or self.life is not _OPEN

@@ -57,12 +57,11 @@ class Outbox:
         """`append` a message by its packet (`Message.counting_text`), which is quicker.
 
         Args:
-            size_bytes: `Message.size_bytes`.
+            size_bytes: What it counts as (`kept_bytes`).
         """
-        size = size_bytes + MESSAGE_OVERHEAD
         self._messages.append(packet)
-        self.size_bytes += size
-        self._budget.used_bytes += size
+        self.size_bytes += size_bytes
+        self._budget.used_bytes += size_bytes
         self.last += 1
 
     def after(self, position: int, limit_bytes: int | None = None) -> Sequence[str | Message]:

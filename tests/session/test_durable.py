@@ -52,6 +52,12 @@ def test_nothing_is_written_before_it_is_in_the_record() -> None:
     assert data_of(session.gather().sent) == ["two"]
 
 
+def test_text_is_kept_as_a_message_alone() -> None:
+    session, _ = recorded()
+    assert not session.keep("one")
+    assert session.outbox.kept == 0
+
+
 def test_acknowledgement_of_all_that_is_in_the_record_leaves_what_is_not() -> None:
     session, _ = recorded()
     session.send(Message("one"), now=NOW)

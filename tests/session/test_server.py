@@ -581,8 +581,11 @@ def test_text_is_kept_for_a_counting_peer_where_there_is_room() -> None:
     assert session.keep("zw\u00f6lf")
     expected = [Message("eins"), Message("zw\u00f6lf")]
     assert budget.used_bytes == session.outbox.size_bytes == kept_bytes(expected)
-    assert data_of(session.packets_to_send(session.opening, now=NOW)) == ["eins", "zw\u00f6lf"]
-    assert session.outbox.kept == 2, "until it is acknowledged"
+    assert data_of(session.packets_to_send(session.opening, now=NOW)) == ["4eins", "4zw\u00f6lf"]
+    for position in (1, 2):
+        assert session.outbox.kept == 3 - position, "until it is acknowledged"
+        session.receive(session.opening, (PacketType.ACK, str(position)), now=NOW)
+        assert budget.used_bytes == session.outbox.size_bytes == kept_bytes(expected[position:])
 
 
 def test_text_is_kept_by_no_shorter_way_than_there_is() -> None:

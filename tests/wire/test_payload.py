@@ -97,7 +97,7 @@ def test_websocket_messages_to_a_counting_peer_are_not_longer_than_a_piece() -> 
 
 def test_packets_before_a_wrong_one_count() -> None:
     packets = decode_payload("4a\x1e4b\x1ex\x1e4c", counting=True)
-    assert [next(packets).data, next(packets).data] == ["a", "b"]
+    assert [next(packets)[1], next(packets)[1]] == ["a", "b"]
     with pytest.raises(RemoteProtocolError):
         next(packets)
     assert list(packets) == []

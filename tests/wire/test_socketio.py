@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from holdfast.engine.errors import LimitExceeded, LocalProtocolError, RemoteProtocolError
 from holdfast.engine.wire.codec import JsonCodec
+from holdfast.engine.wire.packet import HIGHEST_NUMBER
 from holdfast.engine.wire.socketio import (
     MAX_ATTACHMENTS,
     BinaryHeader,
@@ -20,6 +22,7 @@ from holdfast.engine.wire.socketio import (
     SocketPacketType,
     check_event_name,
     decode_socket_packet,
+    encode_ack,
     encode_socket_packet,
 )
 
@@ -246,6 +249,32 @@ def test_arbitrary_text_raises_the_protocol_error_and_nothing_else(text: str) ->
     if isinstance(packet, BinaryHeader):
         packet = packet.complete([b""] * packet.attachments)
     assert decode(*encode_socket_packet(packet)) == packet or "e" in text or "E" in text
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters()),
+    lambda values: st.lists(values, max_size=3) | st.dictionaries(st.text(), values, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(
+    st.lists(_JSON, max_size=3), st.sampled_from(["/", "/a", "/\u00e4?b=1"]), st.integers(0, HIGHEST_NUMBER)
+)
+def test_most_answers_are_written_by_the_shorter_way(args: list[object], namespace: str, id: int) -> None:
+    expected = encode_socket_packet(SocketPacket(SocketPacketType.ACK, namespace, args, id))
+    text = encode_ack(namespace, tuple(args), id)
+    assert text is None or (text, []) == expected
+
+
+@pytest.mark.parametrize("args", [(), ("a",), ("\ud800\u00e4", 1.5), ([{"a": None}],), (["<>"], True)])
+def test_answers_that_are_written_by_the_shorter_way(args: tuple[object, ...]) -> None:
+    assert encode_ack("/", args, 7) is not None
+
+
+@pytest.mark.parametrize("value", [b"a", bytearray(b"a"), datetime(2026, 1, 1, tzinfo=UTC), inf, object()])
+def test_the_shorter_way_leaves_an_answer_that_is_more_than_json(value: object) -> None:
+    assert encode_ack("/", ([value],), 7) is None
 
 
 @pytest.mark.parametrize("text", ['2["a"]', '27["a",{"b":[1]}]', f'29007199254740991["a","{"x" * 500}"]'])
