@@ -20,7 +20,7 @@ from ..settings import Settings
 from ..subprotocols.socketio import ConnectRequested, EventReceived
 from ..wire.codec import Codec
 from ..wire.message import Message
-from ..wire.socketio import SocketPacket
+from ..wire.socketio import EventFields, SocketPacket
 from .delivery import Delivery, running_with
 from .handlers import Handler
 from .left import Left
@@ -93,12 +93,12 @@ class DurableRunner(Runner):
 
     __slots__ = ()
 
-    def run_at_once(self, event: EventReceived) -> bool:
+    def run_at_once(self, event: EventFields) -> bool:
         # Each has its delivery round it.
         return False
 
     def push_event(self, event: EventReceived, size_bytes: int, memory_bytes: int) -> None:
-        # It has its own type only here: `EventReceived` is made for each event of every session.
+        # It has its own type only here: an `EventReceived` is made for the events of every session.
         numbered = _Event(*event)
         numbered.delivery = _session_of(self._member).claim()
         super().push_event(numbered, size_bytes, memory_bytes)

@@ -30,6 +30,7 @@ from ..host import Event, Task, make_event, running_task
 from ..session.reason import CloseReason
 from ..subprotocols.socketio import EventReceived
 from ..wire.packet import new_tuple
+from ..wire.socketio import EventFields
 from .acks import Ack, Answer, error_answer
 from .handlers import Handler, HandlerCancelled, WrongArguments, guard
 from .listeners import ANY_EVENT
@@ -124,13 +125,14 @@ class Runner:
         """Whether a handler runs, or is about to."""
         return self._running
 
-    def run_at_once(self, event: EventReceived) -> bool:
+    def run_at_once(self, event: EventFields) -> bool:
         """Run its handler, where `LiveSession.begins_at_once` and nothing else has to be done for it: whether that is
         so. What is only looked up in its turn is in its turn now (rule 3)."""
         if self._running or self._before is not None:
             return False
         member = self._member
-        handler = member.listeners.simple(event.name, len(event.args) + 1)
+        _, name, args, _ = event
+        handler = member.listeners.simple(name, len(args) + 1)
         if handler is None:
             return False
         live = member.session.live
@@ -224,12 +226,13 @@ class Runner:
         self._end_turn()
         return None
 
-    def _try(self, handler: Handler, event: EventReceived, task: Task) -> Coroutine[Any, Any, None] | None:
+    def _try(self, handler: Handler, event: EventFields, task: Task) -> Coroutine[Any, Any, None] | None:
         """`_handle` by a handler that nothing stands round, as far as nothing waits; what is left then."""
         member = self._member
+        _, _, args, ack_id = event
         try:
             # Any: it is `async def`.
-            running: Any = handler.function(member.socket, *event.args)
+            running: Any = handler.function(member.socket, *args)
             if running.__class__ is not CoroutineType:
                 return self._go_on(handler, event, running)
         except BaseException as error:
@@ -244,12 +247,12 @@ class Runner:
             return self._go_on(handler, event, Begun(running, waits_for))
         if task.cancelling():
             return self._go_on(handler, event, ended(result))
-        if event.ack_id is None:
+        if ack_id is None:
             return None
         try:
             answer = (result,) if result.__class__ in _PLAIN else _answer(result)
             more = member.session.live.joins or bool(self._queue)
-            messages = member.answer_at_once(event.ack_id, answer, None if more else task)
+            messages = member.answer_at_once(ack_id, answer, None if more else task)
             if not messages or member.send_ack_now(messages, more=more):
                 return None
         except LocalProtocolError:
@@ -260,9 +263,9 @@ class Runner:
         return self._go_on(handler, event, ended(result))
 
     def _go_on(
-        self, handler: Handler, event: EventReceived, running: Awaitable[object]
+        self, handler: Handler, event: EventFields, running: Awaitable[object]
     ) -> Coroutine[Any, Any, None]:
-        course = _Course(handler, event, None)
+        course = _Course(handler, EventReceived(*event), None)
         course.has_run = True
         return self._conclude(course, guard(running))
 

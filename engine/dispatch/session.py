@@ -11,7 +11,13 @@ from ..host import Timer, guarded
 from ..live import LiveSession
 from ..session.reason import CloseReason
 from ..settings import Settings
-from ..subprotocols.socketio import AckReceived, ConnectRequested, EventReceived, SocketIOState
+from ..subprotocols.socketio import (
+    AckReceived,
+    ConnectRequested,
+    DisconnectReceived,
+    EventReceived,
+    SocketIOState,
+)
 from ..wire.codec import Codec
 from ..wire.message import Message
 from ..wire.socketio import SocketPacket, SocketPacketType
@@ -132,28 +138,35 @@ class EventSession:
         """
         if self._closed:
             return
-        received = self.protocol.receive(data)
-        if received is None:
-            self._incoming_bytes += len(data)
-            if self.protocol.is_incomplete:
-                self._part_came()
-            return
+        event = self.protocol.receive_event(data)
+        if event is None:
+            received = self.protocol.receive(data)
+            if received is None:
+                self._incoming_bytes += len(data)
+                if self.protocol.is_incomplete:
+                    self._part_came()
+                return
+            if not isinstance(received, EventReceived):
+                self._incoming_bytes = 0
+                self.live.apart()
+                self._answer(received)
+                return
+            event = received
         size = len(data)
         if self._incoming_bytes:
             size += self._incoming_bytes
             self._incoming_bytes = 0
-        if isinstance(received, EventReceived):
-            runner = self._members[received.namespace].runner
-            if not (
-                self.live.begins_at_once
-                and self._waiting < self._many
-                and self._waiting_bytes + size <= self._many_bytes
-                and runner.run_at_once(received)
-            ):
-                # It has to wait, or would be one too many.
-                self._queue(runner, received, size)
-            return
-        self.live.apart()
+        runner = self._members[event[0]].runner
+        if not (
+            self.live.begins_at_once
+            and self._waiting < self._many
+            and self._waiting_bytes + size <= self._many_bytes
+            and runner.run_at_once(event)
+        ):
+            # It has to wait, or would be one too many.
+            self._queue(runner, EventReceived(*event), size)
+
+    def _answer(self, received: AckReceived | ConnectRequested | DisconnectReceived) -> None:
         if isinstance(received, AckReceived):
             if not self._members[received.namespace].resolve(received.id, received.args):
                 self.live.brought_nothing()

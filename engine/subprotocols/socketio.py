@@ -32,7 +32,7 @@ from typing import NamedTuple, cast
 
 from ..errors import LimitExceeded, RemoteProtocolError
 from ..wire.codec import Codec, JsonCodec
-from ..wire.socketio import BinaryHeader, EventReceived, SocketPacket, SocketPacketType
+from ..wire.socketio import BinaryHeader, EventFields, EventReceived, SocketPacket, SocketPacketType
 
 __all__ = [
     "AckReceived",
@@ -168,17 +168,29 @@ class SocketIOState:
             if codec is None:
                 raise RemoteProtocolError("no codec of this server recognises the first message")
             self.codec = codec
-        if isinstance(data, str) and isinstance(codec, JsonCodec) and self._states.get("/") is _CONNECTED:
-            # What most are, without a look at the table.
-            event = codec.decode_event(data)
-            if event is not None:
-                return event
         packet = codec.decode(data)
         state = self._next_state(packet.namespace, packet.type)
         if isinstance(packet, BinaryHeader):
             self._header = packet
             return None
         return self._value(packet, state)
+
+    def receive_event(self, data: str | bytes) -> EventFields | None:
+        """`receive` of what most messages are, an event of the namespace ``/`` without bytes. None where it may be
+        something else; then nothing has changed.
+
+        Raises:
+            RemoteProtocolError: as `receive`.
+        """
+        codec = self.codec
+        if (
+            isinstance(data, str)
+            and isinstance(codec, JsonCodec)
+            and self._header is None
+            and self._states.get("/") is _CONNECTED
+        ):
+            return codec.decode_event(data)
+        return None
 
     def _take_attachment(self, header: BinaryHeader, data: str | bytes) -> Received | None:
         if isinstance(data, str):

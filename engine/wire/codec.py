@@ -19,13 +19,13 @@ import msgpack
 from ..errors import LocalProtocolError, RemoteProtocolError
 from .jsonvalues import decode_json
 from .message import Message
-from .packet import HIGHEST_NUMBER, new_tuple
+from .packet import HIGHEST_NUMBER
 from .socketio import (
     MAX_ATTACHMENTS,
     NO_JSON,
     RESERVED_EVENTS,
     BinaryHeader,
-    EventReceived,
+    EventFields,
     SocketPacket,
     SocketPacketType,
     check_data,
@@ -119,7 +119,7 @@ class JsonCodec:
             )
         raise RemoteProtocolError("bytes came where no attachment was announced")
 
-    def decode_event(self, text: str) -> EventReceived | None:
+    def decode_event(self, text: str) -> EventFields | None:
         """`decode` of what most texts are, an event of the namespace ``/`` without bytes; None where it may be
         something else.
 
@@ -145,7 +145,7 @@ class JsonCodec:
         if not data or (name := data[0]).__class__ is not str or name in RESERVED_EVENTS:
             return None
         del data[0]
-        return new_tuple(EventReceived, ("/", name, data, id))
+        return "/", name, data, id
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -26,6 +26,7 @@ __all__ = [
     "NO_JSON",
     "RESERVED_EVENTS",
     "BinaryHeader",
+    "EventFields",
     "EventReceived",
     "SocketPacket",
     "SocketPacketType",
@@ -79,6 +80,10 @@ class EventReceived(NamedTuple):
     name: str
     args: list[object]
     ack_id: int | None
+
+
+EventFields = tuple[str, str, list[object], int | None]
+"""What an `EventReceived` is made of, itself among them. A tuple takes a third of the time to make."""
 
 
 class BinaryHeader(NamedTuple):

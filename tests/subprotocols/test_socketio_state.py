@@ -10,6 +10,7 @@ from holdfast.engine.subprotocols.socketio import (
     ConnectRequested,
     DisconnectReceived,
     EventReceived,
+    Received,
     SocketIOState,
 )
 from holdfast.engine.wire.codec import JsonCodec, MsgpackCodec
@@ -19,9 +20,24 @@ ONE = '51-["a",{"_placeholder":true,"num":0}]'
 TWO = '52-7["a",{"_placeholder":true,"num":1},{"_placeholder":true,"num":0}]'
 
 
+class BothWays(SocketIOState):
+    """It says the same by the shorter way, where that says anything."""
+
+    def receive(self, data: str | bytes) -> Received | None:
+        try:
+            event = self.receive_event(data)
+        except RemoteProtocolError:
+            with pytest.raises(RemoteProtocolError):
+                super().receive(data)
+            raise
+        received = super().receive(data)
+        assert event is None or event == received
+        return received
+
+
 def state(*namespaces: str, max_bytes: int = 100, max_namespaces: int = 3) -> SocketIOState:
     """A peer that is connected to these."""
-    made = SocketIOState(None, codecs=CODECS, max_bytes=max_bytes, max_namespaces=max_namespaces)
+    made = BothWays(None, codecs=CODECS, max_bytes=max_bytes, max_namespaces=max_namespaces)
     for namespace in namespaces:
         made.receive(f"0{namespace},")
         made.accept(namespace)
@@ -37,6 +53,22 @@ def test_connect_is_asked_for_and_answered() -> None:
     assert peer.receive("35[1,2]") == AckReceived("/", 5, [1, 2])
     assert peer.receive("1") == DisconnectReceived("/")
     assert peer.receive("0") == ConnectRequested("/", {})
+
+
+def test_most_events_are_taken_by_the_shorter_way() -> None:
+    peer = state("/", "/other")
+    assert peer.receive_event('27["a",1]') == ("/", "a", [1], 7)
+    for other in ('2/other,["a"]', "37[]", ONE, b"\x81", "1"):
+        assert peer.receive_event(other) is None
+    peer.receive(ONE)
+    assert peer.receive_event('2["a"]') is None, "where an attachment is to come"
+    peer.receive(b"")
+    peer.leave("/")
+    assert peer.receive_event('2["a"]') is None, "and is dropped"
+    assert peer.receive('2["a"]') is None
+    fresh = state()
+    fresh.receive("0")
+    assert fresh.receive_event('2["a"]') is None, "and is too early"
 
 
 def test_peer_that_comes_from_another_node_is_where_it_was() -> None:
