@@ -24,7 +24,18 @@ from weakref import getweakrefcount
 
 from anyio import CancelScope
 
-__all__ = ["Begun", "Entered", "Hands", "Turn", "begun", "ended", "failed", "running_task", "whole"]
+__all__ = [
+    "Begun",
+    "Entered",
+    "Hands",
+    "Turn",
+    "begun",
+    "begun_action",
+    "ended",
+    "failed",
+    "running_task",
+    "whole",
+]
 
 T = TypeVar("T")
 
@@ -91,6 +102,9 @@ class Entered:
 
 # In the place of what it waits for: it has not begun.
 _FRESH = object()
+DONE: Any = object()
+"""In the place of what a coroutine waits for: it has ended. So ends ``next`` of one whose result nobody wants, while
+``send`` makes an exception of that, which takes longer than most of what is run here."""
 
 
 class _Rest:
@@ -193,6 +207,15 @@ def begun(awaitable: Awaitable[T]) -> tuple[Begun | None, T | None]:
         return None, end.value
 
 
+def begun_action(awaitable: Awaitable[None]) -> Begun | None:
+    """`begun` of what has no result: what is left of it."""
+    coroutine: Any = awaitable
+    if coroutine.__class__ is not CoroutineType:
+        coroutine = _awaited(awaitable)
+    waits_for = next(coroutine.__await__(), DONE)
+    return None if waits_for is DONE else Begun(coroutine, waits_for)
+
+
 async def _awaited(awaitable: Awaitable[T]) -> T:
     return await awaitable
 
@@ -253,9 +276,9 @@ class Hands:
         self._depth += 1
         rest = failure = None
         try:
-            rest = _Rest(coroutine, finish, context.run(coroutine.send, None), context)
-        except StopIteration:
-            pass
+            waits_for = context.run(next, coroutine.__await__(), DONE)
+            if waits_for is not DONE:
+                rest = _Rest(coroutine, finish, waits_for, context)
         except KeyboardInterrupt:
             raise
         except BaseException as error:
@@ -331,9 +354,11 @@ class Hands:
         elif coroutine is not None:
             assert finish is not None
             try:
-                rest = _Rest(coroutine, finish, context.run(coroutine.send, None), context)
-            except StopIteration:
-                coroutine = None
+                waits_for = context.run(next, coroutine.__await__(), DONE)
+                if waits_for is DONE:
+                    coroutine = None
+                else:
+                    rest = _Rest(coroutine, finish, waits_for, context)
             except BaseException as error:
                 coroutine, failure = None, error
         loop = self.loop
@@ -369,9 +394,9 @@ class Hands:
         if not isinstance(task, _Hand) or task.last is not _FRESH:
             return self.run(coroutine, finish)
         try:
-            waits_for = coroutine.send(None)
-        except StopIteration:
-            return True
+            waits_for = next(coroutine.__await__(), DONE)
+            if waits_for is DONE:
+                return True
         except KeyboardInterrupt:
             raise
         except BaseException as error:

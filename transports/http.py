@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Send
 
 from ..engine.errors import ErrorCode, RemoteProtocolError, RequestRefused
-from ..engine.hands import begun
+from ..engine.hands import begun_action
 from ..engine.host import Host, Timer
 from ..engine.live.stopper import Stopper
 from ..engine.settings import Settings
@@ -82,7 +82,7 @@ class Patience:
         rest: Awaitable[None] | None = None
         if self._host.hands is not None:
             # Most of what is done so does not wait.
-            rest, _ = begun(function())
+            rest = begun_action(function())
             if rest is None:
                 return True
         is_whole = False
@@ -274,7 +274,7 @@ async def _move_on_after(seconds: float, function: Callable[[], Awaitable[None]]
         with anyio.move_on_after(seconds):
             await function()
         return
-    rest, _ = begun(function())
+    rest = begun_action(function())
     if rest is None:
         # All of it was there.
         return

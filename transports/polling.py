@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Send
 
 from ..engine.errors import ErrorCode, RemoteProtocolError, RequestRefused, StaleAttach
-from ..engine.hands import Begun, begun
+from ..engine.hands import Begun, begun, begun_action
 from ..engine.live import OVERTAKING, Attachment, LiveSession
 from ..engine.server import SessionTable
 from ..engine.session import Carrier, CloseReason, Verdict, admit_plain
@@ -222,7 +222,7 @@ async def send_answer(
         rest: Awaitable[None] | None = None
         if len(body) <= PIECE and session.host.hands is not None:
             # Most of what is sent does not wait.
-            rest, _ = begun(send_response(send, body, headers=headers, content_type=content_type))
+            rest = begun_action(send_response(send, body, headers=headers, content_type=content_type))
             sent = rest is None
         if not sent:
             # No heartbeat watches a poll. What a client takes of it is its sign of life.

@@ -25,7 +25,7 @@ from ..errors import (
     LocalProtocolError,
     SessionClosed,
 )
-from ..hands import Begun, ended, failed
+from ..hands import DONE, Begun, ended, failed
 from ..host import Event, Task, make_event, running_task
 from ..session.reason import CloseReason
 from ..subprotocols.socketio import EventReceived
@@ -237,13 +237,15 @@ class Runner:
                 return self._go_on(handler, event, running)
         except BaseException as error:
             return self._go_on(handler, event, failed(error))
+        result = None
         try:
-            waits_for = running.send(None)
+            # Nobody wants the result of the one.
+            waits_for = next(running.__await__(), DONE) if ack_id is None else running.send(None)
         except StopIteration as end:
-            result = end.value
+            result, waits_for = end.value, DONE
         except BaseException as error:
             return self._go_on(handler, event, failed(error))
-        else:
+        if waits_for is not DONE:
             return self._go_on(handler, event, Begun(running, waits_for))
         if task.cancelling():
             return self._go_on(handler, event, ended(result))
