@@ -61,19 +61,33 @@ def run_once(workload: Workload, server: Running, *, share: float = 1.0, scale: 
         raise SystemExit(f"{server.name} failed in {workload.name}: {error!r}\n{server.log()}") from error
 
 
+def check_cores(server: Running, core: int | None) -> None:
+    """Exit if the server and the clients share a core: each would pay for what the other does to the caches."""
+    ours = os.sched_getaffinity(0)
+    if core is not None and (server.cores() != {core} or core in ours):
+        raise SystemExit(
+            f"{server.name} stands on {sorted(server.cores())} and the clients on {sorted(ours)}: "
+            f"the servers belong on {core}, alone"
+        )
+
+
 def measure(
-    workload: Workload, subjects: list[Subject], *, rounds: int, share: float = 1.0
+    workload: Workload, subjects: list[Subject], *, rounds: int, share: float = 1.0, core: int | None = None
 ) -> dict[str, list[Measured]]:
-    """So many runs with each server that can do this, by the servers' names."""
-    pair = cores()
+    """So many runs with each server that can do this, by the servers' names.
+
+    Args:
+        core: The servers'; the clients stand on another.
+    """
     found: dict[str, list[Measured]] = {}
     with ExitStack() as stack:
         servers = [
-            stack.enter_context(running(subject, core=pair and pair[0]))
+            stack.enter_context(running(subject, core=core))
             for subject in subjects
             if subject.protocol in workload.protocols
         ]
         for server in servers:
+            check_cores(server, core)
             run_once(workload, server, share=max(share, 0.5))
         for _ in range(rounds):
             for server in servers:
@@ -121,7 +135,7 @@ def main() -> None:
     rounds, share = (3, 0.25) if options.quick else (options.rounds, 1.0)
     for workload in workloads:
         print(f"{workload.name}…", file=sys.stderr, flush=True)
-        found[workload.name] = measure(workload, subjects, rounds=rounds, share=share)
+        found[workload.name] = measure(workload, subjects, rounds=rounds, share=share, core=pair and pair[0])
     titles = {name: workload.title for name, workload in WORKLOADS.items()}
     print(table(found, titles))
     for own in [name for name in ("holdfast", "holdfast-fast") if SERVERS[name] in subjects]:
@@ -129,7 +143,8 @@ def main() -> None:
     print(f"\n{bar_table(found)}")
     print(f"\n{client_share(found)}; {machine()}")
     if options.json:
-        options.json.write_text(to_json(found, {"rounds": rounds}))
+        stand = {"servers": pair and pair[0], "clients": pair and pair[1]}
+        options.json.write_text(to_json(found, {"rounds": rounds, "cores": stand}))
     if options.chart:
         options.chart.write_text(chart(found, titles))
 

@@ -99,7 +99,10 @@ def available(subject: Subject) -> bool:
 
 
 def cores() -> tuple[int, int] | None:
-    """One core for the server that is measured and one for the clients, where there are two."""
+    """One core for the server that is measured and one for the clients, where there are two.
+
+    To be asked before either has gone to its own.
+    """
     found = sorted(os.sched_getaffinity(0))
     return (found[0], found[1]) if len(found) > 1 else None
 
@@ -129,6 +132,10 @@ class Running:
         """User and system time of all its threads, of its workers too, to the nanosecond."""
         # How Linux names the CPU clock of another process: clock_getcpuclockid(3).
         return sum(time.clock_gettime(~pid << 3 | 2) for pid in self.pids)
+
+    def cores(self) -> set[int]:
+        """Where all its processes may run."""
+        return set[int]().union(*(os.sched_getaffinity(pid) for pid in self.pids))
 
     def memory(self) -> int:
         """Bytes that it occupies (RSS), its workers too."""

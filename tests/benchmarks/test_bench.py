@@ -6,6 +6,7 @@ At full size: `make bench` and `make bench-growth`.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from real_server import APPS
 
 sys.path.append(str(BENCHMARKS))
 
-from bench import run_once
+from bench import check_cores, run_once
 from bench_servers import SERVERS, Running, available, running
 from bench_workloads import WORKLOADS
 
@@ -66,6 +67,13 @@ def test_wrong_answer_ends_the_run(wrong_server: Running, name: str) -> None:
         run_once(WORKLOADS[name], wrong_server, **{**TINY, "share": 0.02})
 
 
+def test_server_that_shares_a_core_with_the_clients_is_not_measured(server: Running) -> None:
+    core = min(os.sched_getaffinity(0))
+    with pytest.raises(SystemExit, match=f"{server.name} stands on .* the servers belong on {core}, alone"):
+        check_cores(server, core)
+    check_cores(server, None)
+
+
 def test_command_writes_figures_and_a_chart(tmp_path: Path) -> None:
     figures, chart = tmp_path / "figures.json", tmp_path / "chart.svg"
     command = [sys.executable, str(BENCHMARKS / "bench.py"), "--quick", "--workloads=one-way"]
@@ -74,6 +82,9 @@ def test_command_writes_figures_and_a_chart(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     found = json.loads(figures.read_text())["microseconds"]
     assert all(found["one-way"][server]["median"] > 0 for server in ("holdfast", "bare-asgi"))
+    cores = sorted(os.sched_getaffinity(0))
+    stand = json.loads(figures.read_text())["cores"]
+    assert [stand["servers"], stand["clients"]] == (cores[:2] if len(cores) > 1 else [None, None])
     assert WORKLOADS["one-way"].title in done.stdout
     bars = [part for part in ElementTree.parse(chart).getroot() if part.tag.endswith("rect")]
     assert len(bars) == 2
