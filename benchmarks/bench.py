@@ -6,9 +6,9 @@
 
 The figure is the CPU time (user and system, from the operating system, of all threads and workers) that the server
 spends per operation. Wall-clock time is not looked at: on shared machines it says little. The server stands on one
-core, the clients on another. Runs go round the servers in turn, so that a slow moment of the machine meets all alike;
-each server is warmed up by a run that does not count. Medians are shown, with the lowest and the highest. Clients check
-every answer; a wrong one ends everything with an error.
+core, the clients on another. Runs go round the workloads and the servers in turn, so that a slow moment of the machine
+meets all alike; the first round does not count. Medians are shown, with the lowest and the highest; a ratio is the
+median of the rounds' ratios. Clients check every answer; a wrong one ends everything with an error.
 """
 
 from __future__ import annotations
@@ -72,26 +72,34 @@ def check_cores(server: Running, core: int | None) -> None:
 
 
 def measure(
-    workload: Workload, subjects: list[Subject], *, rounds: int, share: float = 1.0, core: int | None = None
-) -> dict[str, list[Measured]]:
-    """So many runs with each server that can do this, by the servers' names.
+    workloads: list[Workload],
+    subjects: list[Subject],
+    *,
+    rounds: int,
+    share: float = 1.0,
+    core: int | None = None,
+) -> dict[str, dict[str, list[Measured]]]:
+    """So many runs of each workload with each server that can do it, by the names of both.
+
+    A round is all workloads with all servers: a machine that is slow for a minute is so for all that is compared.
 
     Args:
         core: The servers'; the clients stand on another.
     """
-    found: dict[str, list[Measured]] = {}
+    found: dict[str, dict[str, list[Measured]]] = {workload.name: {} for workload in workloads}
     with ExitStack() as stack:
-        servers = [
-            stack.enter_context(running(subject, core=core))
-            for subject in subjects
-            if subject.protocol in workload.protocols
-        ]
+        servers = [stack.enter_context(running(subject, core=core)) for subject in subjects]
         for server in servers:
             check_cores(server, core)
-            run_once(workload, server, share=max(share, 0.5))
-        for _ in range(rounds):
-            for server in servers:
-                found.setdefault(server.name, []).append(run_once(workload, server, share=share))
+        for number in range(rounds + 1):
+            print(f"round {number} of {rounds}…" if number else "warming up…", file=sys.stderr, flush=True)
+            for workload in workloads:
+                for server in servers:
+                    if server.subject.protocol not in workload.protocols:
+                        continue
+                    run = run_once(workload, server, share=share if number else max(share, 0.5))
+                    if number:
+                        found[workload.name].setdefault(server.name, []).append(run)
     return found
 
 
@@ -131,11 +139,8 @@ def main() -> None:
     raise_file_limit()
     if pair := cores():
         os.sched_setaffinity(0, {pair[1]})
-    found: dict[str, dict[str, list[Measured]]] = {}
     rounds, share = (3, 0.25) if options.quick else (options.rounds, 1.0)
-    for workload in workloads:
-        print(f"{workload.name}…", file=sys.stderr, flush=True)
-        found[workload.name] = measure(workload, subjects, rounds=rounds, share=share, core=pair and pair[0])
+    found = measure(workloads, subjects, rounds=rounds, share=share, core=pair and pair[0])
     titles = {name: workload.title for name, workload in WORKLOADS.items()}
     print(table(found, titles))
     for own in [name for name in ("holdfast", "holdfast-fast") if SERVERS[name] in subjects]:

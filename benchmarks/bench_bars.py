@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bench_report import Figures, markdown, median
+from bench_report import Figures, markdown, ratio
 
 __all__ = ["bar_table"]
 
@@ -36,17 +36,17 @@ def _rows(figures: Figures) -> Iterator[tuple[str, str, str, float, float]]:
             found = figures.get(workload, {})
             for other, bar in others.items():
                 if server in found and other in found:
-                    yield server, workload, other, median(found[server]) / median(found[other]), bar
+                    yield server, workload, other, ratio(found[server], found[other]), bar
         plain, counting = figures.get("load", {}), figures.get("load-counting", {})
         if server in plain and server in counting:
-            ratio = median(counting[server]) / median(plain[server])
-            yield server, "load-counting", "its own load", ratio, COUNTING
+            part = ratio(counting[server], plain[server])
+            yield server, "load-counting", "its own load", part, COUNTING
 
 
 def bar_table(figures: Figures) -> str:
     """Each bar of which both sides were measured."""
     rows = [
-        [server, workload, other, f"{ratio:.2f}", f"{bar:.2f}", "yes" if ratio <= bar else "no"]
-        for server, workload, other, ratio, bar in _rows(figures)
+        [server, workload, other, f"{part:.2f}", f"{bar:.2f}", "yes" if part <= bar else "no"]
+        for server, workload, other, part, bar in _rows(figures)
     ]
     return markdown([["server", "workload", "÷", "is", "at most", "holds"], *rows]) if rows else ""

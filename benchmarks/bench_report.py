@@ -17,6 +17,7 @@ __all__ = [
     "machine",
     "markdown",
     "median",
+    "ratio",
     "ratio_table",
     "rounded",
     "table",
@@ -46,6 +47,12 @@ Figures = Mapping[str, Mapping[str, Sequence[Measured]]]
 def median(runs: Sequence[Measured]) -> float:
     """Microseconds per operation."""
     return statistics.median(run.microseconds for run in runs)
+
+
+def ratio(one: Sequence[Measured], other: Sequence[Measured]) -> float:
+    """What the one costs as a part of what the other does: the median of the rounds, for in each of them the machine
+    was as quick for both."""
+    return statistics.median(a.microseconds / b.microseconds for a, b in zip(one, other, strict=True))
 
 
 def rounded(number: float) -> str:
@@ -87,9 +94,9 @@ def ratio_table(figures: Figures, server: str) -> str:
     rows = [[f"{server} ÷", *columns]]
     for name, servers in figures.items():
         if server in servers:
-            own = median(servers[server])
+            own = servers[server]
             rows.append(
-                [name, *(f"{own / median(servers[it]):.2f}" if it in servers else "–" for it in columns)]
+                [name, *(f"{ratio(own, servers[it]):.2f}" if it in servers else "–" for it in columns)]
             )
     return markdown(rows)
 
