@@ -6,9 +6,9 @@
 
 The figure is the CPU time (user and system, from the operating system, of all threads and workers) that the server
 spends per operation. Wall-clock time is not looked at: on shared machines it says little. The server stands on one
-core, the clients on another. Runs go round the workloads and the servers in turn, so that a slow moment of the machine
-meets all alike; the first round does not count. Medians are shown, with the lowest and the highest; a ratio is the
-median of the rounds' ratios. Clients check every answer; a wrong one ends everything with an error.
+core, the clients on another. Runs go round the servers in turn, so that a slow moment of the machine meets all alike;
+the first round does not count. Medians are shown, with the lowest and the highest; a ratio is the median of the rounds'
+ratios. Clients check every answer; a wrong one ends everything with an error.
 """
 
 from __future__ import annotations
@@ -71,6 +71,13 @@ def check_cores(server: Running, core: int | None) -> None:
         )
 
 
+def groups(workloads: list[Workload]) -> list[list[Workload]]:
+    """Each by itself, but those that are compared with one another."""
+    pair = [workload for workload in workloads if workload.name in ("load", "load-counting")]
+    alone = [[workload] for workload in workloads if workload not in pair]
+    return [*alone, pair] if pair else alone
+
+
 def measure(
     workloads: list[Workload],
     subjects: list[Subject],
@@ -81,18 +88,23 @@ def measure(
 ) -> dict[str, dict[str, list[Measured]]]:
     """So many runs of each workload with each server that can do it, by the names of both.
 
-    A round is all workloads with all servers: a machine that is slow for a minute is so for all that is compared.
+    A round is all of them once: where the machine is slow for a minute, it is so for all that is compared. The servers
+    are new, and have done nothing else.
 
     Args:
         core: The servers'; the clients stand on another.
     """
     found: dict[str, dict[str, list[Measured]]] = {workload.name: {} for workload in workloads}
     with ExitStack() as stack:
-        servers = [stack.enter_context(running(subject, core=core)) for subject in subjects]
+        spoken = {protocol for workload in workloads for protocol in workload.protocols}
+        servers = [
+            stack.enter_context(running(subject, core=core))
+            for subject in subjects
+            if subject.protocol in spoken
+        ]
         for server in servers:
             check_cores(server, core)
         for number in range(rounds + 1):
-            print(f"round {number} of {rounds}…" if number else "warming up…", file=sys.stderr, flush=True)
             for workload in workloads:
                 for server in servers:
                     if server.subject.protocol not in workload.protocols:
@@ -140,7 +152,10 @@ def main() -> None:
     if pair := cores():
         os.sched_setaffinity(0, {pair[1]})
     rounds, share = (3, 0.25) if options.quick else (options.rounds, 1.0)
-    found = measure(workloads, subjects, rounds=rounds, share=share, core=pair and pair[0])
+    found: dict[str, dict[str, list[Measured]]] = {}
+    for together in groups(workloads):
+        print(f"{', '.join(workload.name for workload in together)}…", file=sys.stderr, flush=True)
+        found |= measure(together, subjects, rounds=rounds, share=share, core=pair and pair[0])
     titles = {name: workload.title for name, workload in WORKLOADS.items()}
     print(table(found, titles))
     for own in [name for name in ("holdfast", "holdfast-fast") if SERVERS[name] in subjects]:
