@@ -134,8 +134,9 @@ class Running:
         return sum(time.clock_gettime(~pid << 3 | 2) for pid in self.pids)
 
     def cores(self) -> set[int]:
-        """Where all its processes may run."""
-        return set[int]().union(*(os.sched_getaffinity(pid) for pid in self.pids))
+        """Where all threads of all its processes may run."""
+        threads = [int(task.name) for pid in self.pids for task in Path(f"/proc/{pid}/task").iterdir()]
+        return set[int]().union(*map(os.sched_getaffinity, threads))
 
     def memory(self) -> int:
         """Bytes that it occupies (RSS), its workers too."""
@@ -151,12 +152,16 @@ def running(subject: Subject, *, core: int | None = None) -> Iterator[Running]:
     command = [part.format(port=port) for part in subject.command]
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log"
-        with log.open("wb") as output:
-            process = subprocess.Popen(command, stdout=output, stderr=output, env=environment, cwd=HERE)
+        ours = os.sched_getaffinity(0)
+        if core is not None:
+            # It inherits this, and its threads and workers do.
+            os.sched_setaffinity(0, {core})
         try:
-            if core is not None:
-                # Before it has threads or workers, which inherit it.
-                os.sched_setaffinity(process.pid, {core})
+            with log.open("wb") as output:
+                process = subprocess.Popen(command, stdout=output, stderr=output, env=environment, cwd=HERE)
+        finally:
+            os.sched_setaffinity(0, ours)
+        try:
             until(lambda: is_listening(port) or process.poll() is not None, f"the start of {subject.name}")
             if process.poll() is not None:
                 raise SystemExit(f"{subject.name} did not start:\n{log.read_text()}")

@@ -77,14 +77,14 @@ class _Hand(asyncio.Task[None]):
 
 
 class Entered:
-    """A task as which somebody runs who has been another one before (`Hands.enter`)."""
+    """A task as which somebody can run who is another one (`Hands.enter`)."""
 
     __slots__ = ("before", "holders", "task")
 
     def __init__(self, task: _Hand) -> None:
         self.task = task
+        # From `enter` to `leave`: who that was, and how often the task is referred to when nobody has kept it.
         self.before: asyncio.Task[Any] | None = None
-        # How often it is referred to when it is nobody's.
         self.holders = 0
 
     @property
@@ -95,6 +95,8 @@ class Entered:
         return (
             task.last is _FRESH
             and not task.is_watched
+            # Who was cancelled and has taken that back is not to be cancelled in somebody else's place.
+            and not task.wanted.done()
             # As which one runs is kept as the current one.
             and getrefcount(task) + getweakrefcount(task) == self.holders + 1
         )

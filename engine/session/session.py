@@ -122,7 +122,7 @@ class Session:
         self._told = 0
         self._untold_bytes = 0
         self._ack_at: float | None = None
-        # Whether the peer owes us a sign of life.
+        # Whether it was pinged since a message last counted as a sign of life.
         self._is_asked = False
 
     # -- our stream

@@ -233,6 +233,29 @@ async def test_handlers_that_keep_their_task_have_one_each() -> None:
     assert len(tasks) == len(set(tasks)) == 2
 
 
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_cancellation_that_a_handler_has_taken_back_is_not_the_next_ones() -> None:
+    io = Events()
+
+    @io.on("reconsider")
+    async def reconsider(socket: Socket) -> str:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        task.uncancel()
+        return "after all"
+
+    @io.on("wait")
+    async def wait(socket: Socket) -> str:
+        await anyio.lowlevel.checkpoint()
+        return "waited"
+
+    peer = await ready(io)
+    peer.send('21["reconsider"]', '22["wait"]', '23["wait"]')
+    await anyio.wait_all_tasks_blocked()
+    assert peer.received() == ['31["after all"]', '32["waited"]', '33["waited"]']
+
+
 PLACE: ContextVar[str] = ContextVar("PLACE", default="nowhere")
 
 
