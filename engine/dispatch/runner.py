@@ -239,7 +239,7 @@ class Runner:
             return self._go_on(handler, event, failed(error))
         result = None
         try:
-            # Nobody wants the result of the one.
+            # Without an id nobody wants the result.
             waits_for = next(running.__await__(), DONE) if ack_id is None else running.send(None)
         except StopIteration as end:
             result, waits_for = end.value, DONE

@@ -169,6 +169,13 @@ class SocketIOState:
                 raise RemoteProtocolError("no codec of this server recognises the first message")
             self.codec = codec
         packet = codec.decode(data)
+        if (
+            isinstance(packet, SocketPacket)
+            and packet.type is _EVENT
+            and self._states.get(packet.namespace) is _CONNECTED
+        ):
+            # What most are, without a look at the table.
+            return self._value(packet, _CONNECTED)
         state = self._next_state(packet.namespace, packet.type)
         if isinstance(packet, BinaryHeader):
             self._header = packet
