@@ -87,4 +87,9 @@ def test_the_code_in_the_readme_works_when_it_is_pasted(address: str, pages: tup
 
 @pytest.mark.parametrize("link", re.findall(r"\]\(([^)]+)\)", README))
 def test_every_link_of_the_readme_leads_somewhere(link: str) -> None:
-    assert link.startswith("https://") or (ROOT / link).is_file()
+    if link.startswith("https://"):
+        return
+    path, _, heading = link.partition("#")
+    assert (ROOT / path).is_file()
+    headings = re.findall(r"^#+ (.+)$", (ROOT / path).read_text("utf-8"), re.MULTILINE) if heading else []
+    assert not heading or heading in [each.lower().replace(" ", "-") for each in headings]
