@@ -97,7 +97,7 @@ class DurableRunner(Runner):
         # Each has its delivery round it.
         return False
 
-    def push_event(self, event: EventReceived, size_bytes: int, memory_bytes: int) -> None:
+    def push_event(self, event: EventFields, size_bytes: int, memory_bytes: int) -> None:
         # It has its own type only here: an `EventReceived` is made for the events of every session.
         numbered = _Event(*event)
         numbered.delivery = _session_of(self._member).claim()

@@ -70,6 +70,10 @@ class _Disconnect(NamedTuple):
     reason: CloseReason
 
 
+def _received(event: EventFields) -> EventReceived:
+    return event if isinstance(event, EventReceived) else EventReceived(*event)
+
+
 class _Course:
     """One event on its way through middleware to its handler."""
 
@@ -154,14 +158,14 @@ class Runner:
         live.ran(entered, context, rest)
         return True
 
-    def push_event(self, event: EventReceived, size_bytes: int, memory_bytes: int) -> None:
+    def push_event(self, event: EventFields, size_bytes: int, memory_bytes: int) -> None:
         """Let its handler have it in its turn.
 
         Args:
             size_bytes: What it came as.
             memory_bytes: What it takes as long as it waits.
         """
-        self._push(new_tuple(_Received, (event, size_bytes, memory_bytes)))
+        self._push(new_tuple(_Received, (_received(event), size_bytes, memory_bytes)))
 
     def drop_events(self) -> str:
         """See `Backlog`: the events that wait for their turn."""
@@ -267,7 +271,7 @@ class Runner:
     def _go_on(
         self, handler: Handler, event: EventFields, running: Awaitable[object]
     ) -> Coroutine[Any, Any, None]:
-        course = _Course(handler, EventReceived(*event), None)
+        course = _Course(handler, _received(event), None)
         course.has_run = True
         return self._conclude(course, guard(running))
 

@@ -20,7 +20,7 @@ from ..subprotocols.socketio import (
 )
 from ..wire.codec import Codec
 from ..wire.message import Message
-from ..wire.socketio import SocketPacket, SocketPacketType
+from ..wire.socketio import EventFields, SocketPacket, SocketPacketType
 from .backlog import memory_of
 from .complaints import Complaints
 from .membership import Life, Membership
@@ -164,7 +164,7 @@ class EventSession:
             and runner.run_at_once(event)
         ):
             # It has to wait, or would be one too many.
-            self._queue(runner, EventReceived(*event), size)
+            self._queue(runner, event, size)
 
     def _answer(self, received: AckReceived | ConnectRequested | DisconnectReceived) -> None:
         if isinstance(received, AckReceived):
@@ -180,9 +180,10 @@ class EventSession:
             else:
                 self._searched(received.namespace)
 
-    def _queue(self, runner: Runner, event: EventReceived, size_bytes: int) -> None:
+    def _queue(self, runner: Runner, event: EventFields, size_bytes: int) -> None:
+        _, name, args, _ = event
         # One that nobody is to hear of takes no place.
-        if not runner.wants(event.name):
+        if not runner.wants(name):
             return
         self._waiting += 1
         self._waiting_bytes += size_bytes
@@ -194,7 +195,7 @@ class EventSession:
             return
         memory = size_bytes
         if self._waiting_bytes > _LITTLE:
-            memory = max(memory, memory_of(event.args))
+            memory = max(memory, memory_of(args))
         backlog = self._registries.backlog
         backlog.used_bytes += memory
         self._waiting_memory += memory

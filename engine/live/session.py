@@ -309,8 +309,7 @@ class LiveSession(Intake):
             attachment is None
             or attachment.busy
             or (write := attachment.write_now) is None
-            or (messages[0].size_bytes + MESSAGE_OVERHEAD if len(messages) == 1 else kept_bytes(messages))
-            > core.limit_bytes
+            or kept_bytes(messages) > core.limit_bytes
             or not core.write_through(len(messages))
         ):
             return False

@@ -17,7 +17,7 @@ from typing import Any, Protocol, cast
 import msgpack
 
 from ..errors import LocalProtocolError, RemoteProtocolError
-from .jsonvalues import QUICK_FROM, decode_json, scan_json
+from .jsonvalues import decode_json
 from .message import Message
 from .packet import HIGHEST_NUMBER
 from .socketio import (
@@ -137,17 +137,10 @@ class JsonCodec:
         depth, containers = self._max_depth, self._max_containers
         if len(text) > 2 * depth or containers < depth:
             check_structure(text, depth, containers)
-        data: Any
         try:
-            # By its first character it is a list.
-            if len(text) >= QUICK_FROM:
-                data = decode_json(text, at)
-            else:
-                data, end = scan_json(text, at)
-                if end != len(text):
-                    # White space behind it, or it is wrong.
-                    data = decode_json(text, at)
-        except (ValueError, RecursionError, StopIteration) as error:
+            # Any: by its first character it is a list.
+            data: Any = decode_json(text, at)
+        except (ValueError, RecursionError) as error:
             raise RemoteProtocolError(NO_JSON) from error
         if not data or (name := data[0]).__class__ is not str or name in RESERVED_EVENTS:
             return None

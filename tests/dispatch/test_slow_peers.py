@@ -203,7 +203,7 @@ async def crowded(**settings: Any) -> tuple[Wire, EventPeer, Socket]:
     io = Events(Settings(buffer_limit=10_000, **settings))
     wire = Wire(io)
     peer = wire.open(counting=True, codecs=("json",))
-    peer.session.receive(peer._attachment.carrier, [(PacketType.NEXT, "1")])  # pyright: ignore[reportPrivateUsage]
+    peer.control(PacketType.NEXT, "1")
     await peer.connect()
     [socket] = io.sockets.values()
     await socket.emit("kept", "x" * 3_000)
@@ -213,7 +213,7 @@ async def crowded(**settings: Any) -> tuple[Wire, EventPeer, Socket]:
 
 
 def acknowledge(peer: EventPeer, number: int) -> None:
-    peer.session.receive(peer._attachment.carrier, [(PacketType.ACK, str(number))])  # pyright: ignore[reportPrivateUsage]
+    peer.control(PacketType.ACK, str(number))
 
 
 async def heard(peer: EventPeer, count: int, *, before: int = 2) -> list[str]:

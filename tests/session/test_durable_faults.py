@@ -8,8 +8,10 @@ from hypothesis import HealthCheck, Phase, find, settings
 from hypothesis.errors import NoSuchExample
 
 from holdfast.engine.errors import RemoteProtocolError
+from holdfast.engine.session import Carrier
 from holdfast.engine.session.durable import DurableSession
 from holdfast.engine.session.record import Record
+from holdfast.engine.wire.packet import Packet
 
 
 class WritesBeforeTheRecord(DurableSession):
@@ -33,7 +35,7 @@ class WritesBeforeTheRecord(DurableSession):
 class AcknowledgesBeforeTheRecord(DurableSession):
     """Rule 2: what is acknowledged is in the record."""
 
-    def receive(self, carrier, packet, now):  # type: ignore[no-untyped-def]
+    def receive(self, carrier: Carrier, packet: Packet, now: float) -> str | bytes | None:
         message = super().receive(carrier, packet, now)
         self.inbox.received = self.inbox.taken
         return message

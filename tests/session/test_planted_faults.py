@@ -7,9 +7,9 @@ from hypothesis import HealthCheck, Phase, find, settings
 from hypothesis.errors import NoSuchExample
 from random_network import EndingNetwork, RandomNetwork, schedules
 
-from holdfast.engine.session import ClientSession, CloseReason, ServerSession
+from holdfast.engine.session import Carrier, ClientSession, CloseReason, ServerSession
 from holdfast.engine.session.streams import Inbox
-from holdfast.engine.wire.packet import PacketType
+from holdfast.engine.wire.packet import Packet, PacketType
 
 
 class ForgetsOnWrite(ServerSession):
@@ -41,7 +41,7 @@ class TakesStaleAttaches(ServerSession):
 class CountsFromWhatItHolds(ServerSession):
     """Rule 4: a late POST between attach and first message renumbers those who assume."""
 
-    def receive(self, carrier, packet, now):  # type: ignore[no-untyped-def]
+    def receive(self, carrier: Carrier, packet: Packet, now: float) -> str | bytes | None:
         if (
             packet[0] is PacketType.MESSAGE
             and carrier.number is not None
@@ -120,7 +120,7 @@ class EndsBeforeItHasSaidAll(ServerSession):
 class AcknowledgesWhatItDoesNotHandOver(ServerSession):
     """Acknowledged is what the application has."""
 
-    def receive(self, carrier, packet, now):  # type: ignore[no-untyped-def]
+    def receive(self, carrier: Carrier, packet: Packet, now: float) -> str | bytes | None:
         message = super().receive(carrier, packet, now)
         return None if self.inbox.received == 3 else message
 

@@ -87,8 +87,11 @@ class EventPeer:
 
     def acknowledge(self) -> None:
         """As a counting peer: everything has come."""
-        position = str(self._attachment.carrier.written)
-        self.session.receive(self._attachment.carrier, [(PacketType.ACK, position)])
+        self.control(PacketType.ACK, str(self._attachment.carrier.written))
+
+    def control(self, kind: PacketType, data: str) -> None:
+        """Send a packet that is no message."""
+        self.session.receive(self._attachment.carrier, [(kind, data)])
 
     def _take(self) -> None:
         for packet in self._attachment.take():
