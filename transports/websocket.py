@@ -219,7 +219,7 @@ async def _probe(session: LiveSession, arrival: Arrival, receive: Receive, send:
     if (await _receive_message(receive)).get("text") != "5" or not session.is_open:
         return None
     _admit(session)
-    return session.upgrade()
+    return session.upgrade(arrival)
 
 
 class Speech:

@@ -678,12 +678,13 @@ class LiveSession(Intake):
         else:
             self.host.call_later(OVERTAKING, self.release_poll)
 
-    def upgrade(self) -> Attachment:
-        """Attach a plain peer's WebSocket; others that were on their way to it are ended, later than what this one was
-        told before: each may come to its client by another way."""
+    def upgrade(self, arrival: Arrival) -> Attachment:
+        """Attach a plain peer's WebSocket that has arrived; others that were on their way are ended, later than what
+        this one was told before: each may come to its client by another way."""
         attachment = self.attach("websocket")
-        for arrival in self._arrivals:
-            self.host.call_later(OVERTAKING, arrival.scope.cancel)
+        for other in self._arrivals:
+            if other is not arrival:
+                self.host.call_later(OVERTAKING, other.scope.cancel)
         return attachment
 
     def release_poll(self) -> None:

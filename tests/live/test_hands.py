@@ -151,6 +151,50 @@ async def test_a_task_that_somebody_kept_is_not_used_again() -> None:
     assert done == [False, True]
 
 
+async def test_a_task_that_was_kept_before_it_first_waited_is_not_used_again() -> None:
+    host, kept, done = await ready_host(), set[asyncio.Task[object] | None](), list[int]()
+
+    async def keep() -> None:
+        kept.add(asyncio.current_task())
+        await asyncio.sleep(0)
+
+    async def work(number: int) -> None:
+        await asyncio.sleep(0)
+        done.append(number)
+
+    for number in range(3):
+        host.begin(keep)
+        await host.idle()
+        await asyncio.sleep(0)
+        host.begin(work, number)
+        for task in kept:
+            assert task is not None
+            task.cancel()
+        await host.idle()
+    assert (done, len(kept)) == ([0, 1, 2], 3)
+
+
+@pytest.mark.parametrize("wait", [asyncio.timeout, anyio.fail_after])
+async def test_a_task_whose_work_had_a_timeout_is_used_again(wait: Callable[[float], Any]) -> None:
+    host = await ready_host()
+
+    async def work() -> None:
+        timeout = wait(5)
+        if isinstance(timeout, asyncio.Timeout):
+            async with timeout:
+                await asyncio.sleep(0)
+        else:
+            with timeout:
+                await asyncio.sleep(0)
+
+    names = {task.get_name() for task in asyncio.all_tasks()}
+    for _ in range(5):
+        host.begin(work)
+        await host.idle()
+        await asyncio.sleep(0)
+        assert {task.get_name() for task in asyncio.all_tasks()} == names
+
+
 async def test_who_is_told_of_a_tasks_end_is_told() -> None:
     host, told = await ready_host(), asyncio.Event()
 

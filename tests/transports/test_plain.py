@@ -888,6 +888,16 @@ async def test_of_two_probes_the_second_to_upgrade_is_closed() -> None:
         assert await first.receive() == "4hello"
 
 
+async def test_websocket_that_has_arrived_is_not_ended_with_those_that_are_late() -> None:
+    async with plain_site() as plain:
+        sid = await plain.open()
+        session = plain.site.engine.table.sessions[sid]
+        with session.arriving() as arrival:
+            session.upgrade(arrival)
+            await plain.clock.advance(0.1)
+        assert not arrival.scope.cancel_called
+
+
 async def test_session_that_ends_during_the_probe_closes_the_websocket() -> None:
     async with plain_site() as plain:
         sid = await plain.open()
