@@ -440,7 +440,7 @@ class Hands:
         del first
         # From now on anyio knows this task, so that it does not seem to be kept by somebody later.
         CancelScope().__enter__().__exit__(None, None, None)
-        # Counted once: what goes on here may have begun before, and been kept, or hold its task itself as a timeout does.
+        # Counted once: what goes on here may have begun before, and been kept, or hold its task as a timeout does.
         holders = getrefcount(hand) + getweakrefcount(hand)
         while True:
             await rest.finish(rest)
