@@ -294,8 +294,8 @@ class Hands:
                 self._give(hand, rest)
             elif getrefcount(hand) + getweakrefcount(hand) == holders and not hand.is_watched:
                 idle.append(entered)
-            elif not hand.wanted.done():
-                hand.wanted.cancel()
+            else:
+                self._give(hand, _Rest(ended(None), _awaited, _FRESH, context))
         if failure is not None:
             # To ``finish``, on a task of its own.
             self.start(failed(failure), finish)
@@ -372,8 +372,9 @@ class Hands:
             self._give(hand, rest)
         elif getrefcount(hand) + getweakrefcount(hand) == entered.holders and not hand.is_watched:
             self._idle.append(entered)
-        elif not hand.wanted.done():
-            hand.wanted.cancel()
+        else:
+            # Somebody's now, who may wait for it: it ends as what has run on it has.
+            self._give(hand, _Rest(ended(None), _awaited, _FRESH, context))
         if coroutine is None and failure is None:
             return True
         assert finish is not None

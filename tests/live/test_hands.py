@@ -151,6 +151,22 @@ async def test_a_task_that_somebody_kept_is_not_used_again() -> None:
     assert done == [False, True]
 
 
+@pytest.mark.parametrize("cancels", [False, True])
+async def test_who_waits_for_a_task_that_was_kept_sees_it_end_as_its_work_has(cancels: bool) -> None:
+    host, kept = await ready_host(), list[asyncio.Task[Any]]()
+
+    async def keep() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        kept.append(task)
+        if cancels:
+            task.cancel()
+
+    host.begin(keep)
+    await asyncio.wait(kept, timeout=5)
+    assert (kept[0].done(), kept[0].cancelled()) == (True, cancels)
+
+
 async def test_a_task_that_was_kept_before_it_first_waited_is_not_used_again() -> None:
     host, kept, done = await ready_host(), set[asyncio.Task[object] | None](), list[int]()
 
