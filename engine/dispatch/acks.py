@@ -8,6 +8,7 @@ from ..errors import AckTimeout, EventError, LocalProtocolError
 from ..host import Event, make_event
 
 if TYPE_CHECKING:
+    from ..live import LiveSession
     from .membership import Membership
 
 __all__ = [
@@ -142,21 +143,33 @@ class PendingAck(Protocol):
 
 
 class AckWaiter:
-    """Waits for one acknowledgement."""
+    """Waits for one acknowledgement. Whoever has waited calls `end`.
 
-    __slots__ = ("_args", "_done", "_error", "_settled")
+    Args:
+        live: The session of who is to give it.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_args", "_awakened", "_done", "_error", "_live", "_settled")
+
+    def __init__(self, live: LiveSession) -> None:
+        self._live = live
         self._done: Event = make_event()
-        self._settled = False
+        self._settled = self._awakened = False
         self._args: list[object] = []
         self._error: Exception | None = None
 
     def resolve(self, args: list[object]) -> None:
         if not self._settled:
-            self._settled = True
+            self._settled = self._awakened = True
             self._args = args
+            self._live.awaken()
             self._done.set()
+
+    def end(self) -> None:
+        """Who has waited goes on."""
+        if self._awakened:
+            self._awakened = False
+            self._live.awakened -= 1
 
     def fail(self, error: Exception) -> None:
         if not self._settled:

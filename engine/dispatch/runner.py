@@ -212,7 +212,7 @@ class Runner:
         Most handlers do not wait, and the coroutines of `_run` cost more than they do.
         """
         queue = self._queue
-        if task is None or self._before is not None:
+        if task is None or self._before is not None or self._member.session.live.awakened:
             return self._run()
         while queue:
             job = queue[0]
@@ -289,6 +289,10 @@ class Runner:
                         begun, rest = rest, None
                         await begun
                     while self._queue:
+                        if session.live.awakened:
+                            await session.live.gone_on()
+                            if not self._queue:
+                                break
                         job = self._queue.popleft()
                         if not isinstance(job, _Received):
                             await self._change(job)

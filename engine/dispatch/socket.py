@@ -163,7 +163,8 @@ class Socket:
         await self._membership.emit("message", args)
 
     async def emit_with_ack(self, event: str, *args: object, timeout: float | None = None) -> object:
-        """Send an event and wait for the peer's acknowledgement.
+        """Send an event and wait for the peer's acknowledgement. What the peer has sent after that is handled after
+        whoever waits has gone on.
 
         Args:
             timeout: Seconds; None for the server's ``ack_timeout``.
@@ -183,7 +184,7 @@ class Socket:
         if membership.is_pending:
             raise LocalProtocolError("in a connect handler the client cannot acknowledge anything yet")
         id = next(membership.registry.ids)
-        waiter = AckWaiter()
+        waiter = AckWaiter(self.session)
         if timeout is None:
             timeout = membership.registry.ack_timeout
         membership.expect(id, waiter)
@@ -197,6 +198,7 @@ class Socket:
             await membership.emit_encoded(messages, event, args)
             return await waiter.wait()
         finally:
+            waiter.end()
             membership.forget(id)
             if timer is not None:
                 timer.cancel()

@@ -25,6 +25,8 @@ __all__ = ["Intake", "SessionHandler"]
 TURN = 100
 _WEIGHT_SHIFT = 10
 _OPEN, _CLOSED = Life.OPEN, Life.CLOSED
+# How many turns somebody who was told what he waits for has to go on.
+_TURNS_TO_GO_ON = 3
 # Of a task that has nothing left.
 _NO_CONTEXT = Context()
 # How long reading may be held up for an application that is behind, and what each message that it takes gives back of
@@ -65,6 +67,7 @@ class Intake(ABC):
         begins_at_once: Whether what a message leads to may run before anything else does (`enter`).
         has_run: What a message led to has run; whoever has handed it on takes that back.
         joins: Whether what is said now leaves together with what is said soon.
+        awakened: How many were told what they have waited for, and have not gone on yet.
     """
 
     __slots__ = (
@@ -78,6 +81,7 @@ class Intake(ABC):
         "_pace",
         "_rate",
         "_taken",
+        "awakened",
         "begins_at_once",
         "handler",
         "has_run",
@@ -101,6 +105,7 @@ class Intake(ABC):
         self._pace = _PACE
         self._rate = Rate(max_events_per_second, now=host.now())
         self._taken = 0
+        self.awakened = 0
 
     @property
     def is_open(self) -> bool:
@@ -178,7 +183,8 @@ class Intake(ABC):
         core, handler = self._core, self.handler
         now = self.host.now()
         taken, idle, weight, more = 0, 0, self._taken, False
-        self._is_receiving = self.begins_at_once = self.joins = True
+        self._is_receiving = self.joins = True
+        self.begins_at_once = not self.awakened
         try:
             for packet in packets:
                 taken += 1
@@ -236,7 +242,7 @@ class Intake(ABC):
         is_all = True
         try:
             if handler is not None and core.receive_plain():
-                self.begins_at_once = True
+                self.begins_at_once = not self.awakened
                 handler.message_received(data)
                 if self.has_run:
                     self.has_run = False
@@ -305,6 +311,21 @@ class Intake(ABC):
             self._begins = [turn]
         else:
             self._begins.append(turn)
+
+    def awaken(self) -> None:
+        """Somebody is told now what he waits for: what came before that begins first, and what comes after it not
+        before he has gone on (`awakened`)."""
+        if self._begins is not None:
+            self._begin_all()
+        self.awakened += 1
+        self.begins_at_once = False
+
+    async def gone_on(self) -> None:
+        """Return when nobody is `awakened`, or ought not to be any more."""
+        turns = 0
+        while self.awakened and turns < _TURNS_TO_GO_ON:
+            turns += 1
+            await checkpoint()
 
     def _begin_all(self) -> None:
         # Which event loop runs is known: before Python 3.12 it costs a system call to ask.

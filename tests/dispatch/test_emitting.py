@@ -3,6 +3,7 @@ from __future__ import annotations
 import anyio
 import event_peer
 import pytest
+import sniffio
 from event_peer import EventPeer, Wire, until
 
 from holdfast.engine.dispatch import Events, Socket
@@ -166,6 +167,68 @@ async def test_emit_with_ack_returns_the_answer(answer: str, expected: object) -
         assert await peer.receive() == '20["q",1]'
         peer.send("399[]", f"30{answer}", '30["again"]')
     assert result == [expected]
+
+
+@pytest.mark.parametrize("together", [True, False])
+async def test_who_waits_for_an_answer_goes_on_before_what_came_after_it(together: bool) -> None:
+    io = Events()
+    told: list[object] = []
+
+    @io.on("say")
+    async def say(socket: Socket, number: int) -> None:
+        told.append(number)
+
+    peer = await Wire(io).connect()
+    peer.send('2["say",0]')
+    await until(lambda: told == [0])
+
+    async def ask() -> None:
+        told.append(await socket_of(io, peer).emit_with_ack("q"))
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(ask)
+        await peer.receive()
+        came = ['2["say",1]', '30["answer"]', '2["say",2]', '2["say",3]']
+        if together:
+            peer.send(*came)
+        else:
+            for message in came:
+                peer.send(message)
+    peer.send('2["say",4]')
+    await until(lambda: len(told) == 6)
+    assert told.index("answer") < told.index(2)
+    if sniffio.current_async_library() == "trio":
+        # Of two tasks that can run, either may be the first.
+        told.remove("answer")
+        told.insert(2, "answer")
+    assert told == [0, 1, "answer", 2, 3, 4]
+
+
+async def test_who_has_given_up_waiting_keeps_nobody_back() -> None:
+    io = Events()
+    told: list[int] = []
+
+    @io.on("say")
+    async def say(socket: Socket, number: int) -> None:
+        told.append(number)
+
+    peer = await Wire(io).connect()
+    peer.send('2["say",0]')
+    await until(lambda: told == [0])
+
+    async def ask() -> None:
+        await socket_of(io, peer).emit_with_ack("q")
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(ask)
+        await peer.receive()
+        peer.send('30["answer"]')
+        group.cancel_scope.cancel()
+    peer.send('2["say",1]')
+    if sniffio.current_async_library() == "asyncio":
+        # At once, as ever.
+        assert told == [0, 1]
+    await until(lambda: told == [0, 1])
 
 
 async def test_error_in_an_answer_is_raised() -> None:
