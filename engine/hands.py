@@ -230,7 +230,7 @@ async def whole(turn: Turn) -> None:
 
 
 def running_task() -> asyncio.Task[Any] | None:
-    """The asyncio task that runs; None on Trio. What `Host.spawn` returned is the same one, and quicker."""
+    """The asyncio task that runs; None on Trio."""
     try:
         return asyncio.current_task()
     except RuntimeError:
@@ -408,8 +408,9 @@ class Hands:
             task.last = coroutine, finish, waits_for
         return False
 
-    def start(self, coroutine: Coroutine[Any, Any, None], finish: Finish) -> asyncio.Task[None]:
-        """Let a task run a coroutine from its beginning, when its turn comes."""
+    def start(self, coroutine: Coroutine[Any, Any, None], finish: Finish) -> None:
+        """Let a task run a coroutine from its beginning, when its turn comes. Nobody is told which task: that he keeps it
+        could not be seen."""
         rest = _Rest(coroutine, finish, _FRESH, copy_context())
         hand = self._idle_one()
         if hand is None:
@@ -419,7 +420,6 @@ class Hands:
             hand.is_watched = False
         else:
             self._give(hand, rest)
-        return hand
 
     @staticmethod
     def _give(hand: _Hand, rest: _Rest) -> None:

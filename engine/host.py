@@ -178,14 +178,10 @@ class Host:
         self._running = 0
         self._idle: anyio.Event | None = None
 
-    def spawn(self, function: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> Task | None:
-        """Start a coroutine that nobody waits for. What it raises is logged, once, with its traceback.
-
-        Returns:
-            Its asyncio task; None on Trio.
-        """
+    def spawn(self, function: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> None:
+        """Start a coroutine that nobody waits for. What it raises is logged, once, with its traceback."""
         self._running += 1
-        return self._start(self._finish, function(*args))
+        self._start(self._finish, function(*args))
 
     def spawn_aside(self, function: Callable[..., Coroutine[Any, Any, None]], *args: Any) -> None:
         """`spawn` what `running` does not count and `idle` does not wait for: it ends with what it serves, or waits
@@ -245,14 +241,14 @@ class Host:
             return False
         return hands.run(coroutine, finish)
 
-    def _start(self, finish: Finish, coroutine: Coroutine[Any, Any, None]) -> Task | None:
+    def _start(self, finish: Finish, coroutine: Coroutine[Any, Any, None]) -> None:
         hands = self.hands
         if hands is None:
             import trio
 
             trio.lowlevel.spawn_system_task(finish, coroutine)
-            return None
-        return hands.start(coroutine, finish)
+        else:
+            hands.start(coroutine, finish)
 
     @property
     def hands(self) -> Hands | None:
