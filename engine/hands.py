@@ -409,7 +409,7 @@ class Hands:
         return False
 
     def start(self, coroutine: Coroutine[Any, Any, None], finish: Finish) -> None:
-        """Let a task run a coroutine from its beginning, when its turn comes. Nobody is told which task: that he keeps it
+        """Let a task run a coroutine from its beginning, when its turn comes. Nobody is told which task: who keeps it
         could not be seen."""
         rest = _Rest(coroutine, finish, _FRESH, copy_context())
         hand = self._idle_one()
