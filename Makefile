@@ -47,7 +47,9 @@ test: quick bundle system unit rest
 quick: $(DEV) tools/node_modules/.package-lock.json client_js/node_modules/.package-lock.json
 	@$(PY) tools/side_by_side.py "lint types imports docs core" js
 
-check: lint types imports core unit
+# The same tests as `core` and `unit`, without coverage.
+check: $(DEV) tools/node_modules/.package-lock.json tests/clients/node_modules/.package-lock.json .make/typing/holdfast
+	@$(PY) tools/side_by_side.py "lint types imports" "unit CORE="
 
 lint: $(DEV)
 	@echo "== lint"

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SUPPORT = Path(__file__).parent / "support"
 CONFTEST = """
 import pytest
@@ -27,6 +29,7 @@ async def test_does_not_wait():
 """
 
 
+@pytest.mark.slow
 def test_async_test_that_waits_for_ever_is_ended(tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text(CONFTEST)
     (tmp_path / "test_it.py").write_text(TESTS)

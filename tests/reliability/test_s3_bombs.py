@@ -21,7 +21,7 @@ from bombs import MESSAGES, PAYLOADS, SEPARATOR, packet_of
 
 from holdfast import Server, Socket
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 STALL = 0.050
 MEMORY = 5_000_000
