@@ -157,6 +157,12 @@ async def failed(error: BaseException) -> Any:
         del error
 
 
+def _without_us(error: BaseException) -> BaseException:
+    """An exception as it was before it was caught here: by our frame it would hold itself, and the task."""
+    trace = error.__traceback__
+    return error.with_traceback(None if trace is None else trace.tb_next)
+
+
 async def ended(value: T) -> T:
     """What has ended already."""
     return value
@@ -284,7 +290,7 @@ class Hands:
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            failure = error
+            failure = _without_us(error)
         finally:
             self._depth -= 1
             _leave(loop, hand)
@@ -311,7 +317,7 @@ class Hands:
         try:
             rest = context.run(turn, entered.task)
         except BaseException as error:
-            rest = failed(error)
+            rest = failed(_without_us(error))
         return self.leave(entered, context, rest, finish)
 
     def enter(self) -> Entered | None:
@@ -362,7 +368,7 @@ class Hands:
                 else:
                     rest = _Rest(coroutine, finish, waits_for, context)
             except BaseException as error:
-                coroutine, failure = None, error
+                coroutine, failure = None, _without_us(error)
         loop = self.loop
         self._depth -= 1
         _leave(loop, hand)
@@ -403,7 +409,7 @@ class Hands:
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            self.start(failed(error), finish)
+            self.start(failed(_without_us(error)), finish)
         else:
             task.last = coroutine, finish, waits_for
         return False

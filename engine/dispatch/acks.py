@@ -149,27 +149,28 @@ class AckWaiter:
         live: The session of who is to give it.
     """
 
-    __slots__ = ("_args", "_awakened", "_done", "_error", "_live", "_settled")
+    __slots__ = ("_args", "_awakened", "_done", "_error", "_is_awaited", "_live", "_settled")
 
     def __init__(self, live: LiveSession) -> None:
         self._live = live
         self._done: Event = make_event()
-        self._settled = self._awakened = False
+        self._settled = self._is_awaited = False
+        self._awakened = 0
         self._args: list[object] = []
         self._error: Exception | None = None
 
     def resolve(self, args: list[object]) -> None:
         if not self._settled:
-            self._settled = self._awakened = True
+            self._settled = True
             self._args = args
-            self._live.awaken()
+            if self._is_awaited:
+                self._awakened = self._live.awaken()
             self._done.set()
 
     def end(self) -> None:
         """Who has waited goes on."""
         if self._awakened:
-            self._awakened = False
-            self._live.awakened -= 1
+            self._live.goes_on(self._awakened)
 
     def fail(self, error: Exception) -> None:
         if not self._settled:
@@ -187,6 +188,7 @@ class AckWaiter:
         self.fail(AckTimeout("the acknowledgement did not arrive in time"))
 
     async def wait(self) -> object:
+        self._is_awaited = True
         await self._done.wait()
         error, self._error = self._error, None
         if error is None:

@@ -189,7 +189,7 @@ class RemoteSocket:
         await self._itself.emit(event, *args)
 
     async def emit_with_ack(self, event: str, *args: object, timeout: float | None = None) -> object:
-        """Send it an event and wait for its acknowledgement: as `Socket.emit_with_ack`.
+        """Send it an event and wait for its acknowledgement: as `Socket.emit_with_ack`, without its order.
 
         Raises:
             AckTimeout: none came in time.

@@ -64,6 +64,8 @@ class _Received(NamedTuple):
     event: EventReceived
     size_bytes: int
     memory_bytes: int
+    # It came after so many acknowledgements for which somebody waited (`LiveSession.gone_on`).
+    awakened: int
 
 
 class _Disconnect(NamedTuple):
@@ -165,7 +167,8 @@ class Runner:
             size_bytes: What it came as.
             memory_bytes: What it takes as long as it waits.
         """
-        self._push(new_tuple(_Received, (_received(event), size_bytes, memory_bytes)))
+        awakened = self._member.session.live.awakened
+        self._push(new_tuple(_Received, (_received(event), size_bytes, memory_bytes, awakened)))
 
     def drop_events(self) -> str:
         """See `Backlog`: the events that wait for their turn."""
@@ -212,15 +215,16 @@ class Runner:
         Most handlers do not wait, and the coroutines of `_run` cost more than they do.
         """
         queue = self._queue
-        if task is None or self._before is not None or self._member.session.live.awakened:
+        if task is None or self._before is not None:
             return self._run()
+        live = self._member.session.live
         while queue:
             job = queue[0]
             if not isinstance(job, _Received):
                 return self._run()
-            event, size, memory = job
+            event, size, memory, awakened = job
             handler = self._member.listeners.simple(event.name, len(event.args) + 1)
-            if handler is None:
+            if handler is None or awakened > live.went_on:
                 return self._run()
             queue.popleft()
             self._member.session.event_taken(size, memory)
@@ -289,9 +293,11 @@ class Runner:
                         begun, rest = rest, None
                         await begun
                     while self._queue:
-                        if session.live.awakened:
-                            await session.live.gone_on()
+                        job = self._queue[0]
+                        if isinstance(job, _Received) and job.awakened > session.live.went_on:
+                            await session.live.gone_on(job.awakened)
                             if not self._queue:
+                                # What waited was dropped meanwhile.
                                 break
                         job = self._queue.popleft()
                         if not isinstance(job, _Received):

@@ -163,8 +163,10 @@ class Socket:
         await self._membership.emit("message", args)
 
     async def emit_with_ack(self, event: str, *args: object, timeout: float | None = None) -> object:
-        """Send an event and wait for the peer's acknowledgement. What the peer has sent after that is handled after
-        whoever waits has gone on.
+        """Send an event and wait for the peer's acknowledgement.
+
+        Whoever awaits this goes on before what the peer has sent after that is handled; not, if another task stands
+        between, as with `asyncio.wait_for` before Python 3.12.
 
         Args:
             timeout: Seconds; None for the server's ``ack_timeout``.

@@ -67,7 +67,8 @@ class Intake(ABC):
         begins_at_once: Whether what a message leads to may run before anything else does (`enter`).
         has_run: What a message led to has run; whoever has handed it on takes that back.
         joins: Whether what is said now leaves together with what is said soon.
-        awakened: How many were told what they have waited for, and have not gone on yet.
+        awakened: How many were told what they have waited for.
+        went_on: How many of these, from the first one on, have gone on since.
     """
 
     __slots__ = (
@@ -80,6 +81,7 @@ class Intake(ABC):
         "_is_unsettled",
         "_pace",
         "_rate",
+        "_still",
         "_taken",
         "awakened",
         "begins_at_once",
@@ -87,6 +89,7 @@ class Intake(ABC):
         "has_run",
         "host",
         "joins",
+        "went_on",
     )
 
     def __init__(self, core: ServerSession, host: Host, max_events_per_second: int) -> None:
@@ -105,7 +108,9 @@ class Intake(ABC):
         self._pace = _PACE
         self._rate = Rate(max_events_per_second, now=host.now())
         self._taken = 0
-        self.awakened = 0
+        self.awakened = self.went_on = 0
+        # Who has not gone on yet.
+        self._still: set[int] | None = None
 
     @property
     def is_open(self) -> bool:
@@ -184,7 +189,7 @@ class Intake(ABC):
         now = self.host.now()
         taken, idle, weight, more = 0, 0, self._taken, False
         self._is_receiving = self.joins = True
-        self.begins_at_once = not self.awakened
+        self.begins_at_once = self.awakened == self.went_on
         try:
             for packet in packets:
                 taken += 1
@@ -242,7 +247,7 @@ class Intake(ABC):
         is_all = True
         try:
             if handler is not None and core.receive_plain():
-                self.begins_at_once = not self.awakened
+                self.begins_at_once = self.awakened == self.went_on
                 handler.message_received(data)
                 if self.has_run:
                     self.has_run = False
@@ -305,27 +310,44 @@ class Intake(ABC):
 
     def begin(self, turn: Turn) -> None:
         """Let the application have its turn: after what is being taken from the peer, or as a task of its own."""
-        if not self._is_receiving:
+        if not self._is_receiving or self.awakened != self.went_on:
             self.host.spawn(whole, turn)
         elif self._begins is None:
             self._begins = [turn]
         else:
             self._begins.append(turn)
 
-    def awaken(self) -> None:
-        """Somebody is told now what he waits for: what came before that begins first, and what comes after it not
-        before he has gone on (`awakened`)."""
+    def awaken(self) -> int:
+        """Somebody is told now what he waits for. What came before that begins first, as far as it need not wait; what
+        comes after it does not begin before he calls `goes_on` with the number that is returned."""
         if self._begins is not None:
             self._begin_all()
-        self.awakened += 1
         self.begins_at_once = False
+        self.awakened += 1
+        if self._still is None:
+            self._still = set()
+        self._still.add(self.awakened)
+        return self.awakened
 
-    async def gone_on(self) -> None:
-        """Return when nobody is `awakened`, or ought not to be any more."""
+    def goes_on(self, number: int) -> None:
+        """Who was told goes on."""
+        assert self._still is not None
+        self._still.discard(number)
+        if self._still:
+            self.went_on = min(self._still) - 1
+        else:
+            self._still, self.went_on = None, self.awakened
+
+    async def gone_on(self, number: int) -> None:
+        """Return when so many have gone on of those who were told, or ought to have."""
         turns = 0
-        while self.awakened and turns < _TURNS_TO_GO_ON:
-            turns += 1
-            await checkpoint()
+        try:
+            while self.went_on < number and turns < _TURNS_TO_GO_ON:
+                turns += 1
+                await checkpoint()
+        except BaseException as error:
+            # Somebody has kept the task of a handler that has ended.
+            await self.host.go_on_after(error)
 
     def _begin_all(self) -> None:
         # Which event loop runs is known: before Python 3.12 it costs a system call to ask.

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+
 import anyio
 import event_peer
 import pytest
@@ -169,39 +171,54 @@ async def test_emit_with_ack_returns_the_answer(answer: str, expected: object) -
     assert result == [expected]
 
 
+@pytest.mark.parametrize("came", [(1, 2, "a", 3), ("a", 1, "b", 2), ("a", "b", 1, 2), (1, "a", "b", 2)])
 @pytest.mark.parametrize("together", [True, False])
-async def test_who_waits_for_an_answer_goes_on_before_what_came_after_it(together: bool) -> None:
+@pytest.mark.parametrize("busy", [True, False])
+async def test_who_waits_for_an_answer_goes_on_when_it_came(
+    came: tuple[int | str, ...], together: bool, busy: bool
+) -> None:
     io = Events()
     told: list[object] = []
+    gate = anyio.Event()
 
     @io.on("say")
     async def say(socket: Socket, number: int) -> None:
         told.append(number)
 
-    peer = await Wire(io).connect()
+    @io.on("wait")
+    async def wait(socket: Socket) -> None:
+        await gate.wait()
+
+    async def ask(question: str) -> None:
+        told.append(await socket_of(io, peer).emit_with_ack(question))
+
+    wire = Wire(io)
+    peer = await wire.connect()
     peer.send('2["say",0]')
     await until(lambda: told == [0])
-
-    async def ask() -> None:
-        told.append(await socket_of(io, peer).emit_with_ack("q"))
-
+    messages: dict[int | str, str] = {number: f'2["say",{number}]' for number in (1, 2, 3)}
     async with anyio.create_task_group() as group:
-        group.start_soon(ask)
-        await peer.receive()
-        came = ['2["say",1]', '30["answer"]', '2["say",2]', '2["say",3]']
+        for question in "ab":
+            if question in came:
+                group.start_soon(ask, question)
+                asked = str(await peer.receive())
+                messages[question] = f'3{asked[1 : asked.index("[")]}["{question}"]'
+        while busy and io.sockets[peer.ids["/"]].session.host.idle_tasks:
+            # No task is free.
+            (await wire.connect()).send('2["wait"]')
         if together:
-            peer.send(*came)
+            peer.send(*[messages[each] for each in came])
         else:
-            for message in came:
-                peer.send(message)
-    peer.send('2["say",4]')
-    await until(lambda: len(told) == 6)
-    assert told.index("answer") < told.index(2)
-    if sniffio.current_async_library() == "trio":
-        # Of two tasks that can run, either may be the first.
-        told.remove("answer")
-        told.insert(2, "answer")
-    assert told == [0, 1, "answer", 2, 3, 4]
+            for each in came:
+                peer.send(messages[each])
+        await until(lambda: len(told) == 1 + len(came))
+        gate.set()
+    if sniffio.current_async_library() == "asyncio":
+        assert told == [0, *came]
+    for question in "ab":
+        # On Trio either of two tasks that can run may be the first, but what came after waits for it.
+        if question in came:
+            assert not set(came[came.index(question) :]) & {1, 2, 3} & set(told[: told.index(question)])
 
 
 async def test_who_has_given_up_waiting_keeps_nobody_back() -> None:
@@ -229,6 +246,71 @@ async def test_who_has_given_up_waiting_keeps_nobody_back() -> None:
         # At once, as ever.
         assert told == [0, 1]
     await until(lambda: told == [0, 1])
+
+
+async def test_answer_to_what_is_not_sent_yet_keeps_nobody_back() -> None:
+    io = Events(Settings(buffer_limit=1000))
+    told: list[object] = []
+
+    @io.on("say")
+    async def say(socket: Socket, number: int) -> None:
+        told.append(number)
+
+    peer = await Wire(io).connect()
+    peer.send('2["say",0]')
+    await until(lambda: told == [0])
+
+    async def ask() -> None:
+        await socket_of(io, peer).emit("big", "x" * 600)
+        told.append(await socket_of(io, peer).emit_with_ack("q"))
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(ask)
+        for _ in range(20):
+            await anyio.lowlevel.checkpoint()
+        peer.send('30["early"]')
+        peer.send('2["say",1]')
+        if sniffio.current_async_library() == "asyncio":
+            assert told == [0, 1]
+        await until(lambda: told == [0, 1])
+        await peer.receive()
+        assert await peer.receive() == '20["q"]'
+    assert told == [0, 1, "early"]
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_who_cancels_the_task_of_a_handler_that_has_ended_hits_nobody(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    io = Events()
+    gate, told = asyncio.Event(), list[object]()
+    kept: list[asyncio.Task[object] | None] = []
+
+    @io.on("keep")
+    async def keep(socket: Socket) -> None:
+        kept.append(asyncio.current_task())
+        await gate.wait()
+
+    @io.on("say")
+    async def say(socket: Socket, number: int) -> None:
+        told.append(number)
+
+    peer = await Wire(io).connect()
+
+    async def ask() -> None:
+        told.append(await socket_of(io, peer).emit_with_ack("q"))
+        assert kept[0] is not None
+        kept[0].cancel()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(ask)
+        await peer.receive()
+        peer.send('2["keep"]')
+        await until(lambda: bool(kept))
+        gate.set()
+        peer.send('30["a"]', '2["say",1]')
+        await until(lambda: len(told) == 2)
+    assert (told, caplog.records) == (["a", 1], [])
 
 
 async def test_error_in_an_answer_is_raised() -> None:

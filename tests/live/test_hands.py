@@ -211,6 +211,27 @@ async def test_a_task_whose_work_had_a_timeout_is_used_again(wait: Callable[[flo
         assert {task.get_name() for task in asyncio.all_tasks()} == names
 
 
+@pytest.mark.parametrize("way", ["begin", "take"])
+async def test_a_task_whose_work_has_failed_at_once_is_used_again(way: str) -> None:
+    host = await ready_host()
+
+    async def fail() -> None:
+        raise ValueError
+
+    gc.disable()
+    try:
+        for _ in range(3):
+            if way == "begin":
+                host.begin(fail)
+            else:
+                host.take(lambda _: fail(), host.hands)
+            await host.idle()
+            await settled()
+            assert host.idle_tasks == 1
+    finally:
+        gc.enable()
+
+
 async def test_who_is_told_of_a_tasks_end_is_told() -> None:
     host, told = await ready_host(), asyncio.Event()
 
