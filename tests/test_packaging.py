@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parent.parent
 NOT_COPIED = shutil.ignore_patterns(
     ".git",
@@ -79,7 +81,6 @@ def build(folder: Path, *what: str, path: str) -> subprocess.CompletedProcess[st
 # --- what is shipped
 
 
-@pytest.mark.slow
 def test_a_wheel_built_from_the_sdist_without_npm_holds_the_whole_package(
     checkout: Path, tmp_path: Path
 ) -> None:
@@ -102,7 +103,6 @@ def test_a_wheel_built_from_the_sdist_without_npm_holds_the_whole_package(
     assert shown.stdout.strip() == str(tmp_path / "installed" / "holdfast" / "__init__.py")
 
 
-@pytest.mark.slow
 def test_an_editable_install_works_in_a_folder_of_any_name(checkout: Path, tmp_path: Path) -> None:
     shutil.rmtree(checkout / "client_js" / "dist", ignore_errors=True)
     environment = tmp_path / "venv"
@@ -127,7 +127,6 @@ def test_an_editable_install_works_in_a_folder_of_any_name(checkout: Path, tmp_p
     assert run(tmp_path, python, "-c", probe).stdout.strip() == str(checkout / "__init__.py")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["--wheel", "--sdist"])
 @pytest.mark.parametrize("state", ["missing", "stale"])
 def test_no_archive_is_made_without_an_up_to_date_bundle(
@@ -195,7 +194,6 @@ def test_a_planted_unused_import_fails_the_linter(checkout: Path) -> None:
     assert "F401" in checked.stdout
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_a_planted_type_error_fails_pyright_in_every_package(checkout: Path) -> None:
     wrong = (
