@@ -254,6 +254,8 @@ class Hands:
         self.loop = loop
         self._made = made
         self._idle: list[Entered] = []
+        # Whether one was asked for, to be idle.
+        self._comes = False
         self._depth = 0
 
     @property
@@ -298,6 +300,7 @@ class Hands:
                 _enter(loop, before)
             if rest is not None:
                 self._give(hand, rest)
+                self._keep_one()
             elif getrefcount(hand) + getweakrefcount(hand) == holders and not hand.is_watched:
                 idle.append(entered)
             else:
@@ -376,6 +379,7 @@ class Hands:
             _enter(loop, before)
         if rest is not None:
             self._give(hand, rest)
+            self._keep_one()
         elif getrefcount(hand) + getweakrefcount(hand) == entered.holders and not hand.is_watched:
             self._idle.append(entered)
         else:
@@ -427,6 +431,16 @@ class Hands:
         else:
             self._give(hand, rest)
 
+    def _keep_one(self) -> None:
+        """However many wait: who needs another task at once (`enter`) is to find one."""
+        if not self._idle and not self._comes:
+            self._comes = True
+            self.start(ended(None), self._come)
+
+    async def _come(self, rest: _Rest) -> None:
+        self._comes = False
+        await rest
+
     @staticmethod
     def _give(hand: _Hand, rest: _Rest) -> None:
         hand.rest = rest
@@ -434,7 +448,8 @@ class Hands:
             hand.wanted.set_result(None)
 
     def _idle_one(self) -> _Hand | None:
-        while self._idle:
+        # But the last: what has time can have a new one, and `enter` has none.
+        while len(self._idle) > 1:
             hand = self._idle.pop().task
             # An event loop that closes cancels all tasks.
             if not hand.wanted.done():

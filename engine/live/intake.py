@@ -103,7 +103,8 @@ class Intake(ABC):
         # Whether anything was changed meanwhile.
         self._is_unsettled = False
         self._begins: list[Turn] | None = None
-        self._hands: Hands | None = None
+        # Which event loop runs is known: before Python 3.12 it costs a system call to ask.
+        self._hands: Hands | None = host.hands
         self._caught_up: Event | None = None
         self._pace = _PACE
         self._rate = Rate(max_events_per_second, now=host.now())
@@ -172,6 +173,10 @@ class Intake(ABC):
             is_all = self._receive(carrier, packets, stop=self._pace > 0)
         if self._rate.left < 0:
             await self._slow_down()
+
+    def others_had_their_turn(self) -> None:
+        """Since what was taken last."""
+        self._taken = 0
 
     def brought_nothing(self) -> None:
         """Of the message that is being taken nobody has any use."""
@@ -350,10 +355,7 @@ class Intake(ABC):
             await self.host.go_on_after(error)
 
     def _begin_all(self) -> None:
-        # Which event loop runs is known: before Python 3.12 it costs a system call to ask.
         hands = self._hands
-        if hands is None:
-            hands = self._hands = self.host.hands
         while begins := self._begins:
             self._begins = None
             for turn in begins:

@@ -295,7 +295,7 @@ class FastWebSocket(asyncio.Protocol):
             if packets is not None:
                 self._is_held = True
                 self._transport.pause_reading()
-                session.host.begin_aside(self._go_on, session, attachment, packets)
+                session.host.spawn_aside(self._go_on, session, attachment, packets)
         except RemoteProtocolError as error:
             self._fail(session, error)
 
@@ -342,6 +342,9 @@ class FastWebSocket(asyncio.Protocol):
         self._arrived(events)
 
     def _arrived(self, events: list[Event]) -> None:
+        if self._session is not None:
+            # The event loop comes with one read of each connection after the other.
+            self._session.others_had_their_turn()
         messages: list[str | bytes] = []
         for opcode, payload in events:
             if opcode in (TEXT, BINARY):
