@@ -207,7 +207,8 @@ async def test_what_has_waited_together_is_answered_together() -> None:
         websocket.send('421["wait"]\x1e422["echo","a"]\x1e423["echo","b"]\x1e424["echo","c"]')
         await settled()
         gate.set()
-        assert str(await websocket.receive()).split("\x1e")[-4:] == ["431[]", '432["a"]', '433["b"]', '434["c"]']
+        answers = str(await websocket.receive()).split("\x1e")[-4:]
+        assert answers == ["431[]", '432["a"]', '433["b"]', '434["c"]']
 
 
 async def test_answers_for_which_there_is_no_room_wait_for_it() -> None:
