@@ -254,8 +254,8 @@ class Hands:
         self.loop = loop
         self._made = made
         self._idle: list[Entered] = []
-        # Whether one was asked for, to be idle.
-        self._comes = False
+        # One that was made to be idle, and has not begun.
+        self._spare: _Hand | None = None
         self._depth = 0
 
     @property
@@ -276,6 +276,7 @@ class Hands:
         idle = self._idle
         if not idle or self._depth >= _DEEPEST or (hand := (entered := idle.pop()).task).wanted.done():
             self.start(coroutine, finish)
+            self._keep_one()
             return False
         loop, context = self.loop, copy_context()
         before = _current(loop)
@@ -328,6 +329,7 @@ class Hands:
         idle = self._idle
         # An event loop that closes cancels all tasks.
         if not idle or self._depth >= _DEEPEST or (hand := (entered := idle.pop()).task).wanted.done():
+            self._keep_one()
             return None
         loop = self.loop
         entered.before = before = _current(loop)
@@ -425,21 +427,20 @@ class Hands:
         hand = self._idle_one()
         if hand is None:
             # One that has never run could not be cancelled in order, so nothing begins on it.
-            hand = _Hand(self._work(rest), loop=self.loop, context=Context())
-            self._made(hand)
-            hand.is_watched = False
+            self._new(rest)
         else:
             self._give(hand, rest)
 
     def _keep_one(self) -> None:
         """However many wait: who needs another task at once (`enter`) is to find one."""
-        if not self._idle and not self._comes:
-            self._comes = True
-            self.start(ended(None), self._come)
+        if not self._idle and (self._spare is None or self._spare.done()):
+            self._spare = self._new(None)
 
-    async def _come(self, rest: _Rest) -> None:
-        self._comes = False
-        await rest
+    def _new(self, first: _Rest | None) -> _Hand:
+        hand = _Hand(self._work(first), loop=self.loop, context=Context())
+        self._made(hand)
+        hand.is_watched = False
+        return hand
 
     @staticmethod
     def _give(hand: _Hand, rest: _Rest) -> None:
@@ -456,16 +457,19 @@ class Hands:
                 return hand
         return None
 
-    async def _work(self, first: _Rest) -> None:
+    async def _work(self, first: _Rest | None) -> None:
         hand, rest = cast("_Hand", asyncio.current_task()), first
         entered = Entered(hand)
+        if first is None:
+            self._spare = None
         del first
         # From now on anyio knows this task, so that it does not seem to be kept by somebody later.
         CancelScope().__enter__().__exit__(None, None, None)
         # Counted once: what goes on here may have begun before, and been kept, or hold its task as a timeout does.
         holders = getrefcount(hand) + getweakrefcount(hand)
         while True:
-            await rest.finish(rest)
+            if rest is not None:
+                await rest.finish(rest)
             del rest
             hand.rest = None
             is_kept = getrefcount(hand) + getweakrefcount(hand) != holders

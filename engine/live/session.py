@@ -406,7 +406,7 @@ class LiveSession(Intake):
         if not self.has_room_for(size):
             return False
         self._put(messages, size)
-        self._settle(now=not more)
+        self._settle(now=True)
         return True
 
     def answer_at_once(self, text: str, task: asyncio.Task[Any] | None) -> bool:

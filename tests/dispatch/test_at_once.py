@@ -8,10 +8,8 @@ from contextvars import ContextVar
 import anyio
 import anyio.lowlevel
 import pytest
-from asgi_driver import drive, settled
 from event_peer import EventPeer, Wire, until
 
-from holdfast import Server
 from holdfast.engine.dispatch import Ack, Events, Socket
 from holdfast.engine.errors import EventError
 from holdfast.engine.settings import Settings
@@ -185,30 +183,6 @@ async def test_what_comes_together_is_answered_together() -> None:
     peer = await ready(io)
     peer.send('21["echo","a"]', '2["emit"]', '22["echo","b"]', '23["wait"]', '24["echo","c"]')
     assert peer.received() == ['31["a"]', '2["news"]', '32["b"]']
-
-
-async def test_what_has_waited_together_is_answered_together() -> None:
-    io, gate = Server(), anyio.Event()
-
-    @io.on("wait")
-    async def wait(socket: Socket) -> None:
-        await gate.wait()
-
-    @io.on("echo")
-    async def echo(socket: Socket, text: str) -> str:
-        return text
-
-    async with drive(io) as client:
-        websocket = client.websocket("/socket.io/?EIO=4&transport=websocket&holdfast=1")
-        await websocket.accept()
-        await websocket.receive()
-        websocket.send("91\x1e40")
-        await websocket.receive()
-        websocket.send('421["wait"]\x1e422["echo","a"]\x1e423["echo","b"]\x1e424["echo","c"]')
-        await settled()
-        gate.set()
-        answers = str(await websocket.receive()).split("\x1e")[-4:]
-        assert answers == ["431[]", '432["a"]', '433["b"]', '434["c"]']
 
 
 async def test_answers_for_which_there_is_no_room_wait_for_it() -> None:

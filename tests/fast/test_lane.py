@@ -39,6 +39,34 @@ async def test_what_is_said_before_a_close_counts_however_much_it_is() -> None:
         assert site.received == [text[1:] for text in said]
 
 
+async def test_pings_without_end_are_answered_by_a_few_and_by_the_last() -> None:
+    async with open_site("websocket") as site:
+        socket = site.client.websocket("/engine.io/?EIO=4&transport=websocket")
+        await socket.accept()
+        await socket.receive()
+        side = socket._side  # pyright: ignore
+        for count, expected in ((10, [*range(10)]), (20_000, [*range(15), 19_999])):
+            written = list[bytes]()
+            side.written = written.append
+            side.wire.bring(b"".join([encode_frame(9, b"%d" % number) for number in range(count)]))
+            pongs = [b"%d" % number for number in expected]
+            assert written == [b"".join([bytes((0x8A, len(pong))) + pong for pong in pongs])]
+
+
+async def test_others_have_their_turn_between_two_large_reads() -> None:
+    async with open_site("websocket") as site:
+        socket = site.client.websocket("/engine.io/?EIO=4&transport=websocket")
+        await socket.accept()
+        await socket.receive()
+        wire = socket._side.wire  # pyright: ignore
+        wire.bring(encode_frame(10, b"") * 10_000)
+        wire.bring(encode_frame(10, b"") * 10_000)
+        socket.send("4hello")
+        assert site.received == []
+        await settled()
+        assert site.received == ["hello"]
+
+
 @pytest.mark.parametrize("count", [1, 350])
 async def test_what_is_said_between_the_end_of_an_upgrade_and_a_close_counts(count: int) -> None:
     async with open_site("polling") as site:

@@ -214,9 +214,16 @@ async def test_a_task_whose_work_had_a_timeout_is_used_again(wait: Callable[[flo
 
 async def test_who_needs_another_task_at_once_finds_one_however_many_wait() -> None:
     host, gate = await ready_host(), asyncio.Event()
-    for _ in range(40):
-        host.begin(gate.wait)
-        host.begin(gate.wait)
+    assert host.hands is not None
+    for number in range(40):
+        while host.idle_tasks:
+            host.begin(gate.wait)
+        if number == 20:
+            spare = host.hands._spare  # pyright: ignore[reportPrivateUsage]
+            assert spare is not None
+            spare.cancel()
+            await settled()
+            host.begin(gate.wait)
         await settled()
         assert host.idle_tasks
     gate.set()
@@ -483,9 +490,10 @@ async def test_what_a_turn_ends_with_is_done_when_it_does_not_wait() -> None:
 
 async def test_the_task_of_a_turn_goes_on_with_what_it_ends_with() -> None:
     last = _Last(await ready_host())
+    idle = last.hands.idle
     last.begin(waits=True)
     # The turn itself is over.
-    assert (last.seen, last.host.running, last.hands.idle) == ([False], 0, 0)
+    assert (last.seen, last.host.running, last.hands.idle) == ([False], 0, idle - 1)
     last.gate.set()
     await settled()
     assert last.seen == [False, "in the turn", "finished"]

@@ -51,6 +51,11 @@ _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _CLOSE_SECONDS = 5.0
 # How many messages may wait before it carries a session; besides, what one read has brought.
 _MOST_WAITING = 4
+# So many pings of one read are answered each; of more, the last is (RFC 6455, section 5.5.3).
+_MOST_PONGS = 16
+# After so many bytes others have their turn. uvloop comes with up to 32 reads of one connection, and one may be 40,000
+# frames.
+_LARGE = 65_536
 _CLOSED, _MESSAGE = Life.CLOSED, PacketType.MESSAGE
 
 
@@ -340,12 +345,19 @@ class FastWebSocket(asyncio.Protocol):
             self._broken(error)
             return
         self._arrived(events)
+        if len(data) >= _LARGE and self._session is not None and not self._is_held:
+            self._transport.pause_reading()
+            self._session.host.soon(self._go_on_reading)
+
+    def _go_on_reading(self) -> None:
+        if not self._is_held:
+            self._read_on()
 
     def _arrived(self, events: list[Event]) -> None:
         if self._session is not None:
-            # The event loop comes with one read of each connection after the other.
             self._session.others_had_their_turn()
         messages: list[str | bytes] = []
+        pongs: list[bytes] = []
         for opcode, payload in events:
             if opcode in (TEXT, BINARY):
                 if self._session is not None:
@@ -359,13 +371,20 @@ class FastWebSocket(asyncio.Protocol):
                 continue
             assert isinstance(payload, bytes)
             if opcode == PING:
-                if not self._is_paused and not self._close_sent:
-                    self._transport.write(encode_control(PONG, payload))
+                if len(pongs) == _MOST_PONGS:
+                    pongs.pop()
+                pongs.append(payload)
             elif opcode == CLOSE:
+                self._answer_pings(pongs)
                 self._take(messages)
                 self._closed(payload)
                 return
+        self._answer_pings(pongs)
         self._take(messages)
+
+    def _answer_pings(self, pongs: list[bytes]) -> None:
+        if pongs and not self._is_paused and not self._close_sent:
+            self._transport.write(b"".join([encode_control(PONG, payload) for payload in pongs]))
 
     def _closed(self, payload: bytes) -> None:
         """The client says good-bye."""
