@@ -27,7 +27,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hostile_inputs import KINDS, MANY_FRAGMENTS, SEPARATOR, Input, frame, inputs
+from hostile_inputs import FLOODS, KINDS, SEPARATOR, Input, frame, inputs
 from load_report import megabytes, show
 from load_servers import Process, attached, serving, until
 from probe import watching
@@ -304,7 +304,7 @@ def main() -> None:
     parser.add_argument("--seeds", default="1,2,3", help="by commas (default: 1,2,3)")
     parser.add_argument("--kinds", help=f"only these, by commas, of {', '.join(KINDS)}")
     parser.add_argument(
-        "--fragments", action="store_true", help="and a message in 900,000 frames of one byte"
+        "--floods", action="store_true", help="and a message in 900,000 frames of one byte, and 900,000 pings"
     )
     parser.add_argument("--at-once", type=int, default=16, help="connections at the same time (default: 16)")
     parser.add_argument(
@@ -325,8 +325,8 @@ def main() -> None:
             some = [
                 one for one in inputs(seed, options.inputs) if not options.kinds or one.kind in options.kinds
             ]
-            if options.fragments:
-                some.append(MANY_FRAGMENTS)
+            if options.floods:
+                some += FLOODS
             server: AbstractContextManager[Process]
             own = {"SETTINGS": json.dumps(SETTINGS), "PING_SECONDS": "2"}
             server = attached(name, options.pid) if options.url else serving(name, options=own)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import msgpack
 
-__all__ = ["KINDS", "MANY_FRAGMENTS", "Input", "frame", "inputs"]
+__all__ = ["KINDS", "FLOODS", "Input", "frame", "inputs"]
 
 SEPARATOR = "\x1e"
 
@@ -283,8 +283,11 @@ _MAKERS = [
 KINDS = ("http", "half", "post", "websocket", "frames")
 
 
-# A message in 900,000 pieces of one byte, and no end.
-MANY_FRAGMENTS = Input("frames", frames=(frame(1, b"4", fin=False), frame(0, b"x", fin=False) * 900_000))
+# A message in 900,000 pieces of one byte, and no end; as many pings.
+FLOODS = (
+    Input("frames", frames=(frame(1, b"4", fin=False), frame(0, b"x", fin=False) * 900_000)),
+    Input("frames", frames=(frame(9, b"") * 900_000,)),
+)
 
 
 def inputs(seed: int, count: int) -> list[Input]:
