@@ -276,7 +276,6 @@ class Hands:
         idle = self._idle
         if not idle or self._depth >= _DEEPEST or (hand := (entered := idle.pop()).task).wanted.done():
             self.start(coroutine, finish)
-            self._keep_one()
             return False
         loop, context = self.loop, copy_context()
         before = _current(loop)
@@ -301,11 +300,10 @@ class Hands:
                 _enter(loop, before)
             if rest is not None:
                 self._give(hand, rest)
-                self._keep_one()
             elif getrefcount(hand) + getweakrefcount(hand) == holders and not hand.is_watched:
                 idle.append(entered)
             else:
-                self._give(hand, _Rest(ended(None), _awaited, _FRESH, context))
+                self._end(hand, context)
         if failure is not None:
             # To ``finish``, on a task of its own.
             self.start(failed(failure), finish)
@@ -329,7 +327,6 @@ class Hands:
         idle = self._idle
         # An event loop that closes cancels all tasks.
         if not idle or self._depth >= _DEEPEST or (hand := (entered := idle.pop()).task).wanted.done():
-            self._keep_one()
             return None
         loop = self.loop
         entered.before = before = _current(loop)
@@ -381,12 +378,10 @@ class Hands:
             _enter(loop, before)
         if rest is not None:
             self._give(hand, rest)
-            self._keep_one()
         elif getrefcount(hand) + getweakrefcount(hand) == entered.holders and not hand.is_watched:
             self._idle.append(entered)
         else:
-            # Somebody's now, who may wait for it: it ends as what has run on it has.
-            self._give(hand, _Rest(ended(None), _awaited, _FRESH, context))
+            self._end(hand, context)
         if coroutine is None and failure is None:
             return True
         assert finish is not None
@@ -428,6 +423,7 @@ class Hands:
         if hand is None:
             # One that has never run could not be cancelled in order, so nothing begins on it.
             self._new(rest)
+            self._keep_one()
         else:
             self._give(hand, rest)
 
@@ -442,11 +438,15 @@ class Hands:
         hand.is_watched = False
         return hand
 
-    @staticmethod
-    def _give(hand: _Hand, rest: _Rest) -> None:
+    def _give(self, hand: _Hand, rest: _Rest) -> None:
         hand.rest = rest
         if not hand.wanted.done():
             hand.wanted.set_result(None)
+        self._keep_one()
+
+    def _end(self, hand: _Hand, context: Context) -> None:
+        """It is somebody's now, who may wait for it: it ends as what has run on it has."""
+        self._give(hand, _Rest(ended(None), _awaited, _FRESH, context))
 
     def _idle_one(self) -> _Hand | None:
         # But the last: what has time can have a new one, and `enter` has none.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from asgi_driver import settled
+from asgi_driver import WebSocketExchange, settled
 from carried import MemoryCourier
-from counting_peer import Lane, open_site
+from counting_peer import Lane, Site, open_site
 from fast_driver import FastClient, encode_frame
 
 from holdfast import CloseReason, Engine, SockJS
@@ -26,11 +26,17 @@ def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Lane, "is_fast", True)
 
 
+async def opened(site: Site) -> WebSocketExchange:
+    """One that carries a session."""
+    socket = site.client.websocket("/engine.io/?EIO=4&transport=websocket")
+    await socket.accept()
+    await socket.receive()
+    return socket
+
+
 async def test_what_is_said_before_a_close_counts_however_much_it_is() -> None:
     async with open_site("websocket") as site:
-        socket = site.client.websocket("/engine.io/?EIO=4&transport=websocket")
-        await socket.accept()
-        await socket.receive()
+        socket = await opened(site)
         wire = socket._side.wire  # pyright: ignore
         said = [f"4{number}" for number in range(350)]
         wire.bring(b"".join([encode_frame(1, text.encode()) for text in said]) + _CLOSE)
@@ -41,9 +47,7 @@ async def test_what_is_said_before_a_close_counts_however_much_it_is() -> None:
 
 async def test_pings_without_end_are_answered_by_a_few_and_by_the_last() -> None:
     async with open_site("websocket") as site:
-        socket = site.client.websocket("/engine.io/?EIO=4&transport=websocket")
-        await socket.accept()
-        await socket.receive()
+        socket = await opened(site)
         side = socket._side  # pyright: ignore
         for count, expected in ((10, [*range(10)]), (20_000, [*range(15), 19_999])):
             written = list[bytes]()
@@ -55,9 +59,7 @@ async def test_pings_without_end_are_answered_by_a_few_and_by_the_last() -> None
 
 async def test_others_have_their_turn_between_two_large_reads() -> None:
     async with open_site("websocket") as site:
-        socket = site.client.websocket("/engine.io/?EIO=4&transport=websocket")
-        await socket.accept()
-        await socket.receive()
+        socket = await opened(site)
         wire = socket._side.wire  # pyright: ignore
         wire.bring(encode_frame(10, b"") * 10_000)
         wire.bring(encode_frame(10, b"") * 10_000)

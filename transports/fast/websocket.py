@@ -156,7 +156,7 @@ class FastWebSocket(asyncio.Protocol):
         return event
 
     def _read_on(self) -> None:
-        if not self._is_gone:
+        if not self._is_gone and not self._is_held:
             self._transport.resume_reading()
 
     async def _wait(self) -> None:
@@ -347,11 +347,7 @@ class FastWebSocket(asyncio.Protocol):
         self._arrived(events)
         if len(data) >= _LARGE and self._session is not None and not self._is_held:
             self._transport.pause_reading()
-            self._session.host.soon(self._go_on_reading)
-
-    def _go_on_reading(self) -> None:
-        if not self._is_held:
-            self._read_on()
+            self._session.host.soon(self._read_on)
 
     def _arrived(self, events: list[Event]) -> None:
         if self._session is not None:
