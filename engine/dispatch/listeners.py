@@ -48,7 +48,17 @@ class Listeners:
         parent: What counts where there is nothing here: a socket's namespace, a namespace's pattern.
     """
 
-    __slots__ = ("_any", "_handlers", "_middleware", "_outgoing", "_room", "_server_side", "_where", "parent")
+    __slots__ = (
+        "_any",
+        "_handlers",
+        "_is_alone",
+        "_middleware",
+        "_outgoing",
+        "_room",
+        "_server_side",
+        "_where",
+        "parent",
+    )
 
     def __init__(self, where: str, parent: Listeners | None = None) -> None:
         self.parent = parent
@@ -57,6 +67,8 @@ class Listeners:
         self._server_side: dict[str, Handler] = {}
         self._middleware: dict[str, list[Handler]] = {}
         self._any: list[Handler] = []
+        # Whether the events of this one are seen by their handlers alone.
+        self._is_alone = True
         self._outgoing: list[Handler] = []
         self._room: dict[str, list[Handler]] = {}
 
@@ -125,7 +137,7 @@ class Listeners:
     def simple(self, event: str, number: int) -> Handler | None:
         """`handler_or_any`, if it is called with so many arguments, and nothing else has to be done for the event."""
         handler = self._handlers.get(event) or self.handler_or_any(event)
-        if handler is None or not handler.is_simple or self._any or "event" in self._middleware:
+        if handler is None or not handler.is_simple or not self._is_alone:
             return None
         if self.parent is not None and not self.parent.are_alone:
             return None
@@ -159,6 +171,7 @@ class Listeners:
             raise LocalProtocolError("middleware has no `Ack`: what it returns is the acknowledgement")
         # A new list each time: an event may be in the middle of the old one.
         self._middleware[kind] = [*self._middleware.get(kind, ()), handler]
+        self._look_round()
 
     def middleware(self, kind: str) -> list[Handler]:
         """In the order in which it runs: outermost first. Not to be changed."""
@@ -175,13 +188,15 @@ class Listeners:
             raise LocalProtocolError("a listener of any event takes (socket, event, *args) and no `Ack`")
         # A new list each time: the old one may be in the middle of being heard.
         self._any = [handler, *self._any] if first else [*self._any, handler]
+        self._look_round()
+
+    def _look_round(self) -> None:
+        self._is_alone = not self._any and "event" not in self._middleware
 
     @property
     def are_alone(self) -> bool:
         """Whether events are seen by their handlers alone: no middleware, nobody who hears all."""
-        if self._any or "event" in self._middleware:
-            return False
-        return self.parent is None or self.parent.are_alone
+        return self._is_alone and (self.parent is None or self.parent.are_alone)
 
     def add_outgoing(self, function: Function, *, first: bool = False) -> None:
         """Let a plain function hear every event that is sent: (socket, event, *args)."""
@@ -201,6 +216,7 @@ class Listeners:
         self._any = [
             handler for handler in self._any if function is not None and handler.function != function
         ]
+        self._look_round()
 
     def remove_outgoing(self, function: Function | None = None) -> None:
         """One, or all; idempotent."""

@@ -604,4 +604,6 @@ class Membership:
             del registry.members[self.id]
         registry.adapter.remove_all(self)
         self.session.forget(self)
-        registry.release()
+        if not self.runner.is_running:
+            # Else when it has ended.
+            registry.release()

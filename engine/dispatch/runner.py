@@ -146,13 +146,15 @@ class Runner:
         if entered is None:
             return False
         self._running = True
-        member.registry.users += 1
         context = copy_context()
         try:
             rest = context.run(self._try, handler, event, entered.task)
             if rest is not None or self._queue:
                 # What is queued, not yet as this task, which may have an answer to write.
                 rest = self._run(rest)
+            elif self._idle is None and not member.is_gone:
+                # All that `_end_turn` would do.
+                self._running, self._queue = False, None
             else:
                 self._end_turn()
         except BaseException as error:
@@ -199,8 +201,8 @@ class Runner:
         self._queue.append(job)
         if not self._running:
             self._running = True
-            # A namespace does not end under the handlers of the last that left it.
-            self._member.registry.hold()
+            if self._member.is_gone:
+                self._member.registry.hold()
             self._member.session.live.begin(self._turn)
 
     async def _done(self) -> None:
@@ -327,11 +329,9 @@ class Runner:
         if self._idle is not None:
             self._idle.set()
             self._idle = None
-        registry = member.registry
-        registry.users -= 1
-        if not registry.users:
-            registry.end_if_unused()
         if member.is_gone:
+            # A namespace does not end under the handlers of the last that left it.
+            member.registry.release()
             member.session.ran_out(self)
             self.let_go()
 

@@ -4,7 +4,7 @@ from .attachment import Attachment
 from .bodies import Bodies
 from .handshake import Handshake, RequestHeaders, SocketHandshake
 from .identity import Identity
-from .intake import SessionHandler
+from .intake import Incoming, SessionHandler
 from .permission import Allowed, AllowRequest, Permission
 from .session import OVERTAKING, Arrival, LiveSession, short_hash
 from .sockjs import LiveSockJS
@@ -21,6 +21,7 @@ __all__ = [
     "Counters",
     "Handshake",
     "Identity",
+    "Incoming",
     "LiveSession",
     "LiveSockJS",
     "Permission",

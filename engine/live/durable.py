@@ -12,7 +12,7 @@ from ..host import Event, make_event
 from ..session import Carrier, CloseReason, Life, Role
 from ..session.durable import DurableSession
 from ..wire.message import Message
-from ..wire.packet import Packet
+from .intake import Incoming
 from .records import HandOver, Keeper, Outcome, Put, Task
 from .session import LiveSession, SessionHandler
 
@@ -140,10 +140,10 @@ class DurableLive(LiveSession):
         if self._durable.owes:
             self._keeper.wake(self)
 
-    def receive_now(self, carrier: Carrier, packets: Iterator[Packet]) -> bool:
+    def receive_now(self, carrier: Carrier, packets: Iterator[Incoming]) -> bool:
         return super().receive_now(carrier, packets) and not self._is_owed(carrier)
 
-    async def receive_rest(self, carrier: Carrier, packets: Iterator[Packet]) -> None:
+    async def receive_rest(self, carrier: Carrier, packets: Iterator[Incoming]) -> None:
         await super().receive_rest(carrier, packets)
         if self._is_owed(carrier):
             await self._wait_stored()

@@ -19,7 +19,10 @@ from ..session import Carrier, CloseReason, Life, ServerSession
 from ..wire.packet import Packet
 from .rate import Rate
 
-__all__ = ["Intake", "SessionHandler"]
+__all__ = ["Incoming", "Intake", "SessionHandler"]
+
+Incoming = Packet | str
+"""A packet; or a text that a plain peer has sent, without its type."""
 
 # How many packets are taken before others have their turn, and how many bytes, in powers of two, count as one more.
 TURN = 100
@@ -126,7 +129,7 @@ class Intake(ABC):
     def _refuse(self, error: RemoteProtocolError) -> None:
         """End the session: what its peer sent is wrong."""
 
-    def receive(self, carrier: Carrier, packets: Iterable[Packet]) -> None:
+    def receive(self, carrier: Carrier, packets: Iterable[Incoming]) -> None:
         """Take what arrived on a carrier, and hand its messages to the application.
 
         Raises:
@@ -137,7 +140,7 @@ class Intake(ABC):
         while not self._receive(carrier, packets, stop=False):
             self._taken = 0
 
-    def receive_now(self, carrier: Carrier, packets: Iterator[Packet]) -> bool:
+    def receive_now(self, carrier: Carrier, packets: Iterator[Incoming]) -> bool:
         """`receive_at_pace`, as far as there is nothing to wait for.
 
         Returns:
@@ -150,7 +153,7 @@ class Intake(ABC):
         # What a server has queued comes without a pause between, so a turn may be made of many small messages.
         return is_all and self._taken < TURN and self._rate.left >= 0
 
-    async def receive_at_pace(self, carrier: Carrier, packets: Iterator[Packet]) -> None:
+    async def receive_at_pace(self, carrier: Carrier, packets: Iterator[Incoming]) -> None:
         """`receive`, and `pace` wherever the application is behind; others have their turn between many packets.
 
         Returns only when more may come (setting ``max_events_per_second``).
@@ -161,7 +164,7 @@ class Intake(ABC):
         if not self.receive_now(carrier, packets):
             await self.receive_rest(carrier, packets)
 
-    async def receive_rest(self, carrier: Carrier, packets: Iterator[Packet]) -> None:
+    async def receive_rest(self, carrier: Carrier, packets: Iterator[Incoming]) -> None:
         """What `receive_now` has left, as `receive_at_pace`."""
         is_all = False
         while not is_all:
@@ -188,7 +191,7 @@ class Intake(ABC):
             await self.host.sleep(seconds)
             self._rate.renew(self.host.now())
 
-    def _receive(self, carrier: Carrier, packets: Iterator[Packet], *, stop: bool) -> bool:
+    def _receive(self, carrier: Carrier, packets: Iterator[Incoming], *, stop: bool) -> bool:
         """Whether these were all, or the session is over. If not, call it again."""
         core, handler = self._core, self.handler
         now = self.host.now()
@@ -198,8 +201,12 @@ class Intake(ABC):
         try:
             for packet in packets:
                 taken += 1
-                weight += 1 + (len(packet[1]) >> _WEIGHT_SHIFT)
-                message = core.receive(carrier, packet, now)
+                if isinstance(packet, str):
+                    weight += 1 + (len(packet) >> _WEIGHT_SHIFT)
+                    message = packet if core.receive_plain() else None
+                else:
+                    weight += 1 + (len(packet[1]) >> _WEIGHT_SHIFT)
+                    message = core.receive(carrier, packet, now)
                 if message is not None and handler is not None:
                     handler.message_received(message)
                     if self.has_run:

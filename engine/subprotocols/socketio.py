@@ -119,6 +119,7 @@ class SocketIOState:
         "_header",
         "_max_bytes",
         "_max_namespaces",
+        "_quick",
         "_size",
         "_states",
         "codec",
@@ -140,6 +141,8 @@ class SocketIOState:
         self._header: BinaryHeader | None = None
         self._attachments: list[bytes] | None = None
         self._size = 0
+        # What reads `receive_event`: nothing has changed since it last did.
+        self._quick: JsonCodec | None = None
 
     @property
     def pending_bytes(self) -> int:
@@ -178,7 +181,7 @@ class SocketIOState:
             return self._value(packet, _CONNECTED)
         state = self._next_state(packet.namespace, packet.type)
         if isinstance(packet, BinaryHeader):
-            self._header = packet
+            self._header, self._quick = packet, None
             return None
         return self._value(packet, state)
 
@@ -189,15 +192,19 @@ class SocketIOState:
         Raises:
             RemoteProtocolError: as `receive`.
         """
-        codec = self.codec
-        if (
-            isinstance(data, str)
-            and isinstance(codec, JsonCodec)
-            and self._header is None
-            and self._states.get("/") is _CONNECTED
-        ):
-            return codec.decode_event(data)
-        return None
+        if not isinstance(data, str):
+            return None
+        quick = self._quick
+        if quick is None:
+            codec = self.codec
+            if (
+                not isinstance(codec, JsonCodec)
+                or self._header is not None
+                or self._states.get("/") is not _CONNECTED
+            ):
+                return None
+            self._quick = quick = codec
+        return quick.decode_event(data)
 
     def _take_attachment(self, header: BinaryHeader, data: str | bytes) -> Received | None:
         if isinstance(data, str):
@@ -233,6 +240,7 @@ class SocketIOState:
         return following
 
     def _move(self, namespace: str, state: _State) -> None:
+        self._quick = None
         if state is _State.ABSENT:
             del self._states[namespace]
             return
@@ -269,6 +277,7 @@ class SocketIOState:
 
     def leave(self, namespace: str) -> None:
         """We put the peer out of a namespace (rule 2)."""
+        self._quick = None
         if self._states.get(namespace) is _State.CONNECTED:
             self._states[namespace] = _State.LEFT
         else:

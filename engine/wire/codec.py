@@ -17,7 +17,7 @@ from typing import Any, Protocol, cast
 import msgpack
 
 from ..errors import LocalProtocolError, RemoteProtocolError
-from .jsonvalues import decode_json
+from .jsonvalues import QUICK_FROM, decode_json, scan_json
 from .message import Message
 from .packet import HIGHEST_NUMBER
 from .socketio import (
@@ -86,7 +86,7 @@ class JsonCodec:
         max_containers: How many they may be.
     """
 
-    __slots__ = ("_max_attachments", "_max_containers", "_max_depth")
+    __slots__ = ("_flat", "_max_attachments", "_max_containers", "_max_depth")
     name = "json"
 
     def __init__(
@@ -99,6 +99,8 @@ class JsonCodec:
         self._max_attachments = max_attachments
         self._max_depth = max_depth
         self._max_containers = max_containers
+        # In so many characters nothing is nested too deeply, and nothing is quicker than the standard library.
+        self._flat = min(2 * max_depth, QUICK_FROM) if max_containers >= max_depth else 0
 
     def recognises(self, data: str | bytes) -> bool:
         return isinstance(data, str)
@@ -134,18 +136,30 @@ class JsonCodec:
             digits = text[1:at]
             if at < 0 or not (digits.isdigit() and digits.isascii()) or (id := int(digits)) > HIGHEST_NUMBER:
                 return None
-        depth, containers = self._max_depth, self._max_containers
-        if len(text) > 2 * depth or containers < depth:
-            check_structure(text, depth, containers)
-        try:
-            # Any: by its first character it is a list.
-            data: Any = decode_json(text, at)
-        except (ValueError, RecursionError) as error:
-            raise RemoteProtocolError(NO_JSON) from error
+        # Any: by its first character it is a list.
+        data: Any = None
+        if len(text) <= self._flat:
+            try:
+                data, end = scan_json(text, at)
+                if end != len(text):
+                    data = None
+            except (ValueError, StopIteration):
+                pass
+        if data is None:
+            data = self._decode_data(text, at)
         if not data or (name := data[0]).__class__ is not str or name in RESERVED_EVENTS:
             return None
         del data[0]
         return "/", name, data, id
+
+    def _decode_data(self, text: str, at: int) -> object:
+        depth, containers = self._max_depth, self._max_containers
+        if len(text) > 2 * depth or containers < depth:
+            check_structure(text, depth, containers)
+        try:
+            return decode_json(text, at)
+        except (ValueError, RecursionError) as error:
+            raise RemoteProtocolError(NO_JSON) from error
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -12,10 +12,19 @@ from collections.abc import Callable
 from json import encoder
 from typing import Any, cast
 
-__all__ = ["decode_json", "encode_json", "find_quick", "make_decode", "make_encode", "refuse_constant"]
+__all__ = [
+    "QUICK_FROM",
+    "decode_json",
+    "encode_json",
+    "find_quick",
+    "make_decode",
+    "make_encode",
+    "refuse_constant",
+    "scan_json",
+]
 
-# Characters below which nothing is quicker than the standard library.
-_QUICK_FROM = 128
+QUICK_FROM = 128
+"""Characters below which nothing is quicker than the standard library."""
 
 
 def refuse_constant(name: str) -> object:
@@ -24,8 +33,13 @@ def refuse_constant(name: str) -> object:
 
 
 _DECODER = json.JSONDecoder(parse_constant=refuse_constant)
-# Any: typeshed does not know it. It returns the value and where that ends.
-_scan = cast("Callable[[str, int], tuple[Any, int]]", vars(_DECODER)["scan_once"])
+# Any: typeshed does not know it.
+scan_json = cast("Callable[[str, int], tuple[Any, int]]", vars(_DECODER)["scan_once"])
+"""The value that begins at an index, and where it ends; what cannot be read here may still be JSON for `decode_json`.
+
+Raises:
+    ValueError, StopIteration, RecursionError: it cannot be read.
+"""
 
 
 def find_quick() -> Callable[[str], object] | None:
@@ -38,7 +52,7 @@ def find_quick() -> Callable[[str], object] | None:
 
 
 def make_decode(
-    quick: Callable[[str], object] | None, *, quick_from: int = _QUICK_FROM
+    quick: Callable[[str], object] | None, *, quick_from: int = QUICK_FROM
 ) -> Callable[[str, int], object]:
     """`decode_json`, with or without help for texts of at least so many characters."""
 
@@ -50,7 +64,7 @@ def make_decode(
                 # A number that is no float, half of a surrogate pair, or no JSON: not for it to say.
                 pass
         try:
-            value, end = _scan(text, start)
+            value, end = scan_json(text, start)
         except StopIteration:
             end = -1
         else:

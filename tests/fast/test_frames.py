@@ -13,7 +13,6 @@ from holdfast.transports.fast.frames import (
     PING,
     PONG,
     TEXT,
-    Event,
     FrameError,
     FrameReader,
     decode_close,
@@ -28,10 +27,13 @@ def frame(opcode: int, payload: bytes = b"", *, first: int = 0x80) -> bytes:
     return bytes((first | opcode,)) + encode_frame(opcode, payload)[1:]
 
 
-def read(data: bytes, size: int, events: list[Event]) -> None:
-    reader = FrameReader(LIMIT)
+def read(data: bytes, size: int, messages: list[str | bytes]) -> list[tuple[int, bytes]]:
+    """The control frames."""
+    reader, controls = FrameReader(LIMIT), list[tuple[int, bytes]]()
     for at in range(0, len(data), size):
-        events += reader.feed(data[at : at + size])
+        messages += reader.feed(data[at : at + size])
+        controls += reader.controls
+    return controls
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 1000, LIMIT * 3])
@@ -50,20 +52,15 @@ def test_messages_are_whole_whatever_they_come_in(size: int) -> None:
             frame(BINARY, b"x" * 300),
             frame(PONG),
             frame(CLOSE, b"\x03\xe8"),
+            frame(TEXT, b"too late"),
+            frame(PING),
+            b"\x7f\x00 is no frame",
         ]
     )
-    events: list[Event] = []
-    read(data, size, events)
-    assert events == [
-        (TEXT, "one"),
-        (BINARY, b""),
-        (PING, b"!"),
-        (TEXT, "twö"),
-        (TEXT, long),
-        (BINARY, b"x" * 300),
-        (PONG, b""),
-        (CLOSE, b"\x03\xe8"),
-    ]
+    messages: list[str | bytes] = []
+    controls = read(data, size, messages)
+    assert messages == ["one", b"", "twö", long, b"x" * 300]
+    assert controls == [(PING, b"!"), (PONG, b""), (CLOSE, b"\x03\xe8")]
 
 
 @pytest.mark.parametrize(
@@ -89,11 +86,11 @@ def test_messages_are_whole_whatever_they_come_in(size: int) -> None:
 def test_what_breaks_the_protocol_has_its_code_and_what_came_before_counts(
     data: bytes, code: int, size: int
 ) -> None:
-    events: list[Event] = []
+    messages: list[str | bytes] = []
     with pytest.raises(FrameError) as raised:
-        read(frame(TEXT, b"before") + data + b"\0" * 14, size, events)
+        read(frame(TEXT, b"before") + data + b"\0" * 14, size, messages)
     assert raised.value.code == code
-    assert [*events, *raised.value.before] == [(TEXT, "before")]
+    assert [*messages, *raised.value.before] == ["before"]
 
 
 def test_anything_at_all_is_read_or_refused() -> None:

@@ -13,7 +13,6 @@ __all__ = [
     "PING",
     "PONG",
     "TEXT",
-    "Event",
     "FrameError",
     "FrameReader",
     "decode_close",
@@ -23,24 +22,22 @@ __all__ = [
 
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 _CONTROL = frozenset((CLOSE, PING, PONG))
-# A first byte: a whole message, or a control frame.
-_WHOLE = frozenset(0x80 | opcode for opcode in (TEXT, BINARY))
-
-Event = tuple[int, str | bytes]
+# First bytes of whole messages.
+_WHOLE_TEXT, _WHOLE_BINARY = 0x80 | TEXT, 0x80 | BINARY
 
 
 class FrameError(Exception):
     """The client breaks the protocol: the WebSocket is closed with this code.
 
     Attributes:
-        before: What was whole before that.
+        before: The messages that were whole before that.
     """
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(reason)
         self.code = code
         self.reason = reason
-        self.before: list[Event] = []
+        self.before: list[str | bytes] = []
 
 
 class FrameReader:
@@ -48,12 +45,18 @@ class FrameReader:
 
     Args:
         limit_bytes: Of one message, whatever the frames that it comes in.
+
+    Attributes:
+        controls: The control frames that came with the messages that `feed` has returned or found before an error:
+            opcode and payload, in order. CLOSE is the last of all; nothing behind it is read.
     """
 
-    __slots__ = ("_buffer", "_have", "_is_text", "_message", "_need", "limit_bytes")
+    __slots__ = ("_buffer", "_have", "_is_closed", "_is_text", "_message", "_need", "controls", "limit_bytes")
 
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes
+        self.controls: list[tuple[int, bytes]] = []
+        self._is_closed = False
         self._buffer: list[bytes] = []
         # So many bytes there are of a frame; with so many it is whole.
         self._have = self._need = 0
@@ -61,12 +64,14 @@ class FrameReader:
         self._message: bytearray | None = None
         self._is_text = False
 
-    def feed(self, data: bytes) -> list[Event]:
-        """The messages and control frames that are whole with these bytes, in order.
+    def feed(self, data: bytes) -> list[str | bytes]:
+        """The messages that are whole with these bytes, in order: texts, and binary ones.
 
         Raises:
             FrameError: nothing can be read any more.
         """
+        if self.controls:
+            self.controls = []
         if self._buffer:
             self._buffer.append(data)
             self._have += len(data)
@@ -75,45 +80,59 @@ class FrameReader:
             data = b"".join(self._buffer)
             self._buffer = []
         self._need = 0
-        events: list[Event] = []
+        messages: list[str | bytes] = []
+        if self._is_closed:
+            return messages
         try:
-            at = self._read(data, events)
+            at = self._read(data, messages)
+        except UnicodeDecodeError as cause:
+            error = FrameError(1007, "a text message is not UTF-8")
+            error.before = messages
+            raise error from cause
         except FrameError as error:
-            error.before = events
+            error.before = messages
             raise
-        if at < len(data):
+        if at < len(data) and not self._is_closed:
             self._buffer = [data[at:]]
             self._have = len(data) - at
-        return events
+        return messages
 
-    def _read(self, data: bytes, events: list[Event]) -> int:
+    def _read(self, data: bytes, messages: list[str | bytes]) -> int:
         """How far it has come."""
-        at, end = 0, len(data)
+        at, end, limit = 0, len(data), self.limit_bytes
         while end - at >= 2:
-            first, second = data[at], data[at + 1]
-            if not second & 0x80:
+            size, body = data[at + 1] - 0x80, at + 6
+            if size < 0:
                 raise FrameError(1002, "a frame of a client is not masked")
-            size, body = second & 0x7F, at + 6
             if size > 125:
                 body = at + (8 if size == 126 else 14)
                 if end < body - 4:
                     break
                 size = int.from_bytes(data[at + 2 : body - 4], "big")
-            if size > self.limit_bytes:
-                raise FrameError(1009, f"a message has more than {self.limit_bytes} bytes")
+            if size > limit:
+                raise FrameError(1009, f"a message has more than {limit} bytes")
             stop = body + size
+            first = data[at]
             if stop > end:
                 self._check(first, size)
                 self._need = stop - at
                 break
-            payload = apply_mask(data[body:stop], data[body - 4 : body]) if size else b""
-            if first in _WHOLE and self._message is None:
-                events.append((TEXT, _decode(payload)) if first == 0x81 else (BINARY, payload))
+            payload = apply_mask(data[body:stop], data[body - 4 : body])
+            if first == _WHOLE_TEXT and self._message is None:
+                messages.append(payload.decode())
+            elif first == _WHOLE_BINARY and self._message is None:
+                messages.append(payload)
             else:
                 self._check(first, size)
-                event = self._assemble(first, payload)
-                if event is not None:
-                    events.append(event)
+                if first & 0x0F in _CONTROL:
+                    self.controls.append((first & 0x0F, payload))
+                    if first & 0x0F == CLOSE:
+                        self._is_closed = True
+                        break
+                else:
+                    message = self._assemble(first, payload)
+                    if message is not None:
+                        messages.append(message)
             at = stop
         return at
 
@@ -129,10 +148,8 @@ class FrameReader:
         elif (opcode == 0) != (self._message is not None):
             raise FrameError(1002, "the frames of a message are out of order")
 
-    def _assemble(self, first: int, payload: bytes) -> Event | None:
+    def _assemble(self, first: int, payload: bytes) -> str | bytes | None:
         opcode = first & 0x0F
-        if opcode in _CONTROL:
-            return opcode, payload
         if opcode:
             self._message = bytearray()
             self._is_text = opcode == TEXT
@@ -144,14 +161,7 @@ class FrameReader:
         if not first & 0x80:
             return None
         self._message = None
-        return (TEXT, _decode(message)) if self._is_text else (BINARY, bytes(message))
-
-
-def _decode(payload: bytes | bytearray) -> str:
-    try:
-        return payload.decode()
-    except UnicodeDecodeError as error:
-        raise FrameError(1007, "a text message is not UTF-8") from error
+        return message.decode() if self._is_text else bytes(message)
 
 
 def encode_control(opcode: int, payload: bytes = b"") -> bytes:
@@ -178,5 +188,8 @@ def decode_close(payload: bytes) -> int:
     valid = code in (1000, 1001, 1002, 1003) or 1007 <= code <= 1014 or 3000 <= code <= 4999
     if len(payload) == 1 or not valid:
         raise FrameError(1002, "a close frame has no valid code")
-    _decode(payload[2:])
+    try:
+        payload[2:].decode()
+    except UnicodeDecodeError as error:
+        raise FrameError(1007, "the reason of a close frame is not UTF-8") from error
     return code

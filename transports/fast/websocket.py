@@ -13,27 +13,24 @@ import hashlib
 import logging
 from collections import deque
 from collections.abc import Iterator, MutableSet, Sequence
-from typing import Any
+from itertools import chain
+from typing import Any, cast
 
 from starlette.types import Message, Scope
 
 from ...engine.errors import MissingMessages, RemoteProtocolError, StaleAttach
 from ...engine.host import Timer
-from ...engine.live import Attachment, LiveSession
+from ...engine.live import Attachment, Incoming, LiveSession
 from ...engine.session import CloseReason, Life
 from ...engine.wire.message import Message as SessionMessage
 from ...engine.wire.message import encode_frame
-from ...engine.wire.packet import Packet, PacketType
 from ...engine.wire.payload import encode_frames
 from ..endpoint import Endpoint
 from ..websocket import end_code, packets_of, take_message
 from .frames import (
-    BINARY,
     CLOSE,
     PING,
     PONG,
-    TEXT,
-    Event,
     FrameError,
     FrameReader,
     decode_close,
@@ -56,7 +53,7 @@ _MOST_PONGS = 16
 # After so many bytes others have their turn. uvloop comes with up to 32 reads of one connection, and one may be 40,000
 # frames.
 _LARGE = 65_536
-_CLOSED, _MESSAGE = Life.CLOSED, PacketType.MESSAGE
+_CLOSED = Life.CLOSED
 
 
 def accept_key(key: bytes) -> bytes:
@@ -290,7 +287,7 @@ class FastWebSocket(asyncio.Protocol):
             self._ahead = [*(self._ahead or ()), *messages]
             return
         try:
-            packets: Iterator[Packet] | None
+            packets: Iterator[Incoming] | None
             if len(messages) == 1:
                 packets = take_message(session, attachment.carrier, messages[0])
             else:
@@ -310,7 +307,7 @@ class FastWebSocket(asyncio.Protocol):
             return
         session.fail(CloseReason.PARSE_ERROR, code=int(error.code), message=str(error))
 
-    async def _go_on(self, session: LiveSession, attachment: Attachment, packets: Iterator[Packet]) -> None:
+    async def _go_on(self, session: LiveSession, attachment: Attachment, packets: Iterator[Incoming]) -> None:
         """Take the rest at the pace of the application."""
         try:
             await session.receive_rest(attachment.carrier, packets)
@@ -339,47 +336,36 @@ class FastWebSocket(asyncio.Protocol):
         if self._last is not None:
             return
         try:
-            events = self._reader.feed(data)
+            messages = self._reader.feed(data)
         except FrameError as error:
             self._arrived(error.before)
             self._broken(error)
             return
-        self._arrived(events)
+        self._arrived(messages)
         if len(data) >= _LARGE and self._session is not None and not self._is_held:
             self._transport.pause_reading()
             self._session.host.soon(self._read_on)
 
-    def _arrived(self, events: list[Event]) -> None:
+    def _arrived(self, messages: list[str | bytes]) -> None:
         if self._session is not None:
             self._session.others_had_their_turn()
-        messages: list[str | bytes] = []
-        pongs: list[bytes] = []
-        for opcode, payload in events:
-            if opcode in (TEXT, BINARY):
-                if self._session is not None:
-                    messages.append(payload)
-                elif self._events is not None and not self._close_sent:
-                    key = "text" if opcode == TEXT else "bytes"
-                    self._events.append({"type": "websocket.receive", key: payload})
-                    if len(self._events) > _MOST_WAITING:
-                        self._transport.pause_reading()
-                    self._wake()
-                continue
-            assert isinstance(payload, bytes)
-            if opcode == PING:
-                if len(pongs) == _MOST_PONGS:
-                    pongs.pop()
-                pongs.append(payload)
-            elif opcode == CLOSE:
-                self._answer_pings(pongs)
-                self._take(messages)
-                self._closed(payload)
-                return
-        self._answer_pings(pongs)
+        elif messages and self._events is not None and not self._close_sent:
+            for message in messages:
+                key = "text" if isinstance(message, str) else "bytes"
+                self._events.append({"type": "websocket.receive", key: message})
+            if len(self._events) > _MOST_WAITING:
+                self._transport.pause_reading()
+            self._wake()
+        controls = self._reader.controls
+        if controls:
+            self._answer_pings([payload for opcode, payload in controls if opcode == PING])
         self._take(messages)
+        if controls and controls[-1][0] == CLOSE:
+            self._closed(controls[-1][1])
 
     def _answer_pings(self, pongs: list[bytes]) -> None:
         if pongs and not self._is_paused and not self._close_sent:
+            pongs[_MOST_PONGS - 1 : -1] = []
             self._transport.write(b"".join([encode_control(PONG, payload) for payload in pongs]))
 
     def _closed(self, payload: bytes) -> None:
@@ -450,14 +436,13 @@ class FastWebSocket(asyncio.Protocol):
         self._shut()
 
 
-def _packets(session: LiveSession, messages: Sequence[str | bytes]) -> Iterator[Packet]:
-    is_plain, most = not session.counting, session.max_payload
-    for message in messages:
-        if is_plain and message[:1] == "4" and len(message) <= most and message.isascii():
-            # What most are.
-            yield _MESSAGE, message[1:]
-        else:
-            yield from packets_of(session, message)
+def _packets(session: LiveSession, messages: Sequence[str | bytes]) -> Iterator[Incoming]:
+    if not session.counting:
+        # What most are; of their size is each since it was read.
+        texts = [message[1:] for message in messages if message[:1] == "4"]
+        if len(texts) == len(messages):
+            return cast("Iterator[str]", iter(texts))
+    return chain.from_iterable(packets_of(session, message) for message in messages)
 
 
 def _encode(packets: list[str | SessionMessage], *, counting: bool) -> bytes:
