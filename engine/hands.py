@@ -87,7 +87,6 @@ class Entered:
         self.before: asyncio.Task[Any] | None = None
         self.holders = 0
 
-    @property
     def is_free(self) -> bool:
         """Whether another turn may run as the same task: nobody has kept it, and what has ended its turn
         (`Hands.end_turn`) does not wait."""
@@ -355,6 +354,29 @@ class Hands:
         Returns:
             Whether nothing is left of the coroutine.
         """
+        hand = entered.task
+        if coroutine is not None or hand.last is not _FRESH:
+            return self._leave_with(entered, context, coroutine, finish)
+        loop = self.loop
+        self._depth -= 1
+        hand.last = None
+        _leave(loop, hand)
+        if entered.before is not None:
+            _enter(loop, entered.before)
+            entered.before = None
+        if getrefcount(hand) + getweakrefcount(hand) == entered.holders and not hand.is_watched:
+            self._idle.append(entered)
+        else:
+            self._end(hand, context)
+        return True
+
+    def _leave_with(
+        self,
+        entered: Entered,
+        context: Context,
+        coroutine: Coroutine[Any, Any, None] | None,
+        finish: Finish | None,
+    ) -> bool:
         hand, before, entered.before = entered.task, entered.before, None
         rest = failure = None
         last, hand.last = hand.last, None

@@ -72,6 +72,7 @@ class Membership:
         id: Public; not the session's.
         codec: The session's.
         life: Rule 1.
+        is_gone: Whether that is over.
         listeners: Its own, where it has some, above those of its namespace.
         socket: What handlers receive. Once it is gone and nothing of it runs, only whoever has kept it holds it.
         runner: Runs its handlers.
@@ -89,6 +90,7 @@ class Membership:
         "_missed",
         "codec",
         "id",
+        "is_gone",
         "life",
         "listeners",
         "log",
@@ -107,6 +109,8 @@ class Membership:
         self.registry = registry
         self.codec = codec
         self.life = _PENDING
+        # Asked for each event: before Python 3.12 a property takes as long as ten attributes.
+        self.is_gone = False
         self.recovered = False
         self.log: Log | None = None
         self.socket = Socket(self, auth)
@@ -133,10 +137,6 @@ class Membership:
     def is_pending(self) -> bool:
         """Whether its CONNECT is not answered yet."""
         return self.life is _PENDING
-
-    @property
-    def is_gone(self) -> bool:
-        return self.life is _GONE
 
     @property
     def as_socket(self) -> Membership | None:
@@ -595,7 +595,7 @@ class Membership:
                 registry.recovery.lost(log)
             else:
                 log.expire()
-        self.life = _GONE
+        self.life, self.is_gone = _GONE, True
         if self._expiry is not None:
             self._expiry.cancel()
             self._expiry = None

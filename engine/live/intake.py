@@ -279,7 +279,11 @@ class Intake(ABC):
             self._misreceived(error)
             raise
         finally:
-            self._handed_on()
+            # All of `_handed_on`, as nothing joins.
+            self.begins_at_once = False
+            if self._begins is not None:
+                self._begin_all()
+            self._is_receiving = False
         if self._is_unsettled or core.life is not _OPEN:
             self._settle(now=True)
         return is_all and taken < TURN and left >= 0
@@ -307,7 +311,7 @@ class Intake(ABC):
         assert self._hands is not None
         if rest is not None:
             self.host.leave(self._hands, entered, context, rest)
-        elif self.joins and entered.is_free:
+        elif self.joins and entered.is_free():
             self._entered = entered
         else:
             self._hands.leave(entered, context)
