@@ -354,9 +354,9 @@ class Hands:
         Returns:
             Whether nothing is left of the coroutine.
         """
-        hand = entered.task
-        if coroutine is not None or hand.last is not _FRESH:
+        if coroutine is not None or entered.task.last is not _FRESH:
             return self._leave_with(entered, context, coroutine, finish)
+        hand = entered.task
         loop = self.loop
         self._depth -= 1
         hand.last = None
