@@ -56,6 +56,7 @@ class Listeners:
         "_outgoing",
         "_room",
         "_server_side",
+        "_simple",
         "_where",
         "parent",
     )
@@ -67,8 +68,10 @@ class Listeners:
         self._server_side: dict[str, Handler] = {}
         self._middleware: dict[str, list[Handler]] = {}
         self._any: list[Handler] = []
-        # Whether the events of this one are seen by their handlers alone.
+        # Whether the events of this one are seen by their handlers alone; and those that `simple` finds, if nothing is
+        # above.
         self._is_alone = True
+        self._simple: dict[str, Handler] = {}
         self._outgoing: list[Handler] = []
         self._room: dict[str, list[Handler]] = {}
 
@@ -100,6 +103,7 @@ class Listeners:
         handler = Handler(event, function, concurrent=concurrent, once=once)
         _check_signature(handler)
         self._handlers[event] = handler
+        self._look_round()
 
     def adopt(self, others: Listeners) -> None:
         """Take over the handlers of events that another one has.
@@ -111,6 +115,7 @@ class Listeners:
             if event in self._handlers:
                 raise LocalProtocolError(f"{event!r} has a handler in {self._where} already")
         self._handlers.update(others._handlers)
+        self._look_round()
 
     def remove(self, event: str, function: Function | None = None) -> None:
         """Let it handle the event no more; idempotent."""
@@ -118,11 +123,13 @@ class Listeners:
         handler = self._handlers.get(event)
         if handler is not None and (function is None or handler.function == function):
             del self._handlers[event]
+            self._look_round()
 
     def taken(self, handler: Handler) -> None:
         """A handler is about to run: it was its only time."""
         if handler.once and self._handlers.get(handler.event) is handler:
             del self._handlers[handler.event]
+            self._look_round()
 
     def handler(self, event: str) -> Handler | None:
         """Of exactly this event."""
@@ -136,11 +143,11 @@ class Listeners:
 
     def simple(self, event: str, number: int) -> Handler | None:
         """`handler_or_any`, if it is called with so many arguments, and nothing else has to be done for the event."""
-        handler = self._handlers.get(event) or self.handler_or_any(event)
-        if handler is None or not handler.is_simple or not self._is_alone:
-            return None
-        if self.parent is not None and not self.parent.are_alone:
-            return None
+        handler = self._simple.get(event)
+        if handler is None:
+            handler = self.handler_or_any(event)
+            if handler is None or not handler.is_simple or not self.are_alone:
+                return None
         most = handler.most
         return handler if handler.least <= number and (most is None or number <= most) else None
 
@@ -192,6 +199,10 @@ class Listeners:
 
     def _look_round(self) -> None:
         self._is_alone = not self._any and "event" not in self._middleware
+        if self._is_alone and self.parent is None:
+            self._simple = {event: handler for event, handler in self._handlers.items() if handler.is_simple}
+        else:
+            self._simple = {}
 
     @property
     def are_alone(self) -> bool:

@@ -195,7 +195,7 @@ class Intake(ABC):
         """Whether these were all, or the session is over. If not, call it again."""
         core, handler = self._core, self.handler
         now = self.host.now()
-        taken, idle, weight, more = 0, 0, self._taken, False
+        taken, texts, idle, weight, more = 0, 0, 0, self._taken, False
         self._is_receiving = self.joins = True
         self.begins_at_once = self.awakened == self.went_on
         try:
@@ -203,7 +203,10 @@ class Intake(ABC):
                 taken += 1
                 if isinstance(packet, str):
                     weight += 1 + (len(packet) >> _WEIGHT_SHIFT)
-                    message = packet if core.receive_plain() else None
+                    message = None
+                    if core.life is _OPEN:
+                        texts += 1
+                        message = packet
                 else:
                     weight += 1 + (len(packet[1]) >> _WEIGHT_SHIFT)
                     message = core.receive(carrier, packet, now)
@@ -232,6 +235,8 @@ class Intake(ABC):
             self._misreceived(error)
             raise
         finally:
+            if texts:
+                core.received_plain(texts)
             self._handed_on()
         self._settle(now=True)
         return not more
@@ -258,7 +263,8 @@ class Intake(ABC):
         self._is_receiving, self._is_unsettled = True, False
         is_all = True
         try:
-            if handler is not None and core.receive_plain():
+            if handler is not None and core.life is _OPEN:
+                core.received_plain(1)
                 self.begins_at_once = self.awakened == self.went_on
                 handler.message_received(data)
                 if self.has_run:

@@ -138,10 +138,11 @@ class JsonCodec:
                 return None
         # Any: by its first character it is a list.
         data: Any = None
-        if len(text) <= self._flat:
+        size = len(text)
+        if size <= self._flat:
             try:
                 data, end = scan_json(text, at)
-                if end != len(text):
+                if end != size:
                     data = None
             except (ValueError, StopIteration):
                 pass

@@ -565,12 +565,11 @@ def test_what_nothing_stands_before_passes_through_to_a_plain_peer(transport: st
     assert (session.outbox.last, session.outbox.written, session.outbox.kept) == (5, 5, 0)
 
 
-def test_message_of_a_plain_peer_counts_while_the_session_is_open() -> None:
+def test_messages_of_a_plain_peer_count_together() -> None:
     session = plain("websocket")
-    assert session.receive_plain()
-    assert session.receive_plain()
-    session.close(CloseReason.FORCED_SERVER_CLOSE, now=NOW)
-    assert not session.receive_plain()
+    assert not session.is_used
+    session.received_plain(2)
+    assert session.is_used
     assert session.inbox.received == 2
 
 

@@ -100,7 +100,8 @@ class FrameReader:
     def _read(self, data: bytes, messages: list[str | bytes]) -> int:
         """How far it has come."""
         at, end, limit = 0, len(data), self.limit_bytes
-        while end - at >= 2:
+        last = end - 1
+        while at < last:
             size, body = data[at + 1] - 0x80, at + 6
             if size < 0:
                 raise FrameError(1002, "a frame of a client is not masked")
@@ -111,8 +112,7 @@ class FrameReader:
                 size = int.from_bytes(data[at + 2 : body - 4], "big")
             if size > limit:
                 raise FrameError(1009, f"a message has more than {limit} bytes")
-            stop = body + size
-            first = data[at]
+            stop, first = body + size, data[at]
             if stop > end:
                 self._check(first, size)
                 self._need = stop - at
