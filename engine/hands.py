@@ -303,10 +303,13 @@ class Hands:
                 idle.append(entered)
             else:
                 self._end(hand, context)
-        if failure is not None:
-            # To ``finish``, on a task of its own.
-            self.start(failed(failure), finish)
-        return rest is None and failure is None
+        if failure is None:
+            return rest is None
+        # To ``finish``, on a task of its own.
+        self.start(failed(failure), finish)
+        # Since Python 3.12 a frame in its traceback refers to this one, and each would hold the other.
+        del failure
+        return False
 
     def take(self, turn: Turn, finish: Finish) -> bool:
         """`run` what is no coroutine as long as it does not wait."""
@@ -412,6 +415,7 @@ class Hands:
                 raise failure
             # On a task of its own.
             self.start(failed(failure), finish)
+            del failure
         elif last is not _FRESH:
             assert coroutine is not None
             self.start(coroutine, finish)
