@@ -62,7 +62,8 @@ _current = cast(
 class _Hand(asyncio.Task[None]):
     """A task that waits to be given something to go on with.
 
-    That somebody keeps it is seen by the number of its references, which is the same before and after otherwise.
+    That somebody keeps it is seen by the number of its references, which is the same before and after otherwise. It is
+    counted as an attribute: since Python 3.14 a local variable may be passed on without a reference, or with one.
     """
 
     rest: _Rest | None = None
@@ -97,7 +98,7 @@ class Entered:
             # Who was cancelled and has taken that back is not to be cancelled in somebody else's place.
             and not task.wanted.done()
             # As which one runs is kept as the current one.
-            and getrefcount(task) + getweakrefcount(task) == self.holders + 1
+            and getrefcount(self.task) + getweakrefcount(task) == self.holders + 1
         )
 
 
@@ -278,7 +279,7 @@ class Hands:
             return False
         loop, context = self.loop, copy_context()
         before = _current(loop)
-        holders = getrefcount(hand) + getweakrefcount(hand)
+        holders = getrefcount(entered.task) + getweakrefcount(hand)
         if before is not None:
             _leave(loop, before)
         _enter(loop, hand)
@@ -299,7 +300,7 @@ class Hands:
                 _enter(loop, before)
             if rest is not None:
                 self._give(hand, rest)
-            elif getrefcount(hand) + getweakrefcount(hand) == holders and not hand.is_watched:
+            elif getrefcount(entered.task) + getweakrefcount(hand) == holders and not hand.is_watched:
                 idle.append(entered)
             else:
                 self._end(hand, context)
@@ -334,7 +335,7 @@ class Hands:
         entered.before = before = _current(loop)
         if before is not None:
             _leave(loop, before)
-        entered.holders = getrefcount(hand) + getweakrefcount(hand)
+        entered.holders = getrefcount(entered.task) + getweakrefcount(hand)
         _enter(loop, hand)
         self._depth += 1
         hand.last = _FRESH
@@ -367,7 +368,7 @@ class Hands:
         if entered.before is not None:
             _enter(loop, entered.before)
             entered.before = None
-        if getrefcount(hand) + getweakrefcount(hand) == entered.holders and not hand.is_watched:
+        if getrefcount(entered.task) + getweakrefcount(hand) == entered.holders and not hand.is_watched:
             self._idle.append(entered)
         else:
             self._end(hand, context)
@@ -403,7 +404,7 @@ class Hands:
             _enter(loop, before)
         if rest is not None:
             self._give(hand, rest)
-        elif getrefcount(hand) + getweakrefcount(hand) == entered.holders and not hand.is_watched:
+        elif getrefcount(entered.task) + getweakrefcount(hand) == entered.holders and not hand.is_watched:
             self._idle.append(entered)
         else:
             self._end(hand, context)
@@ -492,13 +493,13 @@ class Hands:
         # From now on anyio knows this task, so that it does not seem to be kept by somebody later.
         CancelScope().__enter__().__exit__(None, None, None)
         # Counted once: what goes on here may have begun before, and been kept, or hold its task as a timeout does.
-        holders = getrefcount(hand) + getweakrefcount(hand)
+        holders = getrefcount(entered.task) + getweakrefcount(hand)
         while True:
             if rest is not None:
                 await rest.finish(rest)
             del rest
             hand.rest = None
-            is_kept = getrefcount(hand) + getweakrefcount(hand) != holders
+            is_kept = getrefcount(entered.task) + getweakrefcount(hand) != holders
             if is_kept or hand.is_watched or hand.cancelling() or len(self._idle) >= _MOST_IDLE:
                 return
             hand.wanted = self.loop.create_future()
