@@ -590,12 +590,16 @@ class Membership:
     def _depart(self, reason: CloseReason | None) -> None:
         self._last_rooms = self.rooms
         registry, log = self.registry, self.log
+        comes_back = reason in RECOVERABLE and (self.life is _CONNECTED or self.recovered)
+        # First: a listener of rooms that hears of what follows may put it out, which is done once.
+        self.life = _GONE
         if log is not None and registry.recovery is not None:
-            if reason in RECOVERABLE and (self.life is _CONNECTED or self.recovered):
+            if comes_back:
                 registry.recovery.lost(log)
             else:
                 log.expire()
-        self.life, self.is_gone = _GONE, True
+        # Not before: an expired log lets go of who is gone, and `disconnect` is still to run.
+        self.is_gone = True
         if self._expiry is not None:
             self._expiry.cancel()
             self._expiry = None

@@ -144,7 +144,7 @@ class JsonCodec:
                 data, end = scan_json(text, at)
                 if end != size:
                     data = None
-            except (ValueError, StopIteration):
+            except (ValueError, StopIteration, RecursionError):
                 pass
         if data is None:
             data = self._decode_data(text, at)

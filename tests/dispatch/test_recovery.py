@@ -636,6 +636,34 @@ async def test_what_is_kept_is_bounded() -> None:
     assert [one.recovered for one in lost] == [False, False, True, True, True]
 
 
+async def test_who_is_put_out_by_a_listener_while_it_is_being_lost_leaves_once() -> None:
+    wire, _ = recovering(max_tombstones=1)
+    io = wire.events
+    left: list[str] = []
+
+    @io.on("disconnect")
+    async def disconnect(socket: Socket, reason: str) -> None:
+        left.append(f"{socket.id}: {reason}")
+
+    one, other = await connected(wire), await connected(wire)
+
+    @io.on_room("delete-room")
+    def gone(room: str) -> None:
+        # That of the first, for which there is no place any more; the second is being lost.
+        if room == one.id:
+            for socket in list(io.sockets.values()):
+                socket.disconnect()
+
+    one.lose()
+    other.lose()
+    await until(lambda: len(left) >= 2)
+    for _ in range(10):
+        await anyio.lowlevel.checkpoint()
+    assert sorted(left) == sorted(f"{client.id}: transport close" for client in (one, other))
+    await other.connect()
+    assert other.recovered
+
+
 async def test_what_a_live_socket_was_sent_long_ago_is_forgotten() -> None:
     wire, sockets = recovering()
     client = await connected(wire)

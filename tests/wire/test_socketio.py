@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import inspect
 import json
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from math import inf
@@ -16,6 +18,7 @@ from holdfast.engine.wire.codec import JsonCodec
 from holdfast.engine.wire.packet import HIGHEST_NUMBER
 from holdfast.engine.wire.socketio import (
     MAX_ATTACHMENTS,
+    NO_JSON,
     BinaryHeader,
     EventReceived,
     SocketPacket,
@@ -287,6 +290,18 @@ def test_most_events_are_read_by_the_shorter_way(text: str) -> None:
 )
 def test_the_shorter_way_leaves_what_is_unusual(text: str) -> None:
     assert CODEC.decode_event(text) is None
+
+
+def test_a_short_text_is_read_or_refused_however_little_is_left_of_the_stack() -> None:
+    text = '2["a",' + "[" * 50 + "]" * 50 + "]"
+    whole, limit = decode_socket_packet(text), sys.getrecursionlimit()
+    sys.setrecursionlimit(len(inspect.stack(0)) + 30)
+    try:
+        event = outcome(lambda: as_packet(CODEC.decode_event(text)))
+    finally:
+        sys.setrecursionlimit(limit)
+    # Since Python 3.12 what is written in C has a stack of its own.
+    assert event in (whole, (RemoteProtocolError, NO_JSON))
 
 
 def test_the_shorter_way_keeps_the_limits() -> None:
