@@ -274,8 +274,9 @@ async def test_a_class_may_route_by_itself(url: str, way: list[str]) -> None:
 def test_static_files_are_served_and_all_else_is_not_found(url: str) -> None:
     with urllib.request.urlopen(f"{url}/me", timeout=10) as answer:
         assert b"socketio.ASGIApp" in answer.read()
-    with pytest.raises(urllib.error.HTTPError, match="404"):
+    with pytest.raises(urllib.error.HTTPError, match="404") as refused:
         urllib.request.urlopen(f"{url}/elsewhere", timeout=10)
+    refused.value.close()
 
 
 async def test_another_origin_is_let_in(url: str) -> None:
