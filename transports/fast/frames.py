@@ -24,6 +24,8 @@ TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 _CONTROL = frozenset((CLOSE, PING, PONG))
 # First bytes of whole messages.
 _WHOLE_TEXT, _WHOLE_BINARY = 0x80 | TEXT, 0x80 | BINARY
+# One for all that have none; nothing is put into it.
+_NO_CONTROLS: list[tuple[int, bytes]] = []
 
 
 class FrameError(Exception):
@@ -55,7 +57,7 @@ class FrameReader:
 
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes
-        self.controls: list[tuple[int, bytes]] = []
+        self.controls = _NO_CONTROLS
         self._is_closed = False
         self._buffer: list[bytes] = []
         # So many bytes there are of a frame; with so many it is whole.
@@ -70,8 +72,7 @@ class FrameReader:
         Raises:
             FrameError: nothing can be read any more.
         """
-        if self.controls:
-            self.controls = []
+        self.controls = _NO_CONTROLS
         if self._buffer:
             self._buffer.append(data)
             self._have += len(data)
@@ -125,6 +126,8 @@ class FrameReader:
             else:
                 self._check(first, size)
                 if first & 0x0F in _CONTROL:
+                    if not self.controls:
+                        self.controls = []
                     self.controls.append((first & 0x0F, payload))
                     if first & 0x0F == CLOSE:
                         self._is_closed = True
