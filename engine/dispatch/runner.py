@@ -202,6 +202,7 @@ class Runner:
         if not self._running:
             self._running = True
             if self._member.is_gone:
+                # Until the turn has ended.
                 self._member.registry.hold()
             self._member.session.live.begin(self._turn)
 
