@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from asgi_driver import WebSocketExchange, settled
 from carried import MemoryCourier
 from counting_peer import Lane, Site, open_site
 from fast_driver import FastClient, encode_frame
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from holdfast import CloseReason, Engine, SockJS
 from holdfast.fast import FastLane
@@ -119,6 +122,19 @@ async def test_a_body_of_two_lengths_is_not_taken(lengths: tuple[str, str]) -> N
         exchange = site.client.post(url, "4x", headers=headers)
         assert await exchange.start() == 400
         assert site.received == []
+
+
+async def test_an_older_uvicorn_has_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    begin = HttpToolsProtocol.__init__
+
+    def begin_as_before(self: HttpToolsProtocol, *args: Any, **more: Any) -> None:
+        begin(self, *args, **more)
+        # Before 0.50 its configuration alone had it.
+        del self.asgi_version
+
+    monkeypatch.setattr(HttpToolsProtocol, "__init__", begin_as_before)
+    async with open_site("websocket") as site:
+        await opened(site)
 
 
 def test_what_is_no_server_of_ours_is_refused() -> None:

@@ -203,7 +203,7 @@ class FastHttp(HttpToolsProtocol):
         path = head.path.decode()
         return {
             "type": kind,
-            "asgi": {"version": self.asgi_version, "spec_version": "2.4"},
+            "asgi": {"version": self.config.asgi_version, "spec_version": "2.4"},
             "http_version": "1.1",
             "method": head.method,
             "scheme": self.scheme if kind == "http" else "wss" if self.scheme == "https" else "ws",
