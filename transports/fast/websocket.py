@@ -13,8 +13,7 @@ import hashlib
 import logging
 from collections import deque
 from collections.abc import Iterator, MutableSet, Sequence
-from itertools import chain
-from typing import Any, cast
+from typing import Any
 
 from starlette.types import Message, Scope
 
@@ -437,12 +436,13 @@ class FastWebSocket(asyncio.Protocol):
 
 
 def _packets(session: LiveSession, messages: Sequence[str | bytes]) -> Iterator[Incoming]:
-    if not session.counting:
-        # What most are; of their size is each since it was read.
-        texts = [message[1:] for message in messages if message[:1] == "4"]
-        if len(texts) == len(messages):
-            return cast("Iterator[str]", iter(texts))
-    return chain.from_iterable(packets_of(session, message) for message in messages)
+    is_plain = not session.counting
+    for message in messages:
+        if is_plain and isinstance(message, str) and message[:1] == "4":
+            # What most are; their size is known since they were read.
+            yield message[1:]
+        else:
+            yield from packets_of(session, message)
 
 
 def _encode(packets: list[str | SessionMessage], *, counting: bool) -> bytes:
